@@ -1,0 +1,26 @@
+"""The errors a caller may want to catch; each derives from `MinicoreError`.
+
+Wrong arguments stay `ValueError` and `TypeError`, as everywhere in Python. The ones here are about
+the world outside the program: a file, a folder, a network, a saved model. Their message is one line
+that names the file or folder and says what to do; the command line prints it without a traceback.
+"""
+
+
+class MinicoreError(Exception):
+    """Anything minicore refuses to do because of what it found outside the program."""
+
+
+class ImageError(MinicoreError, ValueError):
+    """An image that cannot be read, or that is no image this library takes."""
+
+
+class DatasetError(MinicoreError, FileNotFoundError):
+    """A data folder that is missing, misnamed or not laid out as its format says."""
+
+
+class BackboneError(MinicoreError, ValueError):
+    """A network file that is missing, broken, or gives no feature maps."""
+
+
+class ModelError(MinicoreError, ValueError):
+    """A saved model that is missing, damaged, or was fitted with another backbone."""
