@@ -1,0 +1,307 @@
+"""Folders -> `Dataset`: good images to learn from, labelled images and masks to test on.
+
+One loader for each published layout, all by one rule: images sorted by name, every anomalous test
+image paired with exactly one mask, and a folder that is missing or misnamed named together with
+what was found instead. Files are listed, not opened.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from minicore.decode import image_size, read_binary
+from minicore.errors import DatasetError
+from minicore.folders import (
+    GOOD,
+    Labelled,
+    Masks,
+    category_folder,
+    hold_out,
+    images_in,
+    inside,
+    labelled_images,
+    missing,
+    subfolders,
+    unknown,
+)
+from minicore.images import Preprocessing, output_size, read_mask
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """One category of one data set.
+
+    Attributes
+    ----------
+    name : str
+    train : list of Path, or uint8 (n, h, w, 3)
+        Good images only.
+    test : list of Path, or uint8 (n_test, h, w, 3)
+    labels : int64 (n_test,)
+        0 good, 1 anomalous.
+    masks : list of Path or None, bool (n_test, h, w), or None
+        One per test image, None where it is good; None altogether where there is no ground truth.
+        A folder stands for the union of the masks in it (MVTec LOCO).
+    defects : list of str
+        What is wrong with each test image, "good" where nothing is.
+    validation : list of Path
+        More good images, in neither of the above, where the data set sets some aside (MVTec LOCO).
+    """
+
+    name: str
+    train: list[Path] | np.ndarray
+    test: list[Path] | np.ndarray
+    labels: np.ndarray
+    masks: list[Path | None] | np.ndarray | None
+    defects: list[str]
+    validation: list[Path] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        bad = int(self.labels.sum())
+        return (
+            f"Dataset({self.name}: {len(self.train)} good images to train on; to test on "
+            f"{len(self.test) - bad} good, {bad} anomalous, "
+            f"{'without' if self.masks is None else 'with'} masks)"
+        )
+
+    def read_masks(self, preprocessing: Preprocessing) -> np.ndarray:
+        """Ground truth of every test image, resized and cropped as the images are.
+
+        Parameters
+        ----------
+        preprocessing : Preprocessing
+
+        Returns
+        -------
+        bool (n_test, h', w')
+            All False for a good image.
+
+        Raises
+        ------
+        DatasetError
+            No ground truth, or images that come out in different sizes.
+        ImageError
+            A mask that cannot be read, or has another size than its image.
+        """
+        if self.masks is None:
+            raise DatasetError(f"{self.name}: expected masks, found none; evaluate scores only")
+        masks: np.ndarray | None = None
+        for i, (image, mask) in enumerate(zip(self.test, self.masks, strict=True)):
+            size = image.shape[:2] if isinstance(image, np.ndarray) else image_size(image)
+            shape = output_size(size, preprocessing, str(image))
+            if masks is None:
+                masks = np.zeros((len(self.test), *shape), bool)
+            if shape != masks.shape[1:]:
+                raise DatasetError(
+                    f"{image}: expected {masks.shape[1:]} pixels (h, w) like the first test image, "
+                    f"found {shape}; choose a crop or an exact resize"
+                )
+            if mask is not None:
+                masks[i] = read_mask(mask, preprocessing, size=size)
+        return np.zeros((0, 0, 0), bool) if masks is None else masks
+
+
+def mvtec(root: str | Path, category: str) -> Dataset:
+    """MVTec AD, and any data in its layout.
+
+    ``root/category/train/good``, ``test/good``, ``test/<defect>`` and
+    ``ground_truth/<defect>/<image>_mask.png``.
+
+    Parameters
+    ----------
+    root : str or Path
+        The folder that holds the categories.
+    category : str
+        One of `categories(root)`.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DatasetError
+        A folder or a mask is missing.
+
+    References
+    ----------
+    Bergmann et al., MVTec AD, CVPR 2019. doi:10.1109/CVPR.2019.00982
+    """
+    base = category_folder(root, category, "train/good")
+    train = images_in(base / "train" / GOOD, "the good images to train on")
+    return _dataset(category, train, labelled_images(base / "test", base / "ground_truth"))
+
+
+def mvtec_loco(root: str | Path, category: str) -> Dataset:
+    """MVTec LOCO AD: as `mvtec`, but a folder of masks for each image, and ``validation/good``.
+
+    The defects are "logical_anomalies" and "structural_anomalies". A test image's mask is the
+    union of ``ground_truth/<defect>/<image>/000.png``, ``001.png``, …; the saturation thresholds
+    of the data set's own metric, sPRO, are not used.
+
+    References
+    ----------
+    Bergmann et al., Beyond Dents and Scratches, IJCV 2022. doi:10.1007/s11263-022-01578-9
+    """
+    spare = category_folder(root, category, "train/good") / "validation" / GOOD
+    return replace(mvtec(root, category), validation=images_in(spare) if spare.is_dir() else [])
+
+
+def btad(root: str | Path, category: str) -> Dataset:
+    """BeanTech, categories "01", "02", "03": as `mvtec` with ``ok`` for good, ``ko`` for defective.
+
+    Masks are called like their image, often with another suffix.
+
+    References
+    ----------
+    Mishra et al., VT-ADL, ISIE 2021. doi:10.1109/ISIE45552.2021.9576231
+    """
+    base = category_folder(root, category, "train/ok")
+    train = images_in(base / "train" / "ok", "the good images to train on")
+    return _dataset(category, train, labelled_images(base / "test", base / "ground_truth", "ok"))
+
+
+def folder(
+    train: str | Path, test: str | Path | None = None, ground_truth: str | Path | None = None
+) -> Dataset:
+    """Your own data: a folder of good images, and what you have to test on.
+
+    Parameters
+    ----------
+    train : str or Path
+        Good images, directly in this folder.
+    test : str or Path, optional
+        A folder with one subfolder for each defect, and one called "good".
+    ground_truth : str or Path, optional
+        A folder with the same subfolders (but "good"): one mask for each image, called like it,
+        with or without ``_mask``.
+    """
+    good = images_in(Path(train), "a folder of good images")
+    truth = None if ground_truth is None else Path(ground_truth)
+    labelled = [] if test is None else labelled_images(Path(test), truth)
+    found = _dataset(Path(train).resolve().name, good, labelled)
+    return found if truth else replace(found, masks=None)
+
+
+def visa(root: str | Path, category: str, split: str = "1cls") -> Dataset:
+    """VisA as published: ``root/<category>/Data/…`` and ``root/split_csv/<split>.csv``.
+
+    Parameters
+    ----------
+    root : str or Path
+    category : str
+        The column ``object``: "candle", "pcb1", …
+    split : str
+        "1cls" is the one-class protocol. Of the two-class splits only the good training images
+        are taken.
+
+    References
+    ----------
+    Zou et al., SPot-the-Difference, ECCV 2022. doi:10.1007/978-3-031-20056-4_23
+    """
+    root = Path(root)
+    table = root / "split_csv" / f"{split}.csv"
+    if not table.is_file():
+        raise missing(table, "the table of the split")
+    with table.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
+        rows, found = list(reader), reader.fieldnames or []
+    columns = ("object", "split", "label", "image", "mask")
+    if not set(columns) <= set(found):
+        raise DatasetError(
+            f"{table}: expected the columns {','.join(columns)}, found {','.join(found) or 'none'}"
+        )
+    mine = sorted((r for r in rows if r["object"] == category), key=lambda row: row["image"])
+    if not mine:
+        raise DatasetError(unknown(category, {row["object"] for row in rows}, str(table)))
+    train: list[Path] = []
+    test: list[Labelled] = []
+    for row in mine:
+        image, good = inside(root, row["image"], table), row["label"] == "normal"
+        if row["split"] == "test":
+            mask = None if good else inside(root, row["mask"], table)
+            test.append((image, mask, GOOD if good else "anomaly"))
+        elif good:
+            train.append(image)
+    return _dataset(category, train, test)
+
+
+def kolektor_sdd(root: str | Path, *, held_out: float = 0.2, seed: int = 0) -> Dataset:
+    """KolektorSDD: ``root/kos01/Part0.jpg``, its mask ``Part0_label.bmp`` beside it, to ``kos50``.
+
+    An image is anomalous where its mask is not empty, so this loader opens the masks. There is no
+    one-class split: a share `held_out` of the good images is tested on, with all anomalous ones;
+    `seed` draws it, see `minicore.folders.hold_out`. The images are about 500 × 1250 pixels: the usual central crop would see a
+    sixth of them, so use an exact ``resize`` and ``crop=None``.
+
+    References
+    ----------
+    Tabernik et al., Segmentation-based deep-learning approach for surface-defect detection,
+    J. Intell. Manuf. 2020. doi:10.1007/s10845-019-01476-x
+    """
+    root = Path(root)
+    commutators = [p for p in subfolders(root) if p.name.startswith("kos")]
+    if not commutators:
+        raise missing(root / "kos01", "the first commutator")
+    good: list[Path] = []
+    bad: list[Labelled] = []
+    for commutator in commutators:
+        masks = Masks(commutator, (".bmp",))
+        for image in images_in(commutator):
+            if image.stem.endswith("_label"):
+                continue
+            if read_binary(masks.of(image)).any():
+                bad.append((image, masks.of(image), "defect"))
+            else:
+                good.append(image)
+    train, test = hold_out(good, root, held_out, seed)
+    return _dataset("kolektor_sdd", train, [(p, None, GOOD) for p in test] + bad)
+
+
+def mtd(root: str | Path, *, held_out: float = 0.2, seed: int = 0) -> Dataset:
+    """Magnetic Tile Defects: ``root/MT_<kind>/Imgs/*.jpg``, the mask of the same name in ``.png``.
+
+    ``MT_Free`` is good; Blowhole, Break, Crack, Fray and Uneven are defects. As in the paper
+    (section 4.1), 20 % of the good images are tested on, with all anomalous ones. Which 20 % is not
+    published: `seed` draws them, see `minicore.folders.hold_out`.
+
+    References
+    ----------
+    Huang et al., Surface defect saliency of magnetic tile, Vis. Comput. 2020.
+    doi:10.1007/s00371-018-1588-5
+    """
+    root = Path(root)
+    kinds = {p.name[3:]: p / "Imgs" for p in subfolders(root) if p.name.startswith("MT_")}
+    if "Free" not in kinds:
+        raise missing(root / "MT_Free", "the good tiles")
+    photos = {
+        kind: [p for p in images_in(path, f"the tiles of {path.parent.name}") if p.suffix == ".jpg"]
+        for kind, path in kinds.items()
+    }
+    train, test = hold_out(photos.pop("Free"), root, held_out, seed)
+    bad: list[Labelled] = []
+    for kind, paths in photos.items():
+        masks = Masks(kinds[kind], (".png",))
+        bad += [(path, masks.of(path), kind.lower()) for path in paths]
+    return _dataset("mtd", train, [(p, None, GOOD) for p in test] + bad)
+
+
+def categories(root: str | Path) -> list[str]:
+    """Names of the folders in `root` laid out as MVTec AD (``<name>/train/good``), sorted."""
+    return [p.name for p in subfolders(Path(root)) if (p / "train" / GOOD).is_dir()]
+
+
+def _dataset(name: str, train: list[Path], test: list[Labelled]) -> Dataset:
+    defects = [defect for _, _, defect in test]
+    return Dataset(
+        name,
+        train,
+        [image for image, _, _ in test],
+        np.array([defect != GOOD for defect in defects], np.int64),
+        [mask for _, mask, _ in test],
+        defects,
+    )

@@ -1,0 +1,155 @@
+"""Finding images and masks in folders, and saying what is missing when they are not there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TypeAlias
+
+from minicore.decode import SUFFIXES
+from minicore.errors import DatasetError, ImageError
+from minicore.images import list_images
+
+GOOD = "good"
+Labelled: TypeAlias = tuple[Path, Path | None, str]  # image, mask, defect
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Folders directly in `folder`, sorted by name, without hidden ones."""
+    if not folder.is_dir():
+        raise missing(folder, "a folder")
+    return sorted(
+        (p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."), key=lambda p: p.name
+    )
+
+
+def images_in(folder: Path, what: str = "a folder of images") -> list[Path]:
+    """Image files directly in `folder`, sorted by name; at least one."""
+    if not folder.is_dir():
+        raise missing(folder, what)
+    try:
+        return list_images(folder)
+    except ImageError as error:
+        inside = ", ".join(p.name for p in subfolders(folder)[:8])
+        hint = f"; its subfolders are {inside}" if inside else ""
+        raise DatasetError(f"{error}{hint}") from None
+
+
+def category_folder(root: str | Path, category: str, train: str) -> Path:
+    """``root/category``, or an error that recognises the two usual mistakes."""
+    root = Path(root)
+    found = root / category
+    if found.is_dir():
+        return found
+    if (root / train).is_dir():
+        raise DatasetError(
+            f"{root}: expected the folder that holds the categories, found a category; "
+            f"pass {root.resolve().parent} and {root.resolve().name!r}"
+        )
+    if root.is_dir():
+        for inner in subfolders(root):
+            if (inner / category).is_dir():
+                raise DatasetError(
+                    f"{root}: expected the category {category!r} in it, found it in {inner}; "
+                    f"pass {inner}"
+                )
+    raise missing(found, f"the category {category!r}")
+
+
+def labelled_images(test: Path, ground_truth: Path | None, good: str = GOOD) -> list[Labelled]:
+    """Every image of ``test/<defect>`` with its mask and its defect, the good ones first.
+
+    Without `ground_truth` every mask is None.
+    """
+    kinds = {folder.name: folder for folder in subfolders(test)}
+    if not kinds:
+        raise DatasetError(
+            f"{test}: expected subfolders, {good!r} and one for each defect, found none"
+        )
+    found: list[Labelled] = []
+    if good in kinds:
+        found += [(image, None, GOOD) for image in images_in(kinds.pop(good))]
+    for defect, folder in kinds.items():
+        masks = None if ground_truth is None else Masks(ground_truth / defect)
+        for image in images_in(folder):
+            found.append((image, None if masks is None else masks.of(image), defect))
+    return found
+
+
+class Masks:
+    """The masks in one folder, looked up by image.
+
+    A mask is a file, or in MVTec LOCO a folder, called like its image, perhaps with ``_mask`` or
+    ``_label`` after it.
+    """
+
+    def __init__(self, folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
+        if not folder.is_dir():
+            raise missing(folder, "the masks")
+        self.folder = folder
+        self.named: dict[str, list[Path]] = {}
+        for path in sorted(folder.iterdir()):
+            if path.name[0] != "." and (path.is_dir() or path.suffix.lower() in suffixes):
+                name = path.name if path.is_dir() else path.stem
+                name = name.removesuffix("_mask").removesuffix("_label")
+                self.named.setdefault(name, []).append(path)
+
+    def of(self, image: Path) -> Path:
+        """Path of the one mask of `image`."""
+        found = [p for p in self.named.get(image.stem, []) if p != image]
+        if len(found) == 1:
+            return found[0]
+        raise DatasetError(
+            f"{image}: expected one mask, {self.folder / image.stem} with or without _mask, found "
+            f"{' and '.join(p.name for p in found) or 'none'}"
+        )
+
+
+def hold_out(
+    good: list[Path], root: Path, share: float, seed: int
+) -> tuple[list[Path], list[Path]]:
+    """Split good images, where no one published a split: (to train on, to test on).
+
+    The ``round(share · n)`` paths whose SHA-256 of "seed/path relative to root" is lowest are
+    tested on. A hash, not a random generator: the split is the same on every machine, in every
+    version of NumPy, and in any other language.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"held_out: expected a share between 0 and 1, found {share}")
+
+    def draw(path: Path) -> bytes:
+        return hashlib.sha256(f"{seed}/{path.relative_to(root).as_posix()}".encode()).digest()
+
+    held = set(sorted(good, key=draw)[: round(share * len(good))])
+    return [p for p in good if p not in held], [p for p in good if p in held]
+
+
+def inside(root: Path, relative: str, table: Path) -> Path:
+    """``root/relative`` for a path written in `table`, which must not lead out of `root`."""
+    for flavour in (PurePosixPath(relative), PureWindowsPath(relative)):
+        if flavour.anchor or ".." in flavour.parts:
+            raise DatasetError(f"{table}: expected paths inside {root}, found {relative!r}")
+    path = root / relative
+    if not relative or not path.is_file():
+        raise DatasetError(f"{table}: expected the file {path}, found none; unpack it all")
+    return path
+
+
+def missing(path: Path, what: str) -> DatasetError:
+    """Word the error for a file or folder that is not there: what for, and what is there."""
+    parent = path.parent
+    while not parent.is_dir() and parent != parent.parent:
+        path, parent = parent, parent.parent
+    there = sorted(p.name for p in parent.iterdir() if p.name[0] != ".")
+    return DatasetError(f"{path}: expected {what}; {unknown(path.name, there, str(parent))}")
+
+
+def unknown(name: str, known: Iterable[str], where: str) -> str:
+    """Half a sentence on a name that is not among the `known` ones."""
+    names = sorted(known)
+    near = get_close_matches(name, names, 1, 0.6)
+    listed = ", ".join(names[:15]) + (", …" if len(names) > 15 else "")
+    guess = f"; did you mean {near[0]!r}?" if near else ""
+    return f"no {name!r} in {where}, found {listed or 'nothing'}{guess}"

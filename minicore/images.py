@@ -1,0 +1,316 @@
+"""Image files or arrays -> float32 batches (n, 3, h, w), and their masks -> bool (h, w).
+
+The geometry is torchvision's ``Resize`` and ``CenterCrop`` on PIL images, with which the networks
+were trained: antialiased bilinear, the same rounding. A mask goes through the same two steps with
+the nearest neighbour, so that mask and anomaly map lie on one grid. How a file becomes 8-bit RGB
+is said in `minicore.decode`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from minicore.decode import SUFFIXES, read_binary, read_image
+from minicore.errors import ImageError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+ImageLike: TypeAlias = str | Path | np.ndarray
+Size: TypeAlias = int | tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a backbone expects of its input; comes from the backbone's own metadata.
+
+    Parameters
+    ----------
+    resize : int, (int, int) or None
+        Length of the shorter side, or exact (h, w), in pixels. None keeps the size.
+    crop : int, (int, int) or None
+        Side, or (h, w), of the central crop in pixels. None keeps everything.
+    mean, std : (float, float, float)
+        Per channel of RGB scaled to 0–1: the network sees (x − mean) / std.
+    """
+
+    resize: Size = 256
+    crop: Size = 224
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        # Metadata arrives as JSON lists; tuples make equal preprocessings equal and hashable.
+        for name in ("resize", "crop"):
+            value = getattr(self, name)
+            sides = value if isinstance(value, (tuple, list)) else (value, value)
+            positive = all(isinstance(s, (int, np.integer)) and s > 0 for s in sides)
+            if value is not None and not (len(sides) == 2 and positive):
+                raise ValueError(f"{name}: expected pixels, (h, w) or None, found {value!r}")
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+        for name in ("mean", "std"):
+            value = tuple(float(v) for v in getattr(self, name))
+            if len(value) != 3 or (name == "std" and min(value) <= 0):
+                raise ValueError(f"{name}: expected three numbers, std above 0, found {value}")
+            object.__setattr__(self, name, value)
+
+
+def as_images(source: Any) -> Sequence[ImageLike]:
+    """Bring whatever a caller has to one list of images.
+
+    Parameters
+    ----------
+    source : path, folder, uint8 array, or a list of paths and arrays
+        Of a folder its image files, sorted by name, without subfolders. Arrays are (h, w) grey,
+        (h, w, 3) RGB or (n, h, w, 3); in a list each is one image.
+
+    Returns
+    -------
+    list of Path and uint8 (h, w, 3)
+        Files are not opened yet; arrays are views, not copies.
+
+    Raises
+    ------
+    ImageError
+        Another dtype or rank, an empty array, or a folder without images.
+    """
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        return list_images(path) if path.is_dir() else [path]
+    if isinstance(source, np.ndarray):
+        if source.ndim == 4:
+            return [_as_rgb(image, f"image {i}") for i, image in enumerate(source)]
+        return [_as_rgb(source, "image")]
+    if isinstance(source, (list, tuple)):
+        return [
+            Path(image) if isinstance(image, (str, Path)) else _as_rgb(image, f"image {i}")
+            for i, image in enumerate(source)
+        ]
+    raise ImageError(f"images: expected paths or uint8 arrays, found {type(source).__name__}")
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """Image files directly in a folder, sorted by name; hidden ones (``._000.png``) are skipped."""
+    folder = Path(folder)
+    files = sorted(
+        (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."),
+        key=lambda p: p.name,
+    )
+    if not files:
+        raise ImageError(f"{folder}: expected image files ({' '.join(SUFFIXES)}), found none")
+    return files
+
+
+def view(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
+    """Resize and crop, for display: the pixels the network sees, before normalisation.
+
+    Parameters
+    ----------
+    image : path, or uint8 (h, w) or (h, w, 3)
+    preprocessing : Preprocessing
+
+    Returns
+    -------
+    uint8 (h', w', 3)
+
+    Raises
+    ------
+    ImageError
+        Unreadable, or smaller than the crop once resized. (torchvision would pad with black,
+        which PatchCore would then report as an anomaly.)
+    """
+    if isinstance(image, np.ndarray):
+        rgb, name = _as_rgb(image, "image"), "image"
+    else:
+        rgb, name = read_image(image), str(image)
+    return _fit(Image.fromarray(rgb), preprocessing, Image.Resampling.BILINEAR, name)
+
+
+def prepare(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
+    """One image as the network takes it: resized, cropped, scaled to 0–1, normalised.
+
+    Parameters and errors are those of `view`.
+
+    Returns
+    -------
+    float32 (3, h', w')
+    """
+    mean, std = (
+        np.array(v, np.float32)[:, None, None] for v in (preprocessing.mean, preprocessing.std)
+    )
+    x = view(image, preprocessing).transpose(2, 0, 1).astype(np.float32, order="C")
+    x /= np.float32(255)
+    x -= mean
+    x /= std
+    return x
+
+
+def batches(
+    images: Any, preprocessing: Preprocessing, batch_size: int, *, workers: int = 2
+) -> Iterator[np.ndarray]:
+    """Prepare images in order, in a few threads ahead of the consumer.
+
+    While the network works on one batch the next is decoded, and no more than that: memory holds
+    two batches however many images there are. Pillow lets go of the interpreter lock while it
+    decodes and resizes, so threads are enough.
+
+    Parameters
+    ----------
+    images : anything `as_images` takes
+    preprocessing : Preprocessing
+    batch_size : int
+        The last batch may be smaller.
+    workers : int
+        Decoding threads. They end with the iterator, also when it is closed early.
+
+    Yields
+    ------
+    float32 (n, 3, h', w')
+
+    Raises
+    ------
+    ImageError
+        In its turn, naming the file; also where an image has another size than the first.
+    """
+    if batch_size < 1 or workers < 1:
+        raise ValueError(
+            f"batch_size and workers: expected at least 1, found {batch_size} and {workers}"
+        )
+    return _batches(as_images(images), preprocessing, batch_size, workers)
+
+
+def _batches(
+    images: Sequence[ImageLike], preprocessing: Preprocessing, batch_size: int, workers: int
+) -> Iterator[np.ndarray]:
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="minicore-decode")
+    pending: deque[Future[np.ndarray]] = deque()
+    shape: tuple[int, ...] = ()
+    try:
+        submitted = 0
+        for first in range(0, len(images), batch_size):
+            ahead = min(first + 2 * batch_size, len(images))
+            while submitted < ahead:
+                pending.append(pool.submit(prepare, images[submitted], preprocessing))
+                submitted += 1
+            batch = []
+            for i in range(first, min(first + batch_size, len(images))):
+                batch.append(pending.popleft().result())
+                shape = shape or batch[-1].shape
+                if batch[-1].shape != shape:
+                    name = f"image {i}" if isinstance(images[i], np.ndarray) else images[i]
+                    found, expected = batch[-1].shape[1:], shape[1:]
+                    raise ImageError(
+                        f"{name}: expected {_by(expected)} pixels like the first image, found "
+                        f"{_by(found)}; choose a crop or an exact resize"
+                    )
+            yield np.stack(batch)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def read_mask(
+    mask: ImageLike, preprocessing: Preprocessing, *, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Ground truth on the grid of the prepared image: resized by nearest neighbour, cropped alike.
+
+    Parameters
+    ----------
+    mask : path, or array (h, w)
+        Anything but 0 is anomalous: data sets write 255, 1, or a number per defect type. Of a JPEG,
+        whose compression smears, from 128 on. A folder holds one file per defect (MVTec LOCO) and
+        means their union.
+    preprocessing : Preprocessing
+    size : (int, int), optional
+        (h, w) of the image the mask belongs to, before preprocessing; the mask must have it too.
+
+    Returns
+    -------
+    bool (h', w')
+
+    Raises
+    ------
+    ImageError
+        Unreadable, not of the given size, or smaller than the crop once resized.
+    """
+    if isinstance(mask, np.ndarray):
+        name, anomalous = "mask", mask != 0
+    elif Path(mask).is_dir():
+        parts = [read_mask(part, preprocessing, size=size) for part in list_images(mask)]
+        return np.logical_or.reduce(parts)
+    else:
+        name, anomalous = str(mask), read_binary(mask)
+    if anomalous.ndim != 2:
+        raise ImageError(f"{name}: expected a mask (h, w), found shape {anomalous.shape}")
+    if size is not None and anomalous.shape != tuple(size):
+        raise ImageError(
+            f"{name}: expected {_by(size)} pixels like its image, found {_by(anomalous.shape)}"
+        )
+    grey = Image.fromarray(anomalous.astype(np.uint8))
+    return _fit(grey, preprocessing, Image.Resampling.NEAREST, name) != 0
+
+
+def output_size(
+    size: tuple[int, int], preprocessing: Preprocessing, name: str = "image"
+) -> tuple[int, int]:
+    """(h', w') of an image of (h, w) pixels after preprocessing."""
+    return _geometry(size, preprocessing, name)[1]
+
+
+def _geometry(
+    size: tuple[int, int], preprocessing: Preprocessing, name: str
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """(h, w) after the resize, (h', w') of the crop, and (top, left) of the crop in the resized."""
+    h, w = size
+    if isinstance(preprocessing.resize, tuple):
+        h, w = preprocessing.resize
+    elif preprocessing.resize is not None:
+        short = preprocessing.resize
+        h, w = (short, int(short * w / h)) if h <= w else (int(short * h / w), short)
+    crop = preprocessing.crop
+    ch, cw = (h, w) if crop is None else crop if isinstance(crop, tuple) else (crop, crop)
+    if ch > h or cw > w:
+        raise ImageError(
+            f"{name}: expected at least the crop's {_by((ch, cw))} pixels, found {_by((h, w))} "
+            f"after resizing; choose a smaller crop or a larger resize"
+        )
+    return (h, w), (ch, cw), (round((h - ch) / 2), round((w - cw) / 2))
+
+
+def _fit(
+    picture: Image.Image, preprocessing: Preprocessing, filter: Image.Resampling, name: str
+) -> np.ndarray:
+    (h, w), (ch, cw), (top, left) = _geometry(picture.size[::-1], preprocessing, name)
+    if picture.size != (w, h):
+        picture = picture.resize((w, h), filter)
+    return np.asarray(picture.crop((left, top, left + cw, top + ch)))
+
+
+def _as_rgb(image: Any, name: str) -> np.ndarray:
+    """(h, w, 3) view of a uint8 array (h, w) or (h, w, 3)."""
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"{name}: expected a path or a uint8 array, found {type(image).__name__}")
+    if image.dtype != np.uint8:
+        raise ImageError(
+            f"{name}: expected dtype uint8 (0 to 255), found {image.dtype}; scale and convert it"
+        )
+    if image.ndim == 2 and image.size:
+        return np.broadcast_to(image[:, :, None], (*image.shape, 3))
+    if image.ndim == 3 and image.shape[2] == 3 and image.size:
+        return image
+    raise ImageError(
+        f"{name}: expected shape (h, w), (h, w, 3) or (n, h, w, 3), found {image.shape}; channels "
+        f"come last, without alpha, and grey images are given in a list"
+    )
+
+
+def _by(size: Sequence[int]) -> str:
+    return f"{size[0]} × {size[1]}"
