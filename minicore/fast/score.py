@@ -1,0 +1,119 @@
+r"""Equation 7 and the anomaly map.
+
+Equation 7 costs nothing: one distance a neighbour, one image at a time; the literal `reweight` is
+used as it is. The map's two steps, bilinear upsampling and Gaussian smoothing, are linear and act
+on rows and columns apart, so they are one small matrix $A$ a side: $A_h \, S \, A_w^\top$.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from minicore import threads
+from minicore.equations.eq6_nearest import deciding_patch
+from minicore.equations.eq7_score import reweight
+from minicore.fast.nearest import Nearest, squared_distance
+
+
+@functools.lru_cache(maxsize=16)
+def _smooth_upsampling(coarse: int, fine: int, sigma: float) -> np.ndarray:
+    """Matrix (fine, coarse) that upsamples bilinearly and smooths, along one axis."""
+    # The columns of a linear map are what it does to unit vectors.
+    from scipy.ndimage import gaussian_filter1d
+
+    from minicore.fast.patches import interpolation
+
+    low, high, share = interpolation(coarse, fine)
+    A = np.zeros((fine, coarse))
+    np.add.at(A, (np.arange(fine), low), 1 - share)
+    np.add.at(A, (np.arange(fine), high), share)
+    return gaussian_filter1d(A, sigma, axis=0, mode="reflect", truncate=4.0) if sigma > 0 else A
+
+
+def anomaly_map(patch_scores, height, width, sigma=4.0):
+    r"""Bring patch scores to the image's size and smooth them.
+
+    Parameters
+    ----------
+    patch_scores : (n, h', w') float
+        Distance of each patch to its nearest neighbour (equation 6 without the outer arg max).
+    height, width : int
+        Size of the images.
+    sigma : float, default 4.0
+        Standard deviation of the Gaussian in pixels; 0 leaves it out.
+
+    Returns
+    -------
+    maps : (n, height, width) float32
+        The anomaly maps.
+
+    Notes
+    -----
+    Section 3.3 of Roth et al., CVPR 2022; equal to `equations.anomaly_map` to 1e-5.
+    """
+    rows = _smooth_upsampling(patch_scores.shape[1], height, float(sigma))
+    columns = _smooth_upsampling(patch_scores.shape[2], width, float(sigma))
+    maps = np.empty((len(patch_scores), height, width), np.float32)
+    with threads.single_threaded_blas():
+        for i, scores in enumerate(patch_scores):
+            maps[i] = rows @ scores.astype(np.float64) @ columns.T
+    return maps
+
+
+def reweighted(patches, distances, indices, index, b):
+    r"""Score one image from its patches' nearest neighbours: the end of equation 6, equation 7.
+
+    Parameters
+    ----------
+    patches : (n, D) float32
+        The patch features of the image.
+    distances, indices : (n,) float32 and int64
+        Of each patch's nearest neighbour in the bank.
+    index : Nearest
+        The bank.
+    b : int
+        Size of the neighbourhood of $m^*$, at least 2.
+
+    Returns
+    -------
+    s : float
+        The anomaly score.
+    """
+    test_star, s_star = deciding_patch(distances)
+    neighbours = index.query(index.bank[indices[test_star]][None], b)[1][0]
+    to_neighbours = [squared_distance(patches[test_star], index.bank[m]) for m in neighbours]
+    return reweight(s_star, np.sqrt(to_neighbours))
+
+
+def anomaly_score(patches, bank, b=9):
+    r"""Score one image: equations 6 and 7 from its patch features.
+
+    Parameters
+    ----------
+    patches : (n, D) float32
+        $\mathcal{P}(x^{test})$, the patch features of the image.
+    bank : (N, D) float32
+        $\mathcal{M}$, in practice the coreset.
+    b : int, default 9
+        Size of the neighbourhood of $m^*$, between 2 and `N`.
+
+    Returns
+    -------
+    s : float
+        The anomaly score; higher is more anomalous.
+
+    Raises
+    ------
+    ValueError
+        If `b` is out of range, the dimensions differ, or a value is not finite.
+
+    Notes
+    -----
+    Equations 6 and 7 of Roth et al., CVPR 2022; equal to `equations.anomaly_score` to 1e-5.
+    """
+    index = Nearest(bank)
+    patches = np.ascontiguousarray(patches, np.float32)
+    distances, indices = index.query(patches)
+    return reweighted(patches, distances[:, 0], indices[:, 0], index, b)
