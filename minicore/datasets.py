@@ -8,12 +8,13 @@ what was found instead. Files are listed, not opened.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from minicore.decode import image_size, read_binary
+from minicore.dataset import Dataset
+from minicore.decode import read_binary
 from minicore.errors import DatasetError
 from minicore.folders import (
     GOOD,
@@ -28,81 +29,8 @@ from minicore.folders import (
     subfolders,
     unknown,
 )
-from minicore.images import Preprocessing, output_size, read_mask
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
-    """One category of one data set.
-
-    Attributes
-    ----------
-    name : str
-    train : list of Path, or uint8 (n, h, w, 3)
-        Good images only.
-    test : list of Path, or uint8 (n_test, h, w, 3)
-    labels : int64 (n_test,)
-        0 good, 1 anomalous.
-    masks : list of Path or None, bool (n_test, h, w), or None
-        One per test image, None where it is good; None altogether where there is no ground truth.
-        A folder stands for the union of the masks in it (MVTec LOCO).
-    defects : list of str
-        What is wrong with each test image, "good" where nothing is.
-    validation : list of Path
-        More good images, in neither of the above, where the data set sets some aside (MVTec LOCO).
-    """
-
-    name: str
-    train: list[Path] | np.ndarray
-    test: list[Path] | np.ndarray
-    labels: np.ndarray
-    masks: list[Path | None] | np.ndarray | None
-    defects: list[str]
-    validation: list[Path] = field(default_factory=list)
-
-    def __repr__(self) -> str:
-        bad = int(self.labels.sum())
-        return (
-            f"Dataset({self.name}: {len(self.train)} good images to train on; to test on "
-            f"{len(self.test) - bad} good, {bad} anomalous, "
-            f"{'without' if self.masks is None else 'with'} masks)"
-        )
-
-    def read_masks(self, preprocessing: Preprocessing) -> np.ndarray:
-        """Ground truth of every test image, resized and cropped as the images are.
-
-        Parameters
-        ----------
-        preprocessing : Preprocessing
-
-        Returns
-        -------
-        bool (n_test, h', w')
-            All False for a good image.
-
-        Raises
-        ------
-        DatasetError
-            No ground truth, or images that come out in different sizes.
-        ImageError
-            A mask that cannot be read, or has another size than its image.
-        """
-        if self.masks is None:
-            raise DatasetError(f"{self.name}: expected masks, found none; evaluate scores only")
-        masks: np.ndarray | None = None
-        for i, (image, mask) in enumerate(zip(self.test, self.masks, strict=True)):
-            size = image.shape[:2] if isinstance(image, np.ndarray) else image_size(image)
-            shape = output_size(size, preprocessing, str(image))
-            if masks is None:
-                masks = np.zeros((len(self.test), *shape), bool)
-            if shape != masks.shape[1:]:
-                raise DatasetError(
-                    f"{image}: expected {masks.shape[1:]} pixels (h, w) like the first test image, "
-                    f"found {shape}; choose a crop or an exact resize"
-                )
-            if mask is not None:
-                masks[i] = read_mask(mask, preprocessing, size=size)
-        return np.zeros((0, 0, 0), bool) if masks is None else masks
+from minicore.synthetic import CATEGORIES as SYNTHETIC
+from minicore.synthetic import DEFECTS, parts
 
 
 def mvtec(root: str | Path, category: str) -> Dataset:
@@ -235,8 +163,8 @@ def kolektor_sdd(root: str | Path, *, held_out: float = 0.2, seed: int = 0) -> D
 
     An image is anomalous where its mask is not empty, so this loader opens the masks. There is no
     one-class split: a share `held_out` of the good images is tested on, with all anomalous ones;
-    `seed` draws it, see `minicore.folders.hold_out`. The images are about 500 × 1250 pixels: the usual central crop would see a
-    sixth of them, so use an exact ``resize`` and ``crop=None``.
+    `seed` draws it, see `minicore.folders.hold_out`. The images are about 500 × 1250 pixels, and
+    the usual central crop sees a third of that: prefer an exact ``resize`` and ``crop=None``.
 
     References
     ----------
@@ -288,6 +216,57 @@ def mtd(root: str | Path, *, held_out: float = 0.2, seed: int = 0) -> Dataset:
         masks = Masks(kinds[kind], (".png",))
         bad += [(path, masks.of(path), kind.lower()) for path in paths]
     return _dataset("mtd", train, [(p, None, GOOD) for p in test] + bad)
+
+
+def synthetic(
+    category: str = "circuit",
+    *,
+    n_train: int = 40,
+    n_good: int = 12,
+    n_defective: int = 30,
+    size: int = 256,
+    seed: int = 0,
+) -> Dataset:
+    """Procedural parts with procedural defects: no files, the same bytes on every machine.
+
+    Parameters
+    ----------
+    category : str
+        One of `SYNTHETIC`.
+    n_train, n_good, n_defective : int
+        Good images to train on; good and defective ones to test on. The kinds of defect take turns:
+        scratch, spot, stain, colour, missing, misplaced. Asking for more adds images at the end
+        and changes none.
+    size : int
+        Side in pixels, at least 64. Defects keep within the central 7/8, which is the usual crop.
+    seed : int
+        Not negative.
+
+    Returns
+    -------
+    Dataset
+        Of arrays; the masks are exactly the pixels a defect changed. The good twin of a defective
+        image is to be had from `minicore.synthetic.part`.
+    """
+    if category not in SYNTHETIC:
+        raise ValueError(f"category: {unknown(category, SYNTHETIC, 'datasets.SYNTHETIC')}")
+    if min(n_train, n_good, n_defective, seed) < 0 or size < 64:
+        raise ValueError(
+            f"n_train, n_good, n_defective, seed: expected 0 or more, and size 64 or more, found "
+            f"{n_train}, {n_good}, {n_defective}, {seed} and {size}"
+        )
+    defects = [DEFECTS[i % len(DEFECTS)] for i in range(n_defective)]
+    train, _ = parts(category, [None] * n_train, size=size, seed=(seed, 0))
+    good, whole = parts(category, [None] * n_good, size=size, seed=(seed, 1))
+    bad, masks = parts(category, defects, size=size, seed=(seed, 2))
+    return Dataset(
+        category,
+        train,
+        np.concatenate([good, bad]),
+        np.repeat(np.array([0, 1], np.int64), [n_good, n_defective]),
+        np.concatenate([whole, masks]),
+        [GOOD] * n_good + defects,
+    )
 
 
 def categories(root: str | Path) -> list[str]:

@@ -1,0 +1,89 @@
+"""What a data set is; `minicore.datasets` knows where they come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from minicore.decode import image_size
+from minicore.errors import DatasetError
+from minicore.images import Preprocessing, output_size, read_mask
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """One category of one data set.
+
+    Attributes
+    ----------
+    name : str
+    train : list of Path, or uint8 (n, h, w, 3)
+        Good images only.
+    test : list of Path, or uint8 (n_test, h, w, 3)
+    labels : int64 (n_test,)
+        0 good, 1 anomalous.
+    masks : list of Path or None, bool (n_test, h, w), or None
+        One per test image, None where it is good; None altogether where there is no ground truth.
+        A folder stands for the union of the masks in it (MVTec LOCO).
+    defects : list of str
+        What is wrong with each test image, "good" where nothing is.
+    validation : list of Path
+        More good images, in neither of the above, where the data set sets some aside (MVTec LOCO).
+    """
+
+    name: str
+    train: list[Path] | np.ndarray
+    test: list[Path] | np.ndarray
+    labels: np.ndarray
+    masks: list[Path | None] | np.ndarray | None
+    defects: list[str]
+    validation: list[Path] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        bad = int(self.labels.sum())
+        return (
+            f"Dataset({self.name}: {len(self.train)} good images to train on; to test on "
+            f"{len(self.test) - bad} good, {bad} anomalous, "
+            f"{'without' if self.masks is None else 'with'} masks)"
+        )
+
+    def read_masks(self, preprocessing: Preprocessing) -> np.ndarray:
+        """Ground truth of every test image, resized and cropped as the images are.
+
+        Parameters
+        ----------
+        preprocessing : Preprocessing
+
+        Returns
+        -------
+        bool (n_test, h', w')
+            All False for a good image.
+
+        Raises
+        ------
+        DatasetError
+            No ground truth, or images that come out in different sizes.
+        ImageError
+            A mask that cannot be read, or has another size than its image.
+        """
+        if self.masks is None:
+            raise DatasetError(f"{self.name}: expected masks, found none; evaluate scores only")
+        masks: np.ndarray | None = None
+        for i, (image, mask) in enumerate(zip(self.test, self.masks, strict=True)):
+            if isinstance(image, np.ndarray):
+                size, name = image.shape[:2], f"test image {i}"
+            else:
+                size, name = image_size(image), str(image)
+            shape = output_size(size, preprocessing, name)
+            if masks is None:
+                masks = np.zeros((len(self.test), *shape), bool)
+            if shape != masks.shape[1:]:
+                raise DatasetError(
+                    f"{name}: expected {masks.shape[1:]} pixels (h, w) like the first test image, "
+                    f"found {shape}; choose a crop or an exact resize"
+                )
+            if mask is not None:
+                masks[i] = read_mask(mask, preprocessing, size=size)
+        return np.zeros((0, 0, 0), bool) if masks is None else masks
