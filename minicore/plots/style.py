@@ -1,0 +1,109 @@
+"""The one style of all figures, and how a figure becomes a file."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure as MatplotlibFigure
+
+INK, GREY, PALE = "#222222", "#767676", "#D5D5D5"
+GOOD, ANOMALOUS, TRUTH = "#0072B2", "#D55E00", "#56B4E9"  # Okabe and Ito, 2008
+HEAT = colormaps["inferno"]
+ORDER = ListedColormap(
+    colormaps["viridis"](np.linspace(0, 0.91, 256))
+)  # its last yellows fade on white
+WIDTH = 7.2  # inches: 1080 pixels, sharp at the width of a README
+DASHED = (0, (4, 3))
+SUFFIXES = (".pdf", ".png", ".svg")
+STYLE: Any = {
+    "axes.edgecolor": GREY,
+    "axes.facecolor": "white",
+    "axes.grid": False,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8.5,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 8.5,
+    "figure.dpi": 150,
+    "figure.facecolor": "white",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same figure everywhere
+    "font.size": 8.5,
+    "legend.frameon": False,
+    "savefig.dpi": 150,
+    "svg.hashsalt": "minicore",  # the same SVG each time
+    "text.color": INK,
+    "xtick.color": GREY,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.color": GREY,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 8,
+}
+styled = rc_context(STYLE)  # a decorator: the style holds inside a function and nowhere else
+
+
+class Figure(MatplotlibFigure):
+    """A figure that a notebook shows although pyplot was never imported."""
+
+    def _repr_png_(self) -> bytes:
+        return render(self, "png")
+
+
+def one_axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """Make a figure of one plot, in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+@styled
+def render(figure: MatplotlibFigure, suffix: str) -> bytes:
+    """Bytes of the figure as png, svg or pdf: the same each time, for no date is written in."""
+    undated: Any = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix, metadata=undated)
+    return buffer.getvalue()
+
+
+def save(figure: MatplotlibFigure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure to a file, whole or not at all.
+
+    Parameters
+    ----------
+    figure : Figure
+        From any function here.
+    path : path-like
+        Its suffix names the format: ``.png``, ``.svg`` or ``.pdf``. The folder must exist.
+
+    Returns
+    -------
+    Path
+        Where it is.
+
+    Raises
+    ------
+    ValueError
+        The suffix is another.
+    OSError
+        The file cannot be written; one that was there before is untouched.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"cannot save {str(target)!r}: the suffix must be {', '.join(SUFFIXES)}")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot save {str(target)!r}: no folder {str(target.parent)!r}")
+    content = render(figure, target.suffix.lower()[1:])
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
