@@ -238,7 +238,7 @@ def synthetic(
         scratch, spot, stain, colour, missing, misplaced. Asking for more adds images at the end
         and changes none.
     size : int
-        Side in pixels, at least 64. Defects keep within the central 7/8, which is the usual crop.
+        Side in pixels, at least 128. Defects keep within the central 7/8, which is the usual crop.
     seed : int
         Not negative.
 
@@ -248,11 +248,9 @@ def synthetic(
         Of arrays; the masks are exactly the pixels a defect changed. The good twin of a defective
         image is to be had from `minicore.synthetic.part`.
     """
-    if category not in SYNTHETIC:
-        raise ValueError(f"category: {unknown(category, SYNTHETIC, 'datasets.SYNTHETIC')}")
-    if min(n_train, n_good, n_defective, seed) < 0 or size < 64:
+    if min(n_train, n_good, n_defective, seed) < 0 or size < 128:
         raise ValueError(
-            f"n_train, n_good, n_defective, seed: expected 0 or more, and size 64 or more, found "
+            f"n_train, n_good, n_defective, seed: expected 0 or more, and size 128 or more, found "
             f"{n_train}, {n_good}, {n_defective}, {seed} and {size}"
         )
     defects = [DEFECTS[i % len(DEFECTS)] for i in range(n_defective)]

@@ -1,9 +1,9 @@
 """A small painter: shapes by signed distance, smooth noise, exact rotations.
 
 Lengths are in units of 1/256 of the picture, so a scene looks the same at any size. Everything is
-+ − × ÷ √ and comparisons on float32, which IEEE 754 rounds alike on every machine; sin, exp and
-matrix products, which libraries round as they like, are avoided: the same seed gives the same
-bytes everywhere.
++ − × ÷ √ and comparisons, which IEEE 754 rounds alike on every machine; sin, exp and matrix
+products, which libraries round as they like, are avoided: the same seed gives the same bytes
+everywhere.
 """
 
 from __future__ import annotations

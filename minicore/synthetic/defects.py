@@ -34,9 +34,10 @@ def _scratch(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
 
 def _spot(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
     """One to four specks of dirt."""
-    dirt = _SPOTS[int(rng.integers(len(_SPOTS)))]
+    below = c.window(x, y, c.unit).rgb[:, 0, 0]
+    dirt = _SPOTS[int(rng.integers(3 if below.max() < 0.6 else 2))]  # no white on white
     for _ in range(int(rng.integers(1, 5))):
-        r = between(rng, 2.5, 6)
+        r = between(rng, 3, 6)
         w = c.window(x, y, 14)
         w.paint(dirt, w.disc(x, y, r) + 0.45 * r * w.noise(rng, 40, 40), 0.92, 1.5)
         x, y = x + between(rng, -16, 16), y + between(rng, -16, 16)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numpy as np
 
 from minicore.synthetic.canvas import Anchors, Canvas, between, colour, times, turn, wave
@@ -10,7 +12,7 @@ from minicore.synthetic.canvas import Anchors, Canvas, between, colour, times, t
 def gear(
     c: Canvas, rng: np.random.Generator, flaw: str | None, pick: np.random.Generator
 ) -> Anchors:
-    """Paint the gear, in any rotation. A tooth is missing; a hole is misplaced."""
+    """Cut the gear. A tooth is missing; a hole is misplaced."""
     cx, cy = 128 + between(rng, -4, 4), 128 + between(rng, -4, 4)
     spin = turn(between(rng, -1, 1))
     mat = 0.17 + 0.02 * c.noise(rng, 110, 110) + 0.02 * c.noise(rng, 4, 4, 2)
@@ -57,10 +59,8 @@ def gear(
         mx, my = spin[0] * mx - spin[1] * my, spin[1] * mx + spin[0] * my
         anchors += [(cx + 60 * mx, cy + 60 * my), (cx + 80 * mx, cy + 80 * my)]
     c.paint((0.76, 0.77, 0.79), c.disc(cx, cy, 20), 0.7)
-    bore = np.minimum(
-        c.disc(cx, cy, 18),
-        c.box(cx + 18 * spin[0], cy + 18 * spin[1], (6, 4.5), spin),
-    )
+    keyway = c.box(cx + 18 * spin[0], cy + 18 * spin[1], (6, 4.5), spin)
+    bore = np.minimum(c.disc(cx, cy, 18), keyway)
     c.paint((0.10, 0.10, 0.11), bore)
     c.paint((0.17, 0.17, 0.18), c.disc(cx + 3, cy + 4, 14), soft=5)
     return anchors
@@ -70,9 +70,4 @@ _SIXTHS = [
     (1.0, 0.0), (0.5, 0.8660254), (-0.5, 0.8660254),
     (-1.0, 0.0), (-0.5, -0.8660254), (0.5, -0.8660254),
 ]  # fmt: skip
-_EIGHTH, _SIXTEENTH = (0.70710678, 0.70710678), (0.92387953, 0.38268343)
-
-
-_SIXTEENTHS = [(1.0, 0.0)]
-for _ in range(15):
-    _SIXTEENTHS.append(times(_SIXTEENTHS[-1], _SIXTEENTH))
+_SIXTEENTHS = list(accumulate([(0.92387953, 0.38268343)] * 16, times))

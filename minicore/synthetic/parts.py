@@ -53,7 +53,18 @@ def part(
     good, bad : uint8 (size, size, 3)
     mask : bool (size, size)
         Exactly the pixels in which the two differ.
+
+    Raises
+    ------
+    ValueError
+        Another category or defect.
     """
+    for name, value, known in (
+        ("category", category, CATEGORIES),
+        ("defect", defect, (*DEFECTS, None)),
+    ):
+        if value not in known:
+            raise ValueError(f"{name}: expected one of {known}, found {value!r}")
     key = (*seed, CATEGORIES.index(category))
     good, anchors = _paint(category, None, size, key)
     camera = _camera(good, key)
