@@ -29,8 +29,9 @@ from minicore.folders import (
     subfolders,
     unknown,
 )
-from minicore.synthetic import CATEGORIES as SYNTHETIC
-from minicore.synthetic import DEFECTS, parts
+from minicore.synthetic import CATEGORIES, DEFECTS, parts
+
+SYNTHETIC = CATEGORIES
 
 
 def mvtec(root: str | Path, category: str) -> Dataset:

@@ -10,7 +10,9 @@ from minicore.synthetic.canvas import Canvas, Colour, between, colour, turn
 
 _SPOTS: list[Colour] = [(0.07, 0.06, 0.05), (0.30, 0.17, 0.07), (0.92, 0.90, 0.84)]
 _STAINS: list[Colour] = [(0.62, 0.52, 0.38), (0.55, 0.55, 0.58), (0.66, 0.44, 0.34)]
-_TINTS: list[Colour] = [(1.05, 0.62, 0.42), (0.50, 0.72, 1.10), (0.95, 0.90, 0.35)]
+_TINTS: list[Colour] = [
+    (1.05, 0.62, 0.42), (0.50, 0.72, 1.10), (0.95, 0.90, 0.35), (0.45, 0.88, 0.52),
+]  # fmt: skip
 
 
 def _scratch(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
@@ -34,8 +36,7 @@ def _scratch(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
 
 def _spot(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
     """One to four specks of dirt."""
-    below = c.window(x, y, c.unit).rgb[:, 0, 0]
-    dirt = _SPOTS[int(rng.integers(3 if below.max() < 0.6 else 2))]  # no white on white
+    dirt = _SPOTS[int(rng.integers(3 if max(_below(c, x, y)) < 0.6 else 2))]  # no white on white
     for _ in range(int(rng.integers(1, 5))):
         r = between(rng, 3, 6)
         w = c.window(x, y, 14)
@@ -55,9 +56,21 @@ def _stain(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
 def _colour(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
     """Keep shape and brightness in the wrong colour, as after overheating."""
     distance, w = _blob(c, rng, x, y, between(rng, 12, 22))
-    tint = colour(*_TINTS[int(rng.integers(len(_TINTS)))])
-    grey = w.rgb.max(axis=0, keepdims=True)
+    below = _below(c, x, y)
+    level = max(below)
+    others = [
+        t
+        for t in _TINTS
+        if max(abs(level * a - b) for a, b in zip(t, below, strict=True)) > 0.3 * level
+    ]
+    tint = colour(*others[int(rng.integers(len(others)))])
+    grey = 0.12 + 0.88 * w.rgb.max(axis=0, keepdims=True)
     w.paint(np.minimum(grey * tint, 1), distance, between(rng, 0.5, 0.8), 3)
+
+
+def _below(c: Canvas, x: float, y: float) -> list[float]:
+    """Colour of the part at (x, y): a defect of the same colour would be none."""
+    return c.window(x, y, c.unit).rgb[:, 0, 0].tolist()
 
 
 def _blob(

@@ -1,0 +1,344 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minicore import images
+from minicore.decode import image_size
+from minicore.errors import ImageError
+from minicore.images import Preprocessing, as_images, batches, prepare, read_image, read_mask, view
+
+WHOLE = Preprocessing(resize=None, crop=None)
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 256, (20, 30, 3), np.uint8)
+GREY16 = RNG.integers(0, 65536, (20, 30), np.uint16)
+
+
+def saved(path, pixels, **options):
+    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    picture.save(path, **options)
+    return path
+
+
+def test_lossless_formats_give_back_the_pixels(tmp_path):
+    for suffix, options in (
+        (".png", {}),
+        (".bmp", {}),
+        (".tiff", {}),
+        (".webp", {"lossless": True}),
+    ):
+        read = read_image(saved(tmp_path / f"a{suffix}", RGB, **options))
+        assert read.dtype == np.uint8 and np.array_equal(read, RGB), suffix
+
+
+def test_jpeg_comes_close_and_the_suffix_does_not_matter(tmp_path):
+    smooth = np.broadcast_to(np.linspace(0, 255, 30).astype(np.uint8)[None, :, None], (20, 30, 3))
+    path = saved(tmp_path / "a.bin", smooth.copy(), format="JPEG", quality=95)
+    assert np.abs(read_image(path).astype(int) - smooth).max() < 8
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_png_modes_read_as_pillow_converts_them(tmp_path, mode):
+    picture = (
+        Image.fromarray(RGB).convert("L").convert("LA")
+        if mode == "LA"
+        else (Image.fromarray(RGB).convert(mode))
+    )
+    read = read_image(saved(tmp_path / "a.png", picture))
+    assert np.array_equal(read, np.asarray(picture.convert("RGB")))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tiff"])
+def test_cmyk_reads_as_pillow_converts_it(tmp_path, suffix):
+    path = saved(tmp_path / f"a{suffix}", Image.fromarray(RGB).convert("CMYK"))
+    with Image.open(path) as picture:
+        assert picture.mode == "CMYK"
+        expected = np.asarray(picture.convert("RGB"))
+    assert np.array_equal(read_image(path), expected)
+
+
+def test_alpha_is_dropped_not_composited(tmp_path):
+    clear = np.dstack([RGB, np.zeros(RGB.shape[:2], np.uint8)])
+    assert np.array_equal(read_image(saved(tmp_path / "a.png", clear)), RGB)
+
+
+@pytest.mark.parametrize("transparency", [3, bytes([0, 128, 255, 7])])
+def test_a_transparent_palette_keeps_its_colours_without_a_warning(tmp_path, transparency):
+    picture = Image.fromarray(RGB).quantize(8)
+    path = saved(tmp_path / "a.png", picture, transparency=transparency)
+    assert np.array_equal(read_image(path), np.asarray(picture.convert("RGB")))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_16_bits_are_scaled_not_clipped(tmp_path, suffix):
+    read = read_image(saved(tmp_path / f"a{suffix}", GREY16))
+    assert np.array_equal(read, np.repeat(np.rint(GREY16 / 257).astype(np.uint8)[..., None], 3, 2))
+
+
+def test_16_bits_big_endian_are_scaled_alike(tmp_path):
+    picture = Image.frombytes("I;16B", GREY16.shape[::-1], GREY16.astype(">u2").tobytes())
+    read = read_image(saved(tmp_path / "a.tiff", picture))
+    assert np.array_equal(read[..., 0], np.rint(GREY16 / 257))
+
+
+def test_32_bits_that_fit_16_are_scaled_and_others_refused(tmp_path):
+    fits = read_image(saved(tmp_path / "a.tiff", GREY16.astype(np.int32)))
+    assert np.array_equal(fits[..., 0], np.rint(GREY16 / 257))
+    path = saved(tmp_path / "b.tiff", np.full((4, 4), 70000, np.int32))
+    with pytest.raises(ImageError, match=r"b\.tiff: expected values from 0 to 65535, found 70000"):
+        read_image(path)
+
+
+def test_floating_point_is_refused_with_a_remedy(tmp_path):
+    path = saved(tmp_path / "a.tiff", np.zeros((4, 4), np.float32))
+    with pytest.raises(ImageError, match=r"a\.tiff.*floating-point.*save it as 8 or 16 bits"):
+        read_image(path)
+
+
+UPRIGHT = [None, lambda a: a, np.fliplr, lambda a: a[::-1, ::-1], np.flipud,
+           lambda a: a.transpose(1, 0, 2), lambda a: np.rot90(a, -1),
+           lambda a: a[::-1, ::-1].transpose(1, 0, 2), np.rot90]  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".webp"])
+def test_exif_orientation_is_applied(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if suffix == ".webp" else {}
+    path = saved(tmp_path / f"a{suffix}", RGB, exif=exif, **options)
+    upright = UPRIGHT[orientation](RGB)
+    assert np.array_equal(read_image(path), upright)
+    assert image_size(path) == upright.shape[:2]
+
+
+def test_the_first_frame_of_several_is_read(tmp_path):
+    first, second = Image.fromarray(RGB), Image.fromarray(255 - RGB)
+    for suffix, options in ((".png", {}), (".tiff", {}), (".webp", {"lossless": True})):
+        path = tmp_path / f"a{suffix}"
+        first.save(path, save_all=True, append_images=[second], **options)
+        assert np.array_equal(read_image(path), RGB), suffix
+
+
+def test_bad_files_are_one_line_naming_the_file(tmp_path):
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("no image")
+    whole = saved(tmp_path / "whole.png", RGB).read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    Image.fromarray(RGB).save(tmp_path / "rare.ppm")
+    found = {"empty.png": "an empty file", "text.png": "cannot identify", "cut.png": "truncated",
+             "rare.ppm": "cannot identify", "absent.png": "no such file"}  # fmt: skip
+    for name, what in found.items():
+        with pytest.raises(ImageError, match=what) as caught:
+            read_image(tmp_path / name)
+        message = str(caught.value)
+        assert message.startswith(f"{tmp_path / name}: expected ") and "\n" not in message
+    with pytest.raises(ImageError, match="found a folder"):
+        read_image(tmp_path)
+
+
+def test_a_decompression_bomb_is_an_image_error(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.png", RGB)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(ImageError, match=r"a\.png.*decompression bomb.*MAX_IMAGE_PIXELS"):
+        read_image(path)
+
+
+def triangle(image, h, w):
+    """Antialiased bilinear by definition: a triangle as wide as the shrinkage, normalised."""
+
+    def matrix(n_in, n_out):
+        scale = n_in / n_out
+        support = max(scale, 1)
+        centres = (np.arange(n_out) + 0.5) * scale
+        offsets = np.arange(n_in)[None] + 0.5 - centres[:, None]
+        weights = np.maximum(1 - np.abs(offsets) / support, 0)
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    return np.einsum("yh,xw,hwc->yxc", matrix(image.shape[0], h), matrix(image.shape[1], w), image)
+
+
+@pytest.mark.parametrize(
+    "resize, shape",
+    [(10, (10, 15)), (40, (40, 60)), (13, (13, 19)), ((9, 25), (9, 25)), (None, (20, 30))],
+)
+def test_resize_is_antialiased_bilinear_of_the_shorter_side_or_exact(resize, shape):
+    seen = view(RGB, Preprocessing(resize=resize, crop=None))
+    assert seen.shape == (*shape, 3)
+    # Pillow works in 8 bits between its two passes, hence up to one level.
+    assert np.abs(seen - triangle(RGB.astype(float), *shape)).max() <= 1.01
+    tall = view(RGB.transpose(1, 0, 2), Preprocessing(resize=resize, crop=None))
+    assert isinstance(resize, tuple) or tall.shape == (shape[1], shape[0], 3)
+
+
+@pytest.mark.parametrize("size, crop, first", [(20, 10, 5), (21, 10, 6), (23, 10, 6), (20, 15, 2)])
+def test_the_crop_is_central_and_rounds_half_to_even_as_torchvision(size, crop, first):
+    ramp = np.broadcast_to(np.arange(size, dtype=np.uint8), (size, size))
+    seen = view(ramp, Preprocessing(resize=None, crop=crop))
+    assert seen.shape == (crop, crop, 3) and seen[0, 0, 0] == first
+
+
+def test_an_image_smaller_than_the_crop_is_an_error_naming_it(tmp_path):
+    path = saved(tmp_path / "small.png", RGB)
+    with pytest.raises(ImageError, match=r"small\.png: .*crop's 24 × 24 pixels, found 20 × 30"):
+        view(path, Preprocessing(resize=None, crop=24))
+
+
+def test_prepare_is_the_view_scaled_and_normalised():
+    preprocessing = Preprocessing(resize=16, crop=(12, 14), mean=(0.1, 0.2, 0.3), std=(1, 2, 3))
+    x = prepare(RGB, preprocessing)
+    expected = (view(RGB, preprocessing) / 255 - (0.1, 0.2, 0.3)) / (1, 2, 3)
+    assert x.dtype == np.float32 and x.shape == (3, 12, 14) and x.flags.c_contiguous
+    np.testing.assert_allclose(x, expected.transpose(2, 0, 1), rtol=1e-5, atol=1e-6)
+
+
+def test_preprocessing_from_json_equals_the_one_written_by_hand():
+    loaded = Preprocessing([8, 9], 5, [0.5, 0.5, 0.5], [1, 1, 1])
+    assert loaded == Preprocessing((8, 9), 5, (0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
+    assert hash(loaded)
+    for wrong in ({"resize": 0}, {"crop": (1, 2, 3)}, {"std": (1, 0, 1)}, {"mean": (1, 2)}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
+            Preprocessing(**wrong)
+
+
+def test_every_kind_of_source_becomes_a_list(tmp_path):
+    for name in ("b.png", "a.JPG", "._a.png"):
+        saved(tmp_path / name, RGB)
+    (tmp_path / "notes.txt").touch()
+    listed = [tmp_path / "a.JPG", tmp_path / "b.png"]
+    assert as_images(tmp_path) == listed
+    assert as_images(str(tmp_path / "b.png")) == [tmp_path / "b.png"]
+    assert as_images([str(p) for p in listed]) == listed
+    assert as_images([]) == []
+    assert [i.shape for i in as_images(np.zeros((5, 8, 9, 3), np.uint8))] == [(8, 9, 3)] * 5
+    grey = as_images(RGB[..., 0])[0]
+    assert np.array_equal(grey, np.repeat(RGB[..., :1], 3, 2))
+    assert as_images(RGB)[0] is RGB
+
+
+@pytest.mark.parametrize(
+    "source, message",
+    [
+        (RGB / 255, "expected dtype uint8 .* found float64"),
+        (np.zeros((2, 8, 9), np.uint8), r"expected shape .* found \(2, 8, 9\)"),
+        (np.zeros((8, 9, 4), np.uint8), "without alpha"),
+        (np.zeros((2, 3, 8, 9), np.uint8), "image 0: .*channels come last"),
+        (np.zeros((0, 9), np.uint8), "expected shape"),
+        ([RGB, None], "image 1: expected a path or a uint8 array, found NoneType"),
+        (3, "expected paths or uint8 arrays, found int"),
+    ],
+)
+def test_wrong_arrays_say_what_is_wrong(source, message):
+    with pytest.raises(ImageError, match=message):
+        as_images(source)
+
+
+def decoders():
+    return [t for t in threading.enumerate() if t.name.startswith("minicore-decode")]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_batches_keep_the_order_whoever_finishes_first(monkeypatch, workers):
+    def slow(image, preprocessing):
+        time.sleep(0.002 * (7 - image[0, 0, 0] % 7))
+        return np.full((3, 2, 2), image[0, 0, 0], np.float32)
+
+    monkeypatch.setattr(images, "prepare", slow)
+    source = np.broadcast_to(np.arange(23, dtype=np.uint8)[:, None, None, None], (23, 2, 2, 3))
+    found = list(batches(source, WHOLE, 5, workers=workers))
+    assert [len(b) for b in found] == [5, 5, 5, 5, 3]
+    assert np.concatenate(found)[:, 0, 0, 0].tolist() == list(range(23))
+    assert not decoders()
+
+
+def test_batches_work_ahead_by_one_batch_and_no_further(monkeypatch):
+    done = []
+
+    def count(image, preprocessing):
+        done.append(1)
+        return np.zeros((3, 2, 2), np.float32)
+
+    monkeypatch.setattr(images, "prepare", count)
+    running = batches(np.zeros((40, 2, 2, 3), np.uint8), WHOLE, 4)
+    next(running)
+    deadline = time.monotonic() + 5
+    while len(done) < 8 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(0.02)
+    assert len(done) == 8
+    running.close()
+    assert len(done) == 8 and not decoders()
+
+
+def test_a_bad_file_surfaces_in_its_turn_and_leaves_no_threads(tmp_path):
+    files = [saved(tmp_path / f"{i}.png", RGB) for i in range(6)]
+    files[4].write_bytes(b"broken")
+    running = batches(files, WHOLE, 2)
+    assert len(next(running)) == len(next(running)) == 2
+    with pytest.raises(ImageError, match=r"4\.png"):
+        next(running)
+    assert not decoders()
+
+
+def test_images_of_different_sizes_need_a_crop(tmp_path):
+    files = [saved(tmp_path / "a.png", RGB), saved(tmp_path / "b.png", RGB[:, :25])]
+    with pytest.raises(
+        ImageError, match=r"b\.png: expected 20 × 30 .* found 20 × 25; choose a crop"
+    ):
+        list(batches(files, WHOLE, 1))
+    assert next(batches(files, Preprocessing(None, 16), 2)).shape == (2, 3, 16, 16)
+    with pytest.raises(ValueError, match="batch_size"):
+        batches(files, WHOLE, 0)
+
+
+def test_masks_follow_the_image_by_nearest_neighbour():
+    mask = np.zeros((40, 60), bool)
+    mask[10:30, 20:44] = True
+    halved = read_mask(mask, Preprocessing(20, None))
+    assert halved.dtype == bool and np.array_equal(halved, mask[1::2, 1::2])
+    assert np.array_equal(read_mask(mask, Preprocessing(20, 10)), halved[5:15, 10:20])
+
+
+def test_masks_count_whatever_is_not_zero(tmp_path):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:9, 4:20] = 1
+    mask[11:15, 4:20] = 255
+    palette = Image.fromarray(mask).convert("P")
+    for name, pixels in {
+        "a.png": mask, "b.bmp": mask, "c.png": mask.astype(np.uint16), "d.png": palette,
+        "e.png": np.dstack([mask] * 3), "f.png": np.dstack([mask] * 3 + [mask * 0 + 255]),
+        "g.png": Image.fromarray(mask > 0),
+    }.items():  # fmt: skip
+        read = read_mask(saved(tmp_path / name, pixels), WHOLE)
+        assert np.array_equal(read, mask > 0), name
+
+
+def test_a_jpeg_mask_is_cut_at_half(tmp_path):
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:24, 8:24] = 255
+    assert np.array_equal(read_mask(saved(tmp_path / "m.jpg", mask, quality=60), WHOLE), mask > 0)
+
+
+def test_a_folder_of_masks_means_their_union(tmp_path):
+    parts = [np.eye(8, dtype=np.uint8) * 255, np.eye(8, dtype=np.uint8)[::-1] * 255]
+    for i, part in enumerate(parts):
+        saved(tmp_path / f"00{i}.png", part)
+    assert np.array_equal(read_mask(tmp_path, WHOLE), (parts[0] | parts[1]) > 0)
+
+
+def test_a_mask_of_another_size_than_its_image_is_an_error(tmp_path):
+    path = saved(tmp_path / "m.png", np.zeros((20, 31), np.uint8))
+    with pytest.raises(ImageError, match=r"m\.png: expected 20 × 30 .* found 20 × 31"):
+        read_mask(path, WHOLE, size=(20, 30))
+
+
+def test_real_images_are_prepared_as_the_reference_defines_it(shared):
+    path = shared / "data/mvtec256/screw/test/good/000.png"
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB"))[16:240, 16:240]
+    expected = (pixels / np.float32(255) - np.float32(images.IMAGENET_MEAN)) / np.float32(
+        images.IMAGENET_STD
+    )
+    assert np.array_equal(prepare(path, Preprocessing()), expected.transpose(2, 0, 1))
