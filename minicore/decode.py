@@ -54,15 +54,20 @@ def read_image(path: str | Path) -> np.ndarray:
         Missing, empty, truncated, not an image, floating-point, or larger than Pillow's limit
         against decompression bombs (twice ``PIL.Image.MAX_IMAGE_PIXELS``).
     """
+    return np.array(open_rgb(path))
+
+
+def open_rgb(path: str | Path) -> Image.Image:
+    """Decode as `read_image` does, for what goes on in Pillow."""
     with _opened(path) as picture:
-        return np.asarray(_upright(_rgb(picture, path), picture))
+        return _upright(_rgb(picture, path), picture)
 
 
 def read_binary(path: str | Path) -> np.ndarray:
     """Decode a mask: anything but 0 is True; of a JPEG, whose compression smears, from 128 on.
 
-    Not 0, rather than above half: data sets write 255, 1, or one number per type of defect. A
-    palette's indices count, not its colours, and alpha does not.
+    Data sets write 255, 1, or one number per type of defect, so half of 255 would miss some. A
+    palette's indices count, not its colours; alpha does not.
 
     Returns
     -------
@@ -70,25 +75,22 @@ def read_binary(path: str | Path) -> np.ndarray:
     """
     with _opened(path) as picture:
         least = 128 if picture.format in ("JPEG", "MPO") else 1
-        if picture.mode not in ("1", "L", "P") and not picture.mode.startswith("I"):
-            picture = _upright(picture.convert("RGB"), picture)
-        else:
-            picture.load()
-            picture = _upright(picture, picture)
-        values = np.asarray(picture)
-        return (values.max(axis=-1) if values.ndim == 3 else values) >= least
+        picture.load()
+        plain = picture.mode in ("1", "L", "P") or picture.mode.startswith("I")
+        values = np.asarray(_upright(picture if plain else picture.convert("RGB"), picture))
+        return (values if plain else values.max(axis=-1)) >= least
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
     """(h, w) in pixels of the upright image, from the file's header."""
     with _opened(path) as picture:
         if picture.format == "TIFF":
-            picture.load()  # Pillow turns a TIFF upright as it loads it, and no other format
+            picture.load()  # which turns it upright
         width, height = picture.size
         # A PNG without EXIF in its header would be decoded whole in search of it.
-        exif = picture.format != "PNG" or "exif" in picture.info
-        sideways = exif and picture.getexif().get(_ORIENTATION, 1) >= 5
-    return (width, height) if sideways else (height, width)
+        if picture.format == "PNG" and "exif" not in picture.info:
+            return height, width
+        return (width, height) if _orientation(picture) >= 5 else (height, width)
 
 
 @contextmanager
@@ -138,5 +140,10 @@ def _rgb(picture: Image.Image, path: str | Path) -> Image.Image:
 
 def _upright(pixels: Image.Image, picture: Image.Image) -> Image.Image:
     """Turn `pixels` as the EXIF data of the loaded `picture` they came from say."""
-    turn = _UPRIGHT.get(picture.getexif().get(_ORIENTATION, 1))
+    turn = _UPRIGHT.get(_orientation(picture))
     return pixels if turn is None else pixels.transpose(turn)
+
+
+def _orientation(picture: Image.Image) -> int:
+    # A TIFF, and no other format, Pillow has turned upright by the time it is loaded.
+    return 1 if picture.format == "TIFF" else picture.getexif().get(_ORIENTATION, 1)

@@ -9,7 +9,7 @@ is said in `minicore.decode`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from minicore.decode import SUFFIXES, read_binary, read_image
+from minicore.decode import SUFFIXES, open_rgb, read_binary, read_image
 from minicore.errors import ImageError
+
+__all__ = ["Preprocessing", "as_images", "batches", "prepare", "read_image", "read_mask", "view"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -52,11 +54,11 @@ class Preprocessing:
         for name in ("resize", "crop"):
             value = getattr(self, name)
             sides = value if isinstance(value, (tuple, list)) else (value, value)
-            positive = all(isinstance(s, (int, np.integer)) and s > 0 for s in sides)
-            if value is not None and not (len(sides) == 2 and positive):
+            whole = all(isinstance(s, (int, np.integer)) and s > 0 for s in sides)
+            if value is not None and not (whole and len(sides) == 2):
                 raise ValueError(f"{name}: expected pixels, (h, w) or None, found {value!r}")
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
+            if isinstance(value, (tuple, list)):
+                object.__setattr__(self, name, (int(value[0]), int(value[1])))
         for name in ("mean", "std"):
             value = tuple(float(v) for v in getattr(self, name))
             if len(value) != 3 or (name == "std" and min(value) <= 0):
@@ -129,10 +131,10 @@ def view(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
         which PatchCore would then report as an anomaly.)
     """
     if isinstance(image, np.ndarray):
-        rgb, name = _as_rgb(image, "image"), "image"
+        picture, name = Image.fromarray(_as_rgb(image, "image")), "image"
     else:
-        rgb, name = read_image(image), str(image)
-    return _fit(Image.fromarray(rgb), preprocessing, Image.Resampling.BILINEAR, name)
+        picture, name = open_rgb(image), str(image)
+    return _fit(picture, preprocessing, Image.Resampling.BILINEAR, name)
 
 
 def prepare(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
@@ -156,7 +158,7 @@ def prepare(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
 
 def batches(
     images: Any, preprocessing: Preprocessing, batch_size: int, *, workers: int = 2
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     """Prepare images in order, in a few threads ahead of the consumer.
 
     While the network works on one batch the next is decoded, and no more than that: memory holds
@@ -190,16 +192,15 @@ def batches(
 
 def _batches(
     images: Sequence[ImageLike], preprocessing: Preprocessing, batch_size: int, workers: int
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="minicore-decode")
     pending: deque[Future[np.ndarray]] = deque()
     shape: tuple[int, ...] = ()
     try:
         submitted = 0
         for first in range(0, len(images), batch_size):
-            ahead = min(first + 2 * batch_size, len(images))
-            while submitted < ahead:
-                pending.append(pool.submit(prepare, images[submitted], preprocessing))
+            for image in images[submitted : first + 2 * batch_size]:
+                pending.append(pool.submit(prepare, image, preprocessing))
                 submitted += 1
             batch = []
             for i in range(first, min(first + batch_size, len(images))):
@@ -291,7 +292,7 @@ def _fit(
     (h, w), (ch, cw), (top, left) = _geometry(picture.size[::-1], preprocessing, name)
     if picture.size != (w, h):
         picture = picture.resize((w, h), filter)
-    return np.asarray(picture.crop((left, top, left + cw, top + ch)))
+    return np.array(picture.crop((left, top, left + cw, top + ch)))
 
 
 def _as_rgb(image: Any, name: str) -> np.ndarray:

@@ -139,6 +139,22 @@ def test_bad_files_are_one_line_naming_the_file(tmp_path):
         read_image(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff", ".webp"])
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path, suffix):
+    path = saved(tmp_path / f"a{suffix}", RGB)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    for _ in range(80):
+        damaged = whole[: rng.integers(len(whole))] if rng.random() < 0.3 else whole.copy()
+        if len(damaged) == len(whole):
+            damaged[rng.integers(min(len(whole), 200), size=3)] = rng.integers(256, size=3)
+        path.write_bytes(damaged.tobytes())
+        try:
+            assert read_image(path).dtype == np.uint8
+        except ImageError as error:
+            assert str(path) in str(error)
+
+
 def test_a_decompression_bomb_is_an_image_error(tmp_path, monkeypatch):
     path = saved(tmp_path / "a.png", RGB)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
