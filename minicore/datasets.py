@@ -31,7 +31,7 @@ from minicore.folders import (
 )
 from minicore.synthetic import CATEGORIES, DEFECTS, parts
 
-SYNTHETIC = CATEGORIES
+SYNTHETIC = CATEGORIES  # what `synthetic` can draw
 
 
 def mvtec(root: str | Path, category: str) -> Dataset:
@@ -208,7 +208,11 @@ def mtd(root: str | Path, *, held_out: float = 0.2, seed: int = 0) -> Dataset:
     if "Free" not in kinds:
         raise missing(root / "MT_Free", "the good tiles")
     photos = {
-        kind: [p for p in images_in(path, f"the tiles of {path.parent.name}") if p.suffix == ".jpg"]
+        kind: [
+            p
+            for p in images_in(path, f"the tiles of {path.parent.name}")
+            if p.suffix.lower() == ".jpg"
+        ]
         for kind, path in kinds.items()
     }
     train, test = hold_out(photos.pop("Free"), root, held_out, seed)

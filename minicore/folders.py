@@ -87,7 +87,7 @@ class Masks:
 
     def __init__(self, folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
         if not folder.is_dir():
-            raise missing(folder, "the masks")
+            raise missing(folder, "masks (data without any: datasets.folder)")
         self.folder = folder
         self.named: dict[str, list[Path]] = {}
         for path in sorted(folder.iterdir()):
@@ -118,6 +118,8 @@ def hold_out(
     """
     if not 0 < share < 1:
         raise ValueError(f"held_out: expected a share between 0 and 1, found {share}")
+    if len(good) < 2:
+        raise DatasetError(f"{root}: expected good images to split, found {len(good)}")
 
     def draw(path: Path) -> bytes:
         return hashlib.sha256(f"{seed}/{path.relative_to(root).as_posix()}".encode()).digest()

@@ -109,6 +109,16 @@ def test_a_missing_folder_says_what_is_there_instead(mvtec):
         datasets.mvtec(mvtec.parent / "nowhere/at/all", "nut")
 
 
+def test_data_without_masks_is_shown_the_way(mvtec):
+    (mvtec / "nut/ground_truth").rename(mvtec / "nut/masks")
+    with pytest.raises(
+        DatasetError, match=r"ground_truth: expected masks .*datasets\.folder.*masks"
+    ):
+        datasets.mvtec(mvtec, "nut")
+    own = datasets.folder(mvtec / "nut/train/good", mvtec / "nut/test")
+    assert own.labels.tolist() == [0, 1, 1] and own.masks is None
+
+
 def test_a_missing_or_doubtful_mask_names_the_image(mvtec):
     mask(mvtec / "nut/ground_truth/cut/000.png", 0)
     with pytest.raises(
