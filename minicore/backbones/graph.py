@@ -174,6 +174,23 @@ def _narrowed(array: np.ndarray, dtype: type[np.floating], name: str) -> np.ndar
     return array.astype(dtype)
 
 
+def run_once(model: bytes) -> None:
+    """Show a network an image of noise: every map must come out, with its channels, as numbers."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    image = np.random.default_rng(0).standard_normal((1, 3, 64, 64), dtype=np.float32)
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        maps = session.run(None, {"image": image})
+    except Exception as error:  # onnxruntime's errors have no common ancestor but this
+        raise BackboneError(f"the network written does not run ({error})") from error
+    for output, layer in zip(session.get_outputs(), maps, strict=True):
+        if layer.shape[1] != output.shape[1] or not np.isfinite(layer).all():
+            raise BackboneError(f"{output.name} comes out of the network with values not finite")
+
+
 def write_atomically(data: bytes, path: Path) -> Path:
     """Write a file that appears whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minicore.backbones.graph import Arrays, Graph, Storage, weight_shape, write_atomically
+from minicore.backbones.graph import (
+    Arrays,
+    Graph,
+    Storage,
+    run_once,
+    weight_shape,
+    write_atomically,
+)
 from minicore.errors import BackboneError
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -137,7 +144,7 @@ def resnet_to_onnx(
     The input is `image`, float32 (n, 3, h, w), RGB, already normalised; n, h and w are free. The
     outputs are the layers asked for, float32 (n, c, h / 2^(j+1), w / 2^(j+1)) for layer j, rounded
     up. Nothing after the last of them is written. Batch norms are folded into the convolutions, in
-    float64. The same arrays give the same bytes.
+    float64. The same arrays give the same bytes. What is written has run once.
 
     Parameters
     ----------
@@ -178,24 +185,24 @@ def resnet_to_onnx(
     if storage not in ("float32", "float16", "int8"):
         raise ValueError(f"storage must be float32, float16 or int8, not {storage!r}")
     stages = 1 + max(map(STAGES.index, layers))
-    try:
-        shape = deduce(arrays, stages)
-        name = _checked_name(name, shape)
-        graph = Graph(arrays, storage)
-        _forward(graph, shape)
-        graph.refuse_leftovers(STAGES[:stages])
-    except BackboneError as error:
-        raise BackboneError(f"{source or name or path.name}: {error}") from error
-    channels = {layer: shape.widths[STAGES.index(layer)] for layer in layers}
     about = {
-        "name": name,
-        "layers": channels,
         "preprocessing": dict(preprocessing or IMAGENET),
         "source": source,
         "source_sha256": source_sha256,
         "licence": licence,
     }
-    return write_atomically(graph.serialised(channels, about), path)
+    try:
+        shape = deduce(arrays, stages)
+        name = _checked_name(name, shape)
+        channels = {layer: shape.widths[STAGES.index(layer)] for layer in layers}
+        graph = Graph(arrays, storage)
+        _forward(graph, shape)
+        graph.refuse_leftovers(STAGES[:stages])
+        model = graph.serialised(channels, {"name": name, "layers": channels, **about})
+        run_once(model)
+    except BackboneError as error:
+        raise BackboneError(f"{source or name or path.name}: {error}") from error
+    return write_atomically(model, path)
 
 
 def _forward(graph: "Graph", shape: Architecture) -> None:
