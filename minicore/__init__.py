@@ -1,3 +1,35 @@
-"""PatchCore, equation by equation."""
+"""PatchCore, equation by equation: industrial anomaly detection on a CPU.
+
+>>> from minicore import PatchCore, datasets
+>>> parts = datasets.synthetic("gear", seed=0)
+>>> model = PatchCore().fit(parts.train)
+>>> scores, maps = model.anomaly_score(parts.test), model.anomaly_map(parts.test)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minicore import datasets
+    from minicore.backbones import Backbone
+    from minicore.patchcore import PatchCore
 
 __version__ = "0.1.0"
+__all__ = ["Backbone", "PatchCore", "__version__", "datasets"]
+
+# Imported when first used, so that `import minicore` compiles nothing and is quick.
+_LAZY = {"Backbone": "minicore.backbones", "PatchCore": "minicore.patchcore"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name == "datasets":
+        return importlib.import_module("minicore.datasets")
+    raise AttributeError(f"module 'minicore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

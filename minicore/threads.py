@@ -40,7 +40,7 @@ def limit(threads: int | None) -> Iterator[int]:
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
     before = numba.get_num_threads()
-    most = numba.config.NUMBA_NUM_THREADS
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     numba.set_num_threads(before if threads is None else min(threads, most))
     try:
         yield numba.get_num_threads()

@@ -25,7 +25,6 @@ from tqdm.auto import tqdm
 from minicore import threads
 from minicore.equations.eq5_coreset import projection
 from minicore.fast.nearest import (
-    EPS,
     HUGE,
     TINY,
     rounding_bound,
@@ -169,7 +168,7 @@ def greedy_coreset(M, l, start=0, progress=False):
     start : int, default 0
         The first pick.
     progress : bool, default False
-        Show a progress bar.
+        Show a progress bar, where there is a terminal.
 
     Returns
     -------
@@ -207,7 +206,14 @@ def greedy_coreset(M, l, start=0, progress=False):
     to_nearest[start] = -1.0
     i = 1
 
-    bar = tqdm(total=l, initial=1, desc="coreset", unit="row", disable=not progress, leave=False)
+    bar = tqdm(
+        total=l,
+        initial=1,
+        desc="coreset",
+        unit="row",
+        disable=None if progress else True,
+        leave=False,
+    )
     with bar, threads.single_threaded_blas():
         while i < l:
             candidates, outside, outside_row = _refresh(

@@ -1,0 +1,277 @@
+"""Backbone: any ONNX file that turns images into feature maps, run by onnxruntime.
+
+What a network expects of its input travels in the file itself, as JSON under the metadata key
+``minicore`` (name, layers, preprocessing, source, licence; `minicore.backbones.resnet` writes it).
+A file without it works too: its layers are its outputs, and the preprocessing is the paper's unless
+told otherwise.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicore.backbones.catalog import find
+from minicore.backbones.download import sha256
+from minicore.errors import BackboneError
+from minicore.images import Preprocessing, Size
+
+PROVENANCE = ("source", "source_sha256", "licence")
+ERRORS_ONLY = 3  # onnxruntime's severity: its warnings about optimisation are not for our users
+
+
+class Backbone:
+    r"""A network that gives feature maps, $\phi_j$ in the paper.
+
+    Parameters
+    ----------
+    path_or_name : str or Path, default "default"
+        An ``.onnx`` file, or the name of a network that ships with minicore ("default") or has been
+        fetched (``minicore backbone get``).
+    layers : sequence of str, optional
+        Which outputs to use, finest first. By default layer2 and layer3, the paper's, where the
+        file has them, else every output that is a feature map.
+    threads : int, optional
+        Threads of onnxruntime; by default as many as the process has been given cores.
+    batch_size : int, default 8
+        Most images run at once. Bounds memory, and changes nothing else: in the convolutions of
+        onnxruntime's CPU provider each image is computed by itself, so the maps are the same to the
+        bit whatever the batch size and the number of threads (tested).
+    resize, crop, mean, std : optional
+        Override the preprocessing that the file asks for (`minicore.images.Preprocessing`).
+
+    Attributes
+    ----------
+    source : str
+        What was asked for: the name or path given.
+    path : Path
+        The file.
+    name : str
+        The network's name: from the metadata, else the file's.
+    layers : tuple of str
+        The outputs used.
+    preprocessing : Preprocessing
+        What the network expects of its input.
+    metadata : dict
+        The file's own account of itself; empty if it has none.
+
+    Raises
+    ------
+    BackboneError
+        If the file is missing or damaged, or has no usable input or outputs.
+    ValueError
+        If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        path_or_name: str | Path = "default",
+        *,
+        layers: Sequence[str] | None = None,
+        threads: int | None = None,
+        batch_size: int = 8,
+        resize: Size = None,
+        crop: Size = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        self.source = str(path_or_name)
+        self.path = _locate(path_or_name)
+        self.threads = threads
+        self.batch_size = batch_size
+        self._session = _open(self.path, threads)
+        self.metadata = _metadata(self._session, self.path)
+        self.name = str(self.metadata.get("name") or self.path.stem)
+        self._input, fixed_batch, fixed_size = _image_input(self._session, self.path)
+        if fixed_batch:
+            self.batch_size = min(batch_size, fixed_batch)
+        self._fixed_batch = fixed_batch
+        self.layers = _choose_layers(self._session, self.path, layers)
+        self.preprocessing = _preprocessing(
+            self.metadata, self.path, resize=resize, crop=crop, mean=mean, std=std
+        )
+        if fixed_size and crop is None:
+            self.preprocessing = replace(self.preprocessing, crop=fixed_size)
+
+    def __repr__(self) -> str:
+        return f"Backbone({self.name!r}, layers={self.layers})"
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Checksum of the file, 64 hexadecimal digits: tells one network from another."""
+        return sha256(self.path)
+
+    @functools.cached_property
+    def widths(self) -> dict[str, int]:
+        """Channels of each layer used, $c_j$."""
+        return {layer: maps.shape[1] for layer, maps in self._probe.items()}
+
+    @functools.cached_property
+    def strides(self) -> dict[str, int]:
+        """Pixels of the image from one position of each layer's map to the next, along a row."""
+        width = self._probe_size[1]
+        return {layer: round(width / maps.shape[3]) for layer, maps in self._probe.items()}
+
+    @property
+    def _probe_size(self) -> tuple[int, int]:
+        crop = self.preprocessing.crop or 224
+        return crop if isinstance(crop, tuple) else (crop, crop)
+
+    @functools.cached_property
+    def _probe(self) -> dict[str, np.ndarray]:
+        return self(np.zeros((1, 3, *self._probe_size), np.float32))
+
+    def __call__(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the network.
+
+        Parameters
+        ----------
+        batch : (n, 3, h, w) float32
+            Prepared images (`minicore.images.prepare`).
+
+        Returns
+        -------
+        maps : dict of str to (n, c_j, h_j, w_j) float32
+            A feature map a layer, in the order of `layers`.
+
+        Raises
+        ------
+        ValueError
+            If the batch has another shape.
+        BackboneError
+            If the network fails, or gives something else than feature maps.
+        """
+        if batch.ndim != 4 or batch.shape[1] != 3 or len(batch) == 0:
+            raise ValueError(f"batch must be (n, 3, h, w) with n >= 1, got shape {batch.shape}")
+        batch = np.ascontiguousarray(batch, np.float32)
+        parts = [
+            self._run(batch[first : first + self.batch_size])
+            for first in range(0, len(batch), self.batch_size)
+        ]
+        whole = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
+        return dict(zip(self.layers, whole, strict=True))
+
+    def _run(self, images: np.ndarray) -> list[np.ndarray]:
+        n = len(images)
+        if self._fixed_batch > n:  # a file exported for one batch size only: fill up
+            filler = np.zeros((self._fixed_batch - n, *images.shape[1:]), np.float32)
+            images = np.concatenate([images, filler])
+        try:
+            maps = self._session.run(list(self.layers), {self._input: images})
+        except Exception as error:  # onnxruntime's errors share no narrower base
+            raise BackboneError(f"{self.path}: the network failed: {_first_line(error)}") from error
+        for layer, phi in zip(self.layers, maps, strict=True):
+            if phi.ndim != 4 or len(phi) != len(images) or phi.dtype != np.float32:
+                raise BackboneError(
+                    f"{self.path}: output {layer!r} is {phi.dtype} {phi.shape}, expected float32 "
+                    f"feature maps (n, c, h, w); choose other layers"
+                )
+        return [phi[:n] for phi in maps]
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything there is to know, for printing and for a saved model."""
+        return {
+            "name": self.name,
+            "file": str(self.path),
+            "sha256": self.sha256,
+            "layers": self.widths,
+            "strides": self.strides,
+            "preprocessing": asdict(self.preprocessing),
+            **{
+                k: v
+                for k, v in self.metadata.items()
+                if k in {"source", "source_sha256", "licence"}
+            },
+        }
+
+
+def _locate(path_or_name: str | Path) -> Path:
+    """Take a path for a path, and look anything else up by name."""
+    path = Path(path_or_name)
+    if path.suffix.lower() == ".onnx" or path.parent != Path():
+        if not path.is_file():
+            raise BackboneError(f"{path}: no such file; expected an .onnx network")
+        return path
+    return find(str(path_or_name))
+
+
+def _open(path: Path, threads: int | None):
+    import onnxruntime
+
+    from minicore import threads as cores
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or cores.available()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = ERRORS_ONLY
+    # Threads that spin between two runs would starve the kernels that work in between.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no narrower base
+        raise BackboneError(
+            f"{path}: not a network onnxruntime can run: {_first_line(error)}"
+        ) from error
+
+
+def _metadata(session, path: Path) -> dict[str, Any]:
+    text = session.get_modelmeta().custom_metadata_map.get("minicore", "{}")
+    try:
+        metadata = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BackboneError(f"{path}: metadata 'minicore' is not JSON: {error}") from error
+    if not isinstance(metadata, dict):
+        raise BackboneError(f"{path}: metadata 'minicore' must be a JSON object, found {text!r}")
+    return metadata
+
+
+def _image_input(session, path: Path) -> tuple[str, int, tuple[int, int] | None]:
+    """Name of the image input, its batch size if fixed, else 0, its (h, w) if fixed, else None."""
+    inputs = session.get_inputs()
+    found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
+    shape = inputs[0].shape if len(inputs) == 1 else []
+    usable = len(shape) == 4 and (shape[1] == 3 or not isinstance(shape[1], int))
+    if not usable or inputs[0].type != "tensor(float)":
+        raise BackboneError(f"{path}: expected one float input (n, 3, h, w), found {found}")
+    n, _, h, w = (side if isinstance(side, int) else None for side in shape)
+    return inputs[0].name, n or 0, (h, w) if h and w else None
+
+
+def _choose_layers(session, path: Path, layers: Sequence[str] | None) -> tuple[str, ...]:
+    outputs = {o.name: o for o in session.get_outputs()}
+    maps = [name for name, o in outputs.items() if len(o.shape or ()) in (0, 4)]
+    if layers is None:
+        layers = [name for name in ("layer2", "layer3") if name in maps] or maps
+    if isinstance(layers, str):
+        layers = [layers]
+    unknown = [layer for layer in layers if layer not in maps]
+    if unknown or not layers:
+        raise BackboneError(
+            f"{path}: no feature map (n, c, h, w) named {', '.join(unknown) or '(anything)'}; "
+            f"its outputs are {', '.join(f'{n} {o.shape}' for n, o in outputs.items())}"
+        )
+    return tuple(layers)
+
+
+def _preprocessing(metadata: dict[str, Any], path: Path, **overrides: Any) -> Preprocessing:
+    known = {"resize", "crop", "mean", "std"}
+    asked = metadata.get("preprocessing", {})
+    try:
+        stored = Preprocessing(**{k: v for k, v in asked.items() if k in known})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise BackboneError(f"{path}: metadata 'preprocessing' is not usable: {error}") from error
+    return replace(stored, **{k: v for k, v in overrides.items() if v is not None})
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

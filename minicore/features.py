@@ -1,0 +1,77 @@
+"""Images -> patch features, streamed: the part of the flow that fitting and scoring share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from minicore import equations, fast
+from minicore.backbones import Backbone
+from minicore.clock import Seconds
+from minicore.config import Config
+from minicore.images import ImageLike, Preprocessing, batches
+
+
+def engine_functions(engine: str) -> Any:
+    """Give the module that holds the equations' functions: `minicore.equations` or `.fast`."""
+    return equations if engine == "equations" else fast
+
+
+def patch_batches(
+    images: Sequence[ImageLike],
+    backbone: Backbone,
+    config: Config,
+    *,
+    engine: str,
+    batch_size: int,
+    seconds: Seconds,
+    doing: str,
+    progress: bool,
+) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Equations 1 to 3 of images, a batch at a time.
+
+    Parameters
+    ----------
+    images : sequence of paths or uint8 arrays
+    backbone : Backbone
+    config : Config
+    engine : {"fast", "equations"}
+    batch_size : int
+        Images a batch; the memory of two batches is in use.
+    seconds : Seconds
+        Told how long each stage took.
+    doing : str
+        What the progress bar says.
+    progress : bool
+        Show it, where there is a terminal.
+
+    Yields
+    ------
+    size : (int, int)
+        (h, w) of the prepared images in pixels.
+    patches : (n, h', w', D) float32
+    """
+    d, d_target = config.dimension if config.embedding == "paper" else (0, 0)
+    preprocessing = Preprocessing(config.resize, config.crop, config.mean, config.std)
+    off = None if progress else True
+    with (
+        contextlib.closing(batches(images, preprocessing, batch_size)) as prepared,
+        tqdm(total=len(images), desc=doing, unit="image", leave=False, disable=off) as bar,
+    ):
+        while True:
+            with seconds.of("images"):
+                batch = next(prepared, None)
+            if batch is None:
+                return
+            with seconds.of("network"):
+                levels = tuple(backbone(batch).values())
+            with seconds.of("patches (eq 1–3)"):
+                patches = engine_functions(engine).patch_features(
+                    levels, config.patchsize, config.stride, d, d_target
+                )
+            yield batch.shape[2:], patches
+            bar.update(len(batch))

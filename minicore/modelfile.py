@@ -1,0 +1,112 @@
+"""A fitted model on disk: one safetensors file, arrays behind a JSON header. No pickle.
+
+The arrays are the fitted state. The header's metadata has one key, ``minicore``: JSON with the
+format's version, the configuration of the fit and the numbers that are not arrays. Any safetensors
+reader opens it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicore.errors import ModelError
+
+KEY = "minicore"
+FORMAT = 1
+
+
+def write(path: str | Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Path:
+    """Write a model; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        Replaced if it exists.
+    arrays : dict of str to array
+    header : dict
+        What JSON can hold.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    path = Path(path)
+    text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
+    content = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, {KEY: text})
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        Path(name).chmod(0o666 & ~mask)  # mkstemp's files are private; a model is an ordinary file
+        Path(name).replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        if isinstance(error, OSError):
+            raise ModelError(f"{path}: cannot be written: {error.strerror}") from error
+        raise
+    return path
+
+
+def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a model.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    arrays : dict of str to array
+    header : dict
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, not a model, or of a later format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; expected a model saved by minicore")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(KEY)
+            if text is None:
+                raise ModelError(f"{path}: a safetensors file, but not a model saved by minicore")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(text)
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{path}: damaged, or not a model saved by minicore: {error}") from error
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise ModelError(f"{path}: damaged: its header does not say which format it has")
+    if header["format"] > FORMAT:
+        raise ModelError(
+            f"{path}: format {header['format']} is newer than this minicore; update it"
+        )
+    return arrays, header

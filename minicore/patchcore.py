@@ -1,0 +1,470 @@
+r"""PatchCore, the estimator: images in, anomaly scores and maps out.
+
+The flow of section 3, a line an equation:
+
+    images -> backbone -> patch features (1-3) -> memory bank (4) -> coreset (5) -> fitted
+    images -> backbone -> patch features (1-3) -> nearest (6) -> score (7), map
+
+Images are streamed: a batch's feature maps are gone once its patch features are in the memory bank.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from minicore import equations, fast, modelfile, threads
+from minicore.backbones import Backbone
+from minicore.clock import Seconds
+from minicore.config import Config, Embedding, Engine
+from minicore.errors import ModelError
+from minicore.features import engine_functions, patch_batches
+from minicore.images import ImageLike, Preprocessing, Size, as_images
+from minicore.search import Detection, Search
+
+HELD_OUT = 0.2  # of the good images, to place the threshold
+
+
+class PatchCore(OutlierMixin, BaseEstimator):
+    r"""Anomaly detection and segmentation from good images alone.
+
+    Parameters
+    ----------
+    backbone : Backbone, str or Path, optional
+        The network: an object, an ``.onnx`` file, or a known name. By default the one that ships.
+    embedding : {"concat", "paper"}, default "concat"
+        ``"concat"``: the mean over each neighbourhood, all channels of all levels. ``"paper"``: the
+        authors' adaptive pooling of each level and of the whole to `dimension` values, for wide
+        networks.
+    coreset_ratio : float, default 0.1
+        Share of the memory bank to keep, above 0 and up to 1.
+    seed : int, default 0
+        Of the projection $\psi$, the first pick, and the choice of held-out images.
+    engine : {"fast", "equations"}, default "fast"
+        ``"equations"`` runs the literal loops: the same results, slowly.
+    layers : sequence of str, optional
+        Hierarchy levels, finest first; by default the backbone's (layer2, layer3).
+    patchsize, stride : int, default 3 and 1
+        $p$ and $s$ of equations 1 and 3.
+    dimension : int or (int, int), default 1024
+        With ``embedding="paper"``: of each level, and of the whole.
+    projection_dim : int, default 128
+        $d^*$; features no wider than that are not projected.
+    b : int, default 9
+        Neighbours of equation 7, $m^*$ among them. The paper does not say its $b$. With 1, equation
+        7 would make every score 0; here 1 leaves it out: $s = s^*$.
+    sigma : float, default 4.0
+        Smoothing of the maps in pixels.
+    false_positive_rate : float or None, default 0.05
+        Share of good images that `predict` may call anomalous. A fifth of the training images are
+        held out, the rest make a trial coreset, and the threshold is the smallest that keeps this
+        promise for scores in random order (split conformal prediction); then the model is made from
+        all images. With too few images to promise it, the largest held-out score is taken. None
+        saves the trial; `predict` then refuses.
+    resize, crop : int, (int, int) or None
+        Size of the images instead of what the backbone asks for.
+    batch_size : int, default 8
+        Images that the network sees at once.
+    n_threads : int, optional
+        By default as many as the process has been given cores. Changes no result.
+    progress : bool, default True
+        Show progress bars, where there is a terminal.
+
+    Attributes
+    ----------
+    memory_bank_ : (l, D) float32
+        The coreset $\mathcal{M}_C$ in the order picked.
+    coreset_indices_ : (l,) int64
+        Its rows in the whole memory bank $\mathcal{M}$, image by image.
+    grid_ : (int, int)
+        Patches of an image, h' and w'.
+    threshold_ : float or None
+        Scores above it are anomalous.
+    held_out_scores_ : (n,) float64
+        What the threshold was taken from.
+    config_ : Config
+        What decided the outcome.
+    backbone_ : Backbone
+        The network in use.
+    seconds_ : Seconds
+        Time spent in each stage since the model was made.
+
+    Notes
+    -----
+    Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, section 3.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | str | Path | None = None,
+        embedding: Embedding = "concat",
+        coreset_ratio: float = 0.1,
+        seed: int = 0,
+        engine: Engine = "fast",
+        *,
+        layers: tuple[str, ...] | None = None,
+        patchsize: int = 3,
+        stride: int = 1,
+        dimension: int | tuple[int, int] = 1024,
+        projection_dim: int = 128,
+        b: int = 9,
+        sigma: float = 4.0,
+        false_positive_rate: float | None = 0.05,
+        resize: Size = None,
+        crop: Size = None,
+        batch_size: int = 8,
+        n_threads: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.backbone = backbone
+        self.embedding = embedding
+        self.coreset_ratio = coreset_ratio
+        self.seed = seed
+        self.engine = engine
+        self.layers = layers
+        self.patchsize = patchsize
+        self.stride = stride
+        self.dimension = dimension
+        self.projection_dim = projection_dim
+        self.b = b
+        self.sigma = sigma
+        self.false_positive_rate = false_positive_rate
+        self.resize = resize
+        self.crop = crop
+        self.batch_size = batch_size
+        self.n_threads = n_threads
+        self.progress = progress
+
+    # ---------------------------------------------------------------- learning
+
+    def fit(self, X: Any, y: None = None) -> PatchCore:
+        """Remember good images.
+
+        Parameters
+        ----------
+        X : images
+            Paths, a folder, or uint8 (n, h, w, 3); see `minicore.images.as_images`.
+        y : None
+            Not used; here for scikit-learn.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range.
+        ImageError, BackboneError
+            If an image or the network cannot be used.
+        """
+        images = as_images(X)
+        if not images:
+            raise ValueError("fit needs at least one image, got none")
+        self.seconds_ = Seconds()
+        self._last: tuple[bytes, Detection] | None = None
+        with threads.limit(self.n_threads):
+            self.backbone_ = self._open_backbone()
+            self.config_ = self._configure()
+            M = self._memory_bank(images)
+            psi_M = self._project(M)
+            self._calibrate(M, psi_M, len(images))
+            with self.seconds_.of("coreset (eq 5)"):
+                self.coreset_indices_ = self._coreset(psi_M)
+                self.memory_bank_ = M[self.coreset_indices_]
+            self._prepare_search()
+        return self
+
+    def _open_backbone(self) -> Backbone:
+        if isinstance(self.backbone, Backbone):
+            if self.layers is not None and tuple(self.layers) != self.backbone.layers:
+                raise ValueError(
+                    f"layers must be those of the Backbone given, {self.backbone.layers}, or None; "
+                    f"got {self.layers!r}"
+                )
+            return self.backbone
+        return Backbone(
+            "default" if self.backbone is None else self.backbone,
+            layers=self.layers,
+            threads=self.n_threads,
+            batch_size=self.batch_size,
+        )
+
+    def _configure(self) -> Config:
+        asked = self.backbone_.preprocessing
+        d = self.dimension
+        return Config(
+            backbone=str(self.backbone_.source),
+            backbone_sha256=self.backbone_.sha256,
+            layers=self.backbone_.layers,
+            resize=self.resize or asked.resize,
+            crop=self.crop or asked.crop,
+            mean=asked.mean,
+            std=asked.std,
+            embedding=self.embedding,
+            dimension=d if isinstance(d, tuple) else (d, d),
+            patchsize=self.patchsize,
+            stride=self.stride,
+            coreset_ratio=self.coreset_ratio,
+            projection_dim=self.projection_dim,
+            b=self.b,
+            sigma=self.sigma,
+            false_positive_rate=self.false_positive_rate,
+            seed=self.seed,
+            engine=self.engine,
+        )
+
+    def _memory_bank(self, images: Any) -> np.ndarray:
+        """Equation 4, a batch at a time: only the bank itself grows with the images."""
+        M = np.empty((0, 0), np.float32)
+        row = 0
+        for _, patches in self._patches(images, "memory bank"):
+            n, height, width, D = patches.shape
+            if row == 0:
+                self.grid_ = (height, width)
+                M = np.empty((len(images) * height * width, D), np.float32)
+            with self.seconds_.of("memory bank (eq 4)"):
+                M[row : row + n * height * width] = patches.reshape(-1, D)
+            row += n * height * width
+        return M
+
+    def _project(self, M: np.ndarray) -> np.ndarray:
+        D, d_star = M.shape[1], self.config_.projection_dim
+        if d_star >= D:
+            return M
+        with self.seconds_.of("projection (eq 5)"):
+            return fast.project(M, equations.projection(D, d_star, self.config_.seed))
+
+    def _coreset(self, psi_M: np.ndarray) -> np.ndarray:
+        N = len(psi_M)
+        l = max(1, round(self.config_.coreset_ratio * N))
+        start = int(np.random.default_rng([self.config_.seed, N]).integers(N))
+        if self.engine == "fast":
+            return fast.greedy_coreset(psi_M, l, start, progress=self.progress)
+        return equations.greedy_coreset(psi_M, l, start)
+
+    def _calibrate(self, M: np.ndarray, psi_M: np.ndarray, n: int) -> None:
+        """Place the threshold: a coreset without some of the images, and the scores of these."""
+        self.threshold_: float | None = None
+        self.held_out_scores_ = np.empty(0)
+        alpha = self.config_.false_positive_rate
+        if alpha is None or n < 2:
+            return
+        with self.seconds_.of("threshold"):
+            held = max(1, round(HELD_OUT * n))
+            order = np.random.default_rng([self.config_.seed, n]).permutation(n)
+            patches = np.arange(len(M)).reshape(n, -1)
+            kept = patches[np.sort(order[held:])].ravel()
+            trial = kept[self._coreset(psi_M[kept])]
+            search = Search(M[trial], self.config_.b, self.engine)
+            scores = [search.score(M[patches[i]])[0] for i in np.sort(order[:held])]
+            self.held_out_scores_ = np.sort(scores)
+            # P(score of another good image > the k-th smallest of n) <= alpha for this k
+            k = min(int(np.ceil((1 - alpha) * (held + 1))), held)
+            self.threshold_ = float(self.held_out_scores_[k - 1])
+
+    # ----------------------------------------------------------------- scoring
+
+    def stream(self, X: Any) -> Iterator[Detection]:
+        """Look at images, a batch at a time: any number of them in the memory of one batch.
+
+        Parameters
+        ----------
+        X : images
+            As for `fit`.
+
+        Yields
+        ------
+        Detection
+            Of up to `batch_size` images, in order.
+        """
+        check_is_fitted(self, "memory_bank_")
+        images = as_images(X)
+        engine = engine_functions(self.engine)
+        with threads.limit(self.n_threads):
+            for size, patches in self._patches(images, "score"):
+                n, height, width, D = patches.shape
+                s, s_star = np.empty(n), np.empty(n)
+                patch_scores = np.empty((n, height, width), np.float32)
+                for i, rows in enumerate(patches.reshape(n, -1, D)):
+                    with self.seconds_.of("nearest (eq 6, 7)"):
+                        s[i], s_star[i], distances = self._search.score(rows)
+                    patch_scores[i] = distances.reshape(height, width)
+                with self.seconds_.of("map"):
+                    maps = engine.anomaly_map(patch_scores, *size, self.config_.sigma)
+                yield Detection(s, s_star, patch_scores, maps)
+
+    def detect(self, X: Any) -> Detection:
+        """Look at images: scores, maps and what they come from, in one pass.
+
+        The answer for the latest images is remembered, so that asking for scores and then for maps
+        runs the network once.
+
+        Parameters
+        ----------
+        X : images
+            As for `fit`.
+
+        Returns
+        -------
+        Detection
+        """
+        check_is_fitted(self, "memory_bank_")
+        images = as_images(X)
+        if not images:
+            raise ValueError("expected at least one image, got none")
+        key = _fingerprint(images)
+        if self._last is None or self._last[0] != key:
+            self._last = key, Detection.join(list(self.stream(images)))
+        return self._last[1]
+
+    def anomaly_score(self, X: Any) -> np.ndarray:
+        """Equation 7 for each image, (n,) float64; higher is more anomalous."""
+        return self.detect(X).scores
+
+    def anomaly_map(self, X: Any) -> np.ndarray:
+        """Anomaly map of each image, (n, h, w) float32, on the grid of the prepared image."""
+        return self.detect(X).maps
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Negative `anomaly_score`: higher is more normal, as everywhere in scikit-learn."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Margin to the threshold: negative is anomalous.
+
+        Raises
+        ------
+        ValueError
+            If the model has no threshold.
+        """
+        check_is_fitted(self, "memory_bank_")
+        if self.threshold_ is None:
+            raise ValueError(
+                "this model has no threshold: fit it with false_positive_rate set, on two images "
+                "or more, or compare anomaly_score with a threshold of your own"
+            )
+        return self.threshold_ - self.anomaly_score(X)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return +1 for good and -1 for anomalous, (n,) int64."""
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    # ------------------------------------------------------------------- files
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted model to one safetensors file, whole or not at all.
+
+        Raises
+        ------
+        ModelError
+            If the file cannot be written.
+        """
+        check_is_fitted(self, "memory_bank_")
+        arrays = {
+            "memory_bank": self.memory_bank_,
+            "coreset_indices": self.coreset_indices_,
+            "held_out_scores": self.held_out_scores_,
+        }
+        header = {
+            "config": self.config_.to_json(),
+            "grid": self.grid_,
+            "threshold": self.threshold_,
+        }
+        return modelfile.write(path, arrays, header)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, backbone: Backbone | str | Path | None = None, **options: Any
+    ) -> PatchCore:
+        """Read a model.
+
+        Parameters
+        ----------
+        path : str or Path
+            What `save` wrote.
+        backbone : Backbone, str or Path, optional
+            The network it was fitted with, if it is not found where it was then.
+        **options
+            `engine`, `batch_size`, `n_threads`, `progress`: what changes no result.
+
+        Returns
+        -------
+        PatchCore
+
+        Raises
+        ------
+        ModelError
+            If the file is damaged, or `backbone` is another network than the model was fitted with.
+        """
+        arrays, header = modelfile.read(path)
+        try:
+            config = Config.from_json(header["config"])
+            grid, threshold = tuple(header["grid"]), header["threshold"]
+            bank, indices = arrays["memory_bank"], arrays["coreset_indices"]
+            held_out = arrays["held_out_scores"]
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"{path}: damaged: no usable entry {error}") from error
+        if bank.ndim != 2 or bank.dtype != np.float32 or len(bank) != len(indices) or not bank.size:
+            raise ModelError(f"{path}: damaged: its memory bank is {bank.dtype} {bank.shape}")
+
+        names = cls._get_param_names()
+        parameters = {k: v for k, v in config.to_json().items() if k in names}
+        model = cls(**{**parameters, "backbone": backbone or config.backbone, **options})
+        model.backbone_ = model._open_backbone()
+        if model.backbone_.sha256 != config.backbone_sha256:
+            raise ModelError(
+                f"{path}: fitted with another network ({config.backbone}, SHA-256 "
+                f"{config.backbone_sha256[:12]}…) than {model.backbone_.path} "
+                f"({model.backbone_.sha256[:12]}…); pass the right one as backbone"
+            )
+        model.config_, model.grid_, model.threshold_ = config, grid, threshold
+        model.memory_bank_, model.coreset_indices_ = bank, indices
+        model.held_out_scores_ = held_out
+        model.seconds_, model._last = Seconds(), None
+        model._prepare_search()
+        return model
+
+    # ------------------------------------------------------------------ inside
+
+    @property
+    def preprocessing_(self) -> Preprocessing:
+        """What happens to each image before the network sees it."""
+        c = self.config_
+        return Preprocessing(c.resize, c.crop, c.mean, c.std)
+
+    def _patches(self, images: Any, doing: str) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+        return patch_batches(
+            images,
+            self.backbone_,
+            self.config_,
+            engine=self.engine,
+            batch_size=self.batch_size,
+            seconds=self.seconds_,
+            doing=doing,
+            progress=self.progress,
+        )
+
+    def _prepare_search(self) -> None:
+        self._search = Search(self.memory_bank_, self.config_.b, self.engine)
+
+
+def _fingerprint(images: Sequence[ImageLike]) -> bytes:
+    """Tell whether these are the images of last time: a file by its name, size and age."""
+    digest = hashlib.blake2b()
+    for image in images:
+        if isinstance(image, np.ndarray):
+            digest.update(repr(image.shape).encode())
+            digest.update(np.ascontiguousarray(image).tobytes())
+        else:
+            path = Path(image)
+            stat = path.stat() if path.exists() else None
+            age = (stat.st_size, stat.st_mtime_ns) if stat else None
+            digest.update(f"{path.absolute()}\0{age}\0".encode())
+    return digest.digest()
