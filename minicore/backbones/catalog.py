@@ -1,0 +1,249 @@
+"""The networks minicore knows by name, and how one gets from its publisher into the cache.
+
+The weights are torchvision's. The first training of each network carries the plain name, the
+second, with torchvision's newer recipe, ends in `_v2`. `wide_resnet50_2` is the paper's.
+
+A network is published as a torch checkpoint and used as an ONNX file. `get` goes the whole way:
+download, check, convert, run once. Only what passed all of it gets its final name, so a file in the
+cache is a whole file, and whatever stopped a try, the next one starts clean.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minicore.backbones.checkpoint import read_checkpoint
+from minicore.backbones.download import download, sha256
+from minicore.backbones.graph import Storage
+from minicore.backbones.resnet import ARCHITECTURES, STAGES, resnet_to_onnx
+from minicore.errors import BackboneError
+
+LAYERS = ("layer1", "layer2", "layer3")
+TORCHVISION = (
+    "BSD 3-Clause, as part of torchvision; trained on ImageNet-1k, whose images are licensed for "
+    "non-commercial research"
+)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A published network.
+
+    Parameters
+    ----------
+    name : str
+        What it is called here, and in the cache.
+    url : str
+        The checkpoint.
+    sha256 : str
+        How the checkpoint's SHA-256 begins: torchvision puts eight digits into the file name.
+    megabytes : float
+        Size of the checkpoint, 10⁶ bytes.
+    gmacs : float
+        10⁹ multiply-adds for one image of 224 × 224 up to layer3. On two AVX2 cores, resnet18 takes
+        22 ms and wide_resnet50_2 118.
+    licence : str
+        Of the weights.
+    """
+
+    name: str
+    url: str
+    sha256: str
+    megabytes: float
+    gmacs: float
+    licence: str = TORCHVISION
+
+    @property
+    def architecture(self) -> str:
+        """The key in `resnet.ARCHITECTURES`."""
+        return self.name.removesuffix("_v2")
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """Every layer it can give, with its channels."""
+        return dict(zip(STAGES, ARCHITECTURES[self.architecture].widths, strict=True))
+
+    @property
+    def checkpoint(self) -> str:
+        """The checkpoint's file name."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+def _torchvision(name: str, sha256: str, megabytes: float, gmacs: float) -> Network:
+    file = f"{name.removesuffix('_v2')}-{sha256}.pth"
+    url = f"https://download.pytorch.org/models/{file}"
+    return Network(name, url, sha256, megabytes, gmacs)
+
+
+# The first wide ResNets are published as float16: half the size of their second training.
+CATALOG = {
+    network.name: network
+    for network in (
+        _torchvision("resnet18", "f37072fd", 46.8, 1.40),
+        _torchvision("resnet34", "b627a593", 87.3, 3.02),
+        _torchvision("resnet50", "0676ba61", 102.5, 3.28),
+        _torchvision("resnet50_v2", "11ad3fa6", 102.5, 3.28),
+        _torchvision("resnet101", "63fe2227", 178.8, 6.99),
+        _torchvision("resnet101_v2", "cd907fc2", 178.8, 6.99),
+        _torchvision("resnet152", "394f9c45", 241.6, 10.70),
+        _torchvision("resnet152_v2", "f82ba261", 241.7, 10.70),
+        _torchvision("wide_resnet50_2", "95faca4d", 138.2, 9.19),
+        _torchvision("wide_resnet50_2_v2", "9ba9bcbe", 275.9, 9.19),
+        _torchvision("wide_resnet101_2", "32ee1156", 254.7, 20.54),
+        _torchvision("wide_resnet101_2_v2", "d733dc28", 508.3, 20.54),
+        _torchvision("resnext50_32x4d", "7cdf4587", 100.4, 3.36),
+        _torchvision("resnext50_32x4d_v2", "1a0047aa", 100.5, 3.36),
+        _torchvision("resnext101_32x8d", "8ba56ff5", 356.1, 14.70),
+        _torchvision("resnext101_32x8d_v2", "110c445d", 356.2, 14.70),
+        _torchvision("resnext101_64x4d", "173b62eb", 334.8, 13.83),
+    )
+}
+
+
+def cache_folder() -> Path:
+    """Give the folder that fetched networks lie in; the variable MINICORE_CACHE moves it."""
+    from platformdirs import user_cache_dir
+
+    return Path(os.environ.get("MINICORE_CACHE") or user_cache_dir("minicore")) / "backbones"
+
+
+def find(name: str = "default") -> Path:
+    """Find a network's ONNX file by its name.
+
+    Parameters
+    ----------
+    name : str
+        "default" for the network that ships with minicore, or one that is in the cache.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    BackboneError
+        If there is none, with the command that gets it.
+    """
+    if name == "default":
+        package = Path(__file__).resolve().parents[1]  # in a wheel; in a checkout, weights/ beside
+        places = package / "weights" / "default.onnx", package.parent / "weights" / "default.onnx"
+        for path in places:
+            if path.is_file():
+                return path
+        raise BackboneError(f"{places[0]}: the default network is missing; install minicore again")
+    path = cache_folder() / f"{name}.onnx"
+    if Path(name).name == name and path.is_file():
+        return path
+    if name in CATALOG:
+        raise BackboneError(f"{path}: not fetched yet; run: minicore backbone get {name}")
+    known = ", ".join(["default", *CATALOG])
+    raise BackboneError(f"no network {name!r} is known; there are {known}, or give an .onnx file")
+
+
+def get(
+    name: str,
+    *,
+    url: str | None = None,
+    folder: Path | None = None,
+    layers: Sequence[str] = LAYERS,
+    storage: Storage = "float32",
+    progress: bool = True,
+) -> Path:
+    """Fetch a known network, convert it, run it once, and leave it where `find` looks.
+
+    Parameters
+    ----------
+    name : str
+        A name in `CATALOG`.
+    url : str, optional
+        Another place that serves the same checkpoint.
+    folder : Path, optional
+        Where to leave the file; by default `cache_folder()`. A checkpoint that lies there already,
+        under the publisher's file name, is used and kept instead of downloading one.
+    layers, storage
+        As for `resnet.resnet_to_onnx`.
+    progress : bool
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Path
+        The ONNX file. One that is there already is left as it is; to have it with other layers or
+        storage, delete it first.
+
+    Raises
+    ------
+    BackboneError
+        If the name is unknown, or any step fails. Nothing half-written stays behind.
+    """
+    if name not in CATALOG:
+        raise BackboneError(f"no network {name!r} is known; there are {', '.join(CATALOG)}")
+    network, folder = CATALOG[name], folder or cache_folder()
+    target, checkpoint = folder / f"{name}.onnx", folder / network.checkpoint
+    if target.is_file():
+        return target
+    fetched = not checkpoint.is_file()
+    if fetched:
+        download(
+            url or network.url,
+            checkpoint,
+            network.sha256,
+            advice=f"then run again: minicore backbone get {name}",
+            progress=progress,
+        )
+    elif not sha256(checkpoint).startswith(network.sha256):
+        raise BackboneError(
+            f"{checkpoint}: not the file published at {network.url}: its SHA-256 does not begin "
+            f"with {network.sha256}; delete it and run again: minicore backbone get {name}"
+        )
+    convert(checkpoint, target, name=name, layers=layers, storage=storage)
+    if fetched:
+        checkpoint.unlink(missing_ok=True)
+    return target
+
+
+def convert(
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    name: str | None = None,
+    layers: Sequence[str] = LAYERS,
+    storage: Storage = "float32",
+) -> Path:
+    """Turn a checkpoint of any residual network into an ONNX file that has run once.
+
+    Parameters
+    ----------
+    checkpoint : str or Path
+        A `.pth` or `.safetensors` file, see `checkpoint.read_checkpoint`. A published one is
+        recognised by its checksum, and its source and licence are noted.
+    out : str or Path
+        The file to write.
+    name, layers, storage
+        As for `resnet.resnet_to_onnx`.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    BackboneError
+        If the checkpoint cannot be read or is no residual network, or the file not written.
+    """
+    checkpoint = Path(checkpoint)
+    arrays = read_checkpoint(checkpoint)
+    digest = sha256(checkpoint)
+    published = next((n for n in CATALOG.values() if digest.startswith(n.sha256)), None)
+    return resnet_to_onnx(
+        arrays,
+        out,
+        name=name or (published.name if published else None),
+        layers=layers,
+        source=published.url if published else checkpoint.name,
+        source_sha256=digest,
+        licence=published.licence if published else "",
+        storage=storage,
+    )
