@@ -133,17 +133,7 @@ def visa(root: str | Path, category: str, split: str = "1cls") -> Dataset:
     Zou et al., SPot-the-Difference, ECCV 2022. doi:10.1007/978-3-031-20056-4_23
     """
     root = Path(root)
-    table = root / "split_csv" / f"{split}.csv"
-    if not table.is_file():
-        raise missing(table, "the table of the split")
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        rows, found = list(reader), reader.fieldnames or []
-    columns = ("object", "split", "label", "image", "mask")
-    if not set(columns) <= set(found):
-        raise DatasetError(
-            f"{table}: expected the columns {','.join(columns)}, found {','.join(found) or 'none'}"
-        )
+    table, rows = _visa_rows(root, split)
     mine = sorted((r for r in rows if r["object"] == category), key=lambda row: row["image"])
     if not mine:
         raise DatasetError(unknown(category, {row["object"] for row in rows}, str(table)))
@@ -157,6 +147,22 @@ def visa(root: str | Path, category: str, split: str = "1cls") -> Dataset:
         elif good:
             train.append(image)
     return _dataset(category, train, test)
+
+
+def _visa_rows(root: Path, split: str) -> tuple[Path, list[dict[str, str]]]:
+    """Read the table that says which image is what."""
+    table = root / "split_csv" / f"{split}.csv"
+    if not table.is_file():
+        raise missing(table, "the table of the split")
+    with table.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
+        rows, found = list(reader), reader.fieldnames or []
+    columns = ("object", "split", "label", "image", "mask")
+    if not set(columns) <= set(found):
+        raise DatasetError(
+            f"{table}: expected the columns {','.join(columns)}, found {','.join(found) or 'none'}"
+        )
+    return table, rows
 
 
 def kolektor_sdd(root: str | Path, *, held_out: float = 0.2, seed: int = 0) -> Dataset:
@@ -272,9 +278,35 @@ def synthetic(
     )
 
 
-def categories(root: str | Path) -> list[str]:
-    """Names of the folders in `root` laid out as MVTec AD (``<name>/train/good``), sorted."""
-    return [p.name for p in subfolders(Path(root)) if (p / "train" / GOOD).is_dir()]
+def categories(root: str | Path, layout: str = "mvtec") -> list[str]:
+    """Names of a data set's categories, sorted.
+
+    Parameters
+    ----------
+    root : path
+        The data set's folder.
+    layout : {"mvtec", "mvtec_loco", "btad", "visa"}
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    DatasetError
+        If there are none.
+    """
+    root = Path(root)
+    if layout == "visa":
+        return sorted({row["object"] for row in _visa_rows(root, "1cls")[1]})
+    good = Path("train") / ("ok" if layout == "btad" else GOOD)
+    found = [p.name for p in subfolders(root) if (p / good).is_dir()]
+    if not found:
+        raise DatasetError(
+            f"{root}: expected folders <category>/{good.as_posix()}, found "
+            f"{', '.join(p.name for p in subfolders(root)[:8]) or 'no folders'}"
+        )
+    return found
 
 
 def _dataset(name: str, train: list[Path], test: list[Labelled]) -> Dataset:

@@ -24,3 +24,7 @@ class BackboneError(MinicoreError, ValueError):
 
 class ModelError(MinicoreError, ValueError):
     """A saved model that is missing, damaged, or was fitted with another backbone."""
+
+
+class OutputError(MinicoreError, OSError):
+    """A file that cannot be written. What was there before is untouched."""

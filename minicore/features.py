@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from minicore import equations, fast
 from minicore.backbones import Backbone
 from minicore.clock import Seconds
 from minicore.config import Config
 from minicore.images import ImageLike, Preprocessing, batches
+from minicore.progress import bar as progress_bar
 
 
 def engine_functions(engine: str) -> Any:
@@ -47,7 +47,7 @@ def patch_batches(
     doing : str
         What the progress bar says.
     progress : bool
-        Show it, where there is a terminal.
+        Show it.
 
     Yields
     ------
@@ -57,10 +57,9 @@ def patch_batches(
     """
     d, d_target = config.dimension if config.embedding == "paper" else (0, 0)
     preprocessing = Preprocessing(config.resize, config.crop, config.mean, config.std)
-    off = None if progress else True
     with (
         contextlib.closing(batches(images, preprocessing, batch_size)) as prepared,
-        tqdm(total=len(images), desc=doing, unit="image", leave=False, disable=off) as bar,
+        progress_bar(len(images), doing, "image", show=progress) as bar,
     ):
         while True:
             with seconds.of("images"):

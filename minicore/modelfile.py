@@ -7,10 +7,7 @@ reader opens it.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minicore.errors import ModelError
+from minicore.files import whole
 
 KEY = "minicore"
 FORMAT = 1
@@ -40,34 +38,16 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], header: Mapping[st
 
     Raises
     ------
-    ModelError
+    OutputError
         If the file cannot be written.
     """
     from safetensors.numpy import save
 
-    path = Path(path)
     text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
     content = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, {KEY: text})
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)  # mkstemp's files are private; a model is an ordinary file
-        Path(name).replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        if isinstance(error, OSError):
-            raise ModelError(f"{path}: cannot be written: {error.strerror}") from error
-        raise
-    return path
+    with whole(path) as file:
+        file.write(content)
+    return Path(path)
 
 
 def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -84,8 +84,12 @@ class PatchCore(OutlierMixin, BaseEstimator):
         Its rows in the whole memory bank $\mathcal{M}$, image by image.
     grid_ : (int, int)
         Patches of an image, h' and w'.
+    input_size_ : (int, int)
+        (h, w) of the prepared images in pixels.
     threshold_ : float or None
         Scores above it are anomalous.
+    map_threshold_ : float or None
+        Pixels of a map above it are anomalous; the same promise, for a map's largest value.
     held_out_scores_ : (n,) float64
         What the threshold was taken from.
     config_ : Config
@@ -224,10 +228,10 @@ class PatchCore(OutlierMixin, BaseEstimator):
         """Equation 4, a batch at a time: only the bank itself grows with the images."""
         M = np.empty((0, 0), np.float32)
         row = 0
-        for _, patches in self._patches(images, "memory bank"):
+        for size, patches in self._patches(images, "memory bank"):
             n, height, width, D = patches.shape
             if row == 0:
-                self.grid_ = (height, width)
+                self.input_size_, self.grid_ = size, (height, width)
                 M = np.empty((len(images) * height * width, D), np.float32)
             with self.seconds_.of("memory bank (eq 4)"):
                 M[row : row + n * height * width] = patches.reshape(-1, D)
@@ -252,6 +256,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
     def _calibrate(self, M: np.ndarray, psi_M: np.ndarray, n: int) -> None:
         """Place the threshold: a coreset without some of the images, and the scores of these."""
         self.threshold_: float | None = None
+        self.map_threshold_: float | None = None
         self.held_out_scores_ = np.empty(0)
         alpha = self.config_.false_positive_rate
         if alpha is None or n < 2:
@@ -263,11 +268,13 @@ class PatchCore(OutlierMixin, BaseEstimator):
             kept = patches[np.sort(order[held:])].ravel()
             trial = kept[self._coreset(psi_M[kept])]
             search = Search(M[trial], self.config_.b, self.engine)
-            scores = [search.score(M[patches[i]])[0] for i in np.sort(order[:held])]
+            rows = patches[np.sort(order[:held])]
+            parts = [search.score(M[image].reshape(1, *self.grid_, -1)) for image in rows]
+            scores, _, distances = map(np.concatenate, zip(*parts, strict=True))
+            maps = fast.anomaly_map(distances, *self.input_size_, self.config_.sigma)
             self.held_out_scores_ = np.sort(scores)
-            # P(score of another good image > the k-th smallest of n) <= alpha for this k
-            k = min(int(np.ceil((1 - alpha) * (held + 1))), held)
-            self.threshold_ = float(self.held_out_scores_[k - 1])
+            self.threshold_ = _conformal_threshold(self.held_out_scores_, alpha)
+            self.map_threshold_ = _conformal_threshold(np.sort(maps.max(axis=(1, 2))), alpha)
 
     # ----------------------------------------------------------------- scoring
 
@@ -289,13 +296,8 @@ class PatchCore(OutlierMixin, BaseEstimator):
         engine = engine_functions(self.engine)
         with threads.limit(self.n_threads):
             for size, patches in self._patches(images, "score"):
-                n, height, width, D = patches.shape
-                s, s_star = np.empty(n), np.empty(n)
-                patch_scores = np.empty((n, height, width), np.float32)
-                for i, rows in enumerate(patches.reshape(n, -1, D)):
-                    with self.seconds_.of("nearest (eq 6, 7)"):
-                        s[i], s_star[i], distances = self._search.score(rows)
-                    patch_scores[i] = distances.reshape(height, width)
+                with self.seconds_.of("nearest (eq 6, 7)"):
+                    s, s_star, patch_scores = self._search.score(patches)
                 with self.seconds_.of("map"):
                     maps = engine.anomaly_map(patch_scores, *size, self.config_.sigma)
                 yield Detection(s, s_star, patch_scores, maps)
@@ -363,7 +365,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
 
         Raises
         ------
-        ModelError
+        OutputError
             If the file cannot be written.
         """
         check_is_fitted(self, "memory_bank_")
@@ -374,8 +376,10 @@ class PatchCore(OutlierMixin, BaseEstimator):
         }
         header = {
             "config": self.config_.to_json(),
+            "input_size": self.input_size_,
             "grid": self.grid_,
             "threshold": self.threshold_,
+            "map_threshold": self.map_threshold_,
         }
         return modelfile.write(path, arrays, header)
 
@@ -406,7 +410,8 @@ class PatchCore(OutlierMixin, BaseEstimator):
         arrays, header = modelfile.read(path)
         try:
             config = Config.from_json(header["config"])
-            grid, threshold = tuple(header["grid"]), header["threshold"]
+            size, grid = tuple(header["input_size"]), tuple(header["grid"])
+            thresholds = header["threshold"], header["map_threshold"]
             bank, indices = arrays["memory_bank"], arrays["coreset_indices"]
             held_out = arrays["held_out_scores"]
         except (KeyError, TypeError) as error:
@@ -424,7 +429,8 @@ class PatchCore(OutlierMixin, BaseEstimator):
                 f"{config.backbone_sha256[:12]}…) than {model.backbone_.path} "
                 f"({model.backbone_.sha256[:12]}…); pass the right one as backbone"
             )
-        model.config_, model.grid_, model.threshold_ = config, grid, threshold
+        model.config_, model.input_size_, model.grid_ = config, size, grid
+        model.threshold_, model.map_threshold_ = thresholds
         model.memory_bank_, model.coreset_indices_ = bank, indices
         model.held_out_scores_ = held_out
         model.seconds_, model._last = Seconds(), None
@@ -453,6 +459,18 @@ class PatchCore(OutlierMixin, BaseEstimator):
 
     def _prepare_search(self) -> None:
         self._search = Search(self.memory_bank_, self.config_.b, self.engine)
+
+
+def _conformal_threshold(scores: np.ndarray, alpha: float) -> float:
+    """Return the k-th smallest of n, such that another good score exceeds it with P <= alpha.
+
+    Split conformal prediction: if the n scores and the new one come in random order, the new one is
+    above the k-th with probability at most 1 - k / (n + 1). For too small an n the largest is taken
+    and the probability is 1 / (n + 1).
+    """
+    n = len(scores)
+    k = min(int(np.ceil((1 - alpha) * (n + 1))), n)
+    return float(scores[k - 1])
 
 
 def _fingerprint(images: Sequence[ImageLike]) -> bytes:

@@ -59,30 +59,33 @@ class Search:
         self.bank, self.b, self.engine = bank, b, engine
         self._index = fast.Nearest(bank)
 
-    def score(self, patches: np.ndarray) -> tuple[float, float, np.ndarray]:
-        """Score one image.
+    def score(self, patches: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Score a batch of images.
 
         Parameters
         ----------
-        patches : (n, D) float32
-            Its patch features.
+        patches : (n, h', w', D) float32
+            Their patch features.
 
         Returns
         -------
-        s, s_star : float
+        s, s_star : (n,) float64
             Equations 7 and 6.
-        distances : (n,) float32
+        distances : (n, h', w') float32
             Of each patch to its nearest neighbour.
         """
+        n, height, width, D = patches.shape
+        rows = patches.reshape(n, height * width, D)
         if self.engine == "equations":
-            distances = equations.nearest(patches, self.bank)[0][:, 0]
-            s_star = float(equations.deciding_patch(distances)[1])
-            s = equations.anomaly_score(patches, self.bank, self.b) if self.b > 1 else s_star
-        else:
-            found, indices = self._index.query(patches)
-            distances = found[:, 0]
-            s_star = float(distances.max())
+            distances = np.stack([equations.nearest(image, self.bank)[0][:, 0] for image in rows])
+            s_star = np.array([equations.deciding_patch(image)[1] for image in distances])
             s = s_star
             if self.b > 1:
-                s = reweighted(patches, distances, indices[:, 0], self._index, self.b)
-        return float(s), s_star, distances
+                s = np.array([equations.anomaly_score(image, self.bank, self.b) for image in rows])
+        else:
+            found, indices = self._index.query(rows.reshape(-1, D))
+            distances, indices = found.reshape(n, -1), indices.reshape(n, -1)
+            s = s_star = distances.max(axis=1)
+            if self.b > 1:
+                s = reweighted(rows, distances, indices, self._index, self.b)
+        return s.astype(float), s_star.astype(float), distances.reshape(n, height, width)

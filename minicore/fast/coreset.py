@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
-from tqdm.auto import tqdm
 
 from minicore import threads
 from minicore.equations.eq5_coreset import projection
@@ -31,6 +30,7 @@ from minicore.fast.nearest import (
     squared_distance,
     squared_norms,
 )
+from minicore.progress import bar as progress_bar
 
 __all__ = ["greedy_coreset", "project", "projection"]
 
@@ -168,7 +168,7 @@ def greedy_coreset(M, l, start=0, progress=False):
     start : int, default 0
         The first pick.
     progress : bool, default False
-        Show a progress bar, where there is a terminal.
+        Show how far it is.
 
     Returns
     -------
@@ -206,15 +206,10 @@ def greedy_coreset(M, l, start=0, progress=False):
     to_nearest[start] = -1.0
     i = 1
 
-    bar = tqdm(
-        total=l,
-        initial=1,
-        desc="coreset",
-        unit="row",
-        disable=None if progress else True,
-        leave=False,
-    )
-    with bar, threads.single_threaded_blas():
+    with (
+        progress_bar(l, "coreset", "row", show=progress, initial=1) as bar,
+        threads.single_threaded_blas(),
+    ):
         while i < l:
             candidates, outside, outside_row = _refresh(
                 M, norms, picks[:i], seen, to_nearest, bound, literal

@@ -12,7 +12,6 @@ import functools
 import numpy as np
 
 from minicore import threads
-from minicore.equations.eq6_nearest import deciding_patch
 from minicore.equations.eq7_score import reweight
 from minicore.fast.nearest import Nearest, squared_distance
 
@@ -63,13 +62,13 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
 
 
 def reweighted(patches, distances, indices, index, b):
-    r"""Score one image from its patches' nearest neighbours: the end of equation 6, equation 7.
+    r"""Score images from their patches' nearest neighbours: the end of equation 6, equation 7.
 
     Parameters
     ----------
-    patches : (n, D) float32
-        The patch features of the image.
-    distances, indices : (n,) float32 and int64
+    patches : (n, P, D) float32
+        The patch features of each image.
+    distances, indices : (n, P) float32 and int64
         Of each patch's nearest neighbour in the bank.
     index : Nearest
         The bank.
@@ -78,13 +77,19 @@ def reweighted(patches, distances, indices, index, b):
 
     Returns
     -------
-    s : float
-        The anomaly score.
+    s : (n,) float64
+        The anomaly scores.
     """
-    test_star, s_star = deciding_patch(distances)
-    neighbours = index.query(index.bank[indices[test_star]][None], b)[1][0]
-    to_neighbours = [squared_distance(patches[test_star], index.bank[m]) for m in neighbours]
-    return reweight(s_star, np.sqrt(to_neighbours))
+    image = np.arange(len(patches))
+    deciding = distances.argmax(axis=1)
+    m_star = indices[image, deciding]
+    neighbours = index.query(index.bank[m_star], b)[1]
+    s = np.empty(len(patches))
+    for i in image:
+        m_test = patches[i, deciding[i]]
+        squared = [squared_distance(m_test, index.bank[m]) for m in neighbours[i]]
+        s[i] = reweight(distances[i, deciding[i]], np.sqrt(squared))
+    return s
 
 
 def anomaly_score(patches, bank, b=9):
@@ -116,4 +121,4 @@ def anomaly_score(patches, bank, b=9):
     index = Nearest(bank)
     patches = np.ascontiguousarray(patches, np.float32)
     distances, indices = index.query(patches)
-    return reweighted(patches, distances[:, 0], indices[:, 0], index, b)
+    return float(reweighted(patches[None], distances.T, indices.T, index, b)[0])

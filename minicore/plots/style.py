@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as MatplotlibFigure
 
+from minicore.files import whole
+
 INK, GREY, PALE = "#222222", "#767676", "#D5D5D5"
 GOOD, ANOMALOUS, TRUTH = "#0072B2", "#D55E00", "#56B4E9"  # Okabe and Ito, 2008
 HEAT = colormaps["inferno"]
@@ -80,7 +82,7 @@ def save(figure: MatplotlibFigure, path: str | os.PathLike[str]) -> Path:
     figure : Figure
         From any function here.
     path : path-like
-        Its suffix names the format: ``.png``, ``.svg`` or ``.pdf``. The folder must exist.
+        Its suffix names the format: ``.png``, ``.svg`` or ``.pdf``. Missing folders are made.
 
     Returns
     -------
@@ -91,19 +93,13 @@ def save(figure: MatplotlibFigure, path: str | os.PathLike[str]) -> Path:
     ------
     ValueError
         The suffix is another.
-    OSError
+    OutputError
         The file cannot be written; one that was there before is untouched.
     """
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
         raise ValueError(f"cannot save {str(target)!r}: the suffix must be {', '.join(SUFFIXES)}")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot save {str(target)!r}: no folder {str(target.parent)!r}")
     content = render(figure, target.suffix.lower()[1:])
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(target) as file:
+        file.write(content)
     return target

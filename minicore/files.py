@@ -1,0 +1,49 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from minicore.errors import OutputError
+
+
+@contextlib.contextmanager
+def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file for writing that takes its name only when the block has ended well.
+
+    Until then it is a hidden file beside; whatever was there before stays as it was. Missing
+    folders are made.
+
+    Parameters
+    ----------
+    path : str or Path
+    mode : {"wb", "w"}
+        Text is UTF-8 with plain newlines.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    try:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open(mode, **text) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        if error.filename not in (None, str(partial), str(target), str(target.parent)):
+            raise  # the block's own trouble with another file
+        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,57 @@
+"""How long work is shown: a bar on a terminal and in a notebook, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from tqdm.auto import tqdm
+
+SECONDS_BETWEEN_LINES = 10
+
+
+def bar(total: int, doing: str, unit: str, *, show: bool = True, initial: int = 0) -> Any:
+    """Give a progress bar: a context manager with ``update(n)``.
+
+    Parameters
+    ----------
+    total : int
+        Units of work.
+    doing : str
+        What is being done, a word or two.
+    unit : str
+        What is counted, in the singular.
+    show : bool, default True
+    initial : int, default 0
+        Units done already.
+    """
+    if show and not sys.stderr.isatty() and "ipykernel" not in sys.modules:
+        return _Lines(total, doing, unit, initial)
+    return tqdm(total=total, desc=doing, unit=unit, initial=initial, leave=False, disable=not show)
+
+
+class _Lines:
+    """Say how far it is, on a line of its own every ten seconds. Short work stays silent."""
+
+    def __init__(self, total: int, doing: str, unit: str, done: int) -> None:
+        self.total, self.doing, self.unit, self.done = total, doing, unit, done
+        self._started = self._said = time.monotonic()
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, n: int = 1) -> None:
+        self.done += n
+        now = time.monotonic()
+        if now - self._said >= SECONDS_BETWEEN_LINES:
+            self._said = now
+            seconds = now - self._started
+            print(
+                f"{self.doing}: {self.done} of {self.total} {self.unit}s, {seconds:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
