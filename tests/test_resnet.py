@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minicore.backbones import resnet
 from minicore.backbones.checkpoint import read_checkpoint
 from minicore.backbones.resnet import ARCHITECTURES, Architecture, deduce, resnet_to_onnx
 from minicore.errors import BackboneError
@@ -234,3 +235,12 @@ def test_without_the_onnx_package_one_line_says_what_to_install(tmp_path, tiny, 
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(BackboneError, match=r'pip install "minicore\[convert\]"'):
         resnet_to_onnx(tiny, tmp_path / "tiny.onnx")
+
+
+def test_a_network_is_named_only_where_the_arrays_tell_it():
+    def named(name, stages):
+        return resnet._checked_name(None, ARCHITECTURES[name].upto(stages))
+
+    for name in ARCHITECTURES:
+        assert named(name, 3) == name
+    assert named("resnet101", 2) == named("resnet50", 2) == "resnet"

@@ -9,7 +9,7 @@ Without torch and without running the pickle inside (`pickled.py` reads it as da
 
 A tensor is a window on a storage: offset, shape and strides, in elements. Several may share one.
 
-Whatever the file claims, memory is bounded by what it contains: three bytes for each byte of
+Whatever the file claims, memory is bounded by what it contains: four bytes for each byte of
 numbers, 20 for each of a zip's directory, 200 for each of the pickle, which may have 4 MiB. Nothing
 is unpacked to disk, and no name inside is used as a path.
 """
@@ -286,7 +286,9 @@ def _decode(raw: bytes, dtype: str, big_endian: bool = False) -> np.ndarray:
     """Turn bytes into numbers; bfloat16 is the upper half of a float32."""
     order = ">" if big_endian else "<"
     if dtype == "bf16":
-        return (np.frombuffer(raw, f"{order}u2").astype(np.uint32) << 16).view(np.float32)
+        wide = np.frombuffer(raw, f"{order}u2").astype(np.uint32)
+        wide <<= 16
+        return wide.view(np.float32)
     array = np.frombuffer(raw, order + dtype)
     return array.astype(array.dtype.newbyteorder("=")) if big_endian else array
 

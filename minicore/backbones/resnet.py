@@ -155,7 +155,7 @@ def resnet_to_onnx(
     name : str, optional
         What to call the network. If it is one of `ARCHITECTURES` (a suffix `_v2` for torchvision's
         second training allowed), the arrays must have that shape. By default, the architecture's
-        own name where it has one.
+        own name where the arrays tell it.
     layers : sequence of str
         Among layer1, layer2, layer3, layer4.
     preprocessing : mapping, optional
@@ -205,7 +205,7 @@ def resnet_to_onnx(
     return write_atomically(model, path)
 
 
-def _forward(graph: "Graph", shape: Architecture) -> None:
+def _forward(graph: Graph, shape: Architecture) -> None:
     """Write the network's forward pass, from the image to its last stage."""
     x = graph.convolve("image", "conv1", "bn1", kernel=7, stride=2, output="stem")
     x = graph.node(
@@ -220,7 +220,7 @@ def _forward(graph: "Graph", shape: Architecture) -> None:
 
 
 def _residual_block(
-    graph: "Graph", x: str, block: str, output: str, shape: Architecture, stride: int
+    graph: Graph, x: str, block: str, output: str, shape: Architecture, stride: int
 ) -> str:
     """Write relu(F(x) + x), the shortcut projected where the shape changes."""
     shortcut = x
@@ -250,8 +250,8 @@ def _residual_block(
 def _checked_name(name: str | None, shape: Architecture) -> str:
     stages = len(shape.depths)
     if name is None:
-        known = (k for k, v in ARCHITECTURES.items() if v.upto(stages) == shape)
-        return next(known, "resnet")
+        known = [k for k, v in ARCHITECTURES.items() if v.upto(stages) == shape]
+        return known[0] if len(known) == 1 else "resnet"  # up to layer2, several look alike
     expected = ARCHITECTURES.get(name.removesuffix("_v2"))
     if expected is not None and expected.upto(stages) != shape:
         raise BackboneError(f"the weights are {shape}, not {expected.upto(stages)}")
