@@ -58,6 +58,14 @@ class Layout(str, Enum):
     mtd = "mtd"
 
 
+class StorageName(str, Enum):
+    """How an ONNX file holds its weights."""
+
+    float32 = "float32"
+    float16 = "float16"
+    int8 = "int8"
+
+
 class Format(str, Enum):
     """How scores are written."""
 
@@ -347,6 +355,54 @@ def info(model: Annotated[Path, typer.Argument(help="A model that `minicore fit`
     arrays, header = modelfile.read(model)
     shapes = {name: [str(a.dtype), *a.shape] for name, a in arrays.items()}
     print(json.dumps({**header, "arrays": shapes}, indent=2))
+
+
+@backbone_app.command("list")
+def backbone_list() -> None:
+    """List the known networks: what they cost, and which are ready to use."""
+    from minicore.backbones.catalog import CATALOG, cache_folder, find
+
+    print(f"{'name':22s} {'layer2 + layer3':>15s} {'GMAC':>6s} {'MB':>5s}  ready")
+    print(f"{'default':22s} {'128 + 256':>15s} {'0.6':>6s} {'6':>5s}  {find()}")
+    for name, network in CATALOG.items():
+        file = cache_folder() / f"{name}.onnx"
+        widths = f"{network.layers['layer2']} + {network.layers['layer3']}"
+        ready = str(file) if file.is_file() else "no"
+        print(f"{name:22s} {widths:>15s} {network.gmacs:6.1f} {network.megabytes:5.0f}  {ready}")
+
+
+StorageOption = Annotated[
+    StorageName, typer.Option(help="How weights are stored; they compute in float32 always.")
+]
+
+
+@backbone_app.command("get")
+def backbone_get(
+    network: Annotated[str, typer.Argument(help="A name from `minicore backbone list`.")],
+    url: Annotated[str | None, typer.Option(help="Another server of the same checkpoint.")] = None,
+    storage: StorageOption = StorageName.float32,
+) -> None:
+    """Download a known network, check it, convert it to ONNX, and keep it in the cache."""
+    from minicore.backbones.catalog import CATALOG, get
+
+    if network in CATALOG:
+        _say(f"{network}: {CATALOG[network].licence}")
+    print(get(network, url=url, storage=storage.value))
+
+
+@backbone_app.command("convert")
+def backbone_convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A .pth or .safetensors file.")],
+    out: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
+    name: Annotated[
+        str | None, typer.Option(help="Which network it must be, such as resnet50.")
+    ] = None,
+    storage: StorageOption = StorageName.float32,
+) -> None:
+    """Turn a checkpoint of a ResNet, wide ResNet or ResNeXt into ONNX, without PyTorch."""
+    from minicore.backbones.catalog import convert
+
+    print(convert(checkpoint, out, name=name, storage=storage.value))
 
 
 @backbone_app.command("info")

@@ -83,10 +83,14 @@ class Config:
             len(self.dimension) == 2 and all(_whole(d, 1) for d in self.dimension),
             "one or two whole numbers of at least 1",
         )
-        require("coreset_ratio", 0 < self.coreset_ratio <= 1, "above 0 and at most 1")
-        require("sigma", np.isfinite(self.sigma) and self.sigma >= 0, "at least 0")
-        rate = self.false_positive_rate
-        require("false_positive_rate", rate is None or 0 < rate < 1, "between 0 and 1, or None")
+        ratio, sigma, rate = self.coreset_ratio, self.sigma, self.false_positive_rate
+        require("coreset_ratio", _number(ratio) and 0 < ratio <= 1, "above 0 and at most 1")
+        require("sigma", _number(sigma) and 0 <= sigma < np.inf, "a number of at least 0")
+        require(
+            "false_positive_rate",
+            rate is None or (_number(rate) and 0 < rate < 1),
+            "between 0 and 1, or None",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold of it."""
@@ -99,6 +103,10 @@ class Config:
             k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()
         }
         return cls(**values)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating))
 
 
 def _whole(value: Any, least: int) -> bool:

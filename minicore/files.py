@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from minicore.errors import OutputError
+from minicore.errors import MinicoreError, OutputError
 
 
 @contextlib.contextmanager
@@ -16,7 +16,7 @@ def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a file for writing that takes its name only when the block has ended well.
 
     Until then it is a hidden file beside; whatever was there before stays as it was. Missing
-    folders are made.
+    folders are made. What is no file to be replaced, such as ``/dev/stdout``, is written directly.
 
     Parameters
     ----------
@@ -33,8 +33,16 @@ def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
+        direct = target.exists() and not target.is_file()
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(target, error) from error
+    try:
+        if direct:
+            with target.open(mode, **text) as file:
+                yield file
+            return
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
             with partial.open(mode, **text) as file:
                 yield file
                 file.flush()
@@ -44,6 +52,11 @@ def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
     except OSError as error:
-        if error.filename not in (None, str(partial), str(target), str(target.parent)):
+        own = error.filename in (None, str(partial), str(target))
+        if isinstance(error, MinicoreError) or not own:
             raise  # the block's own trouble with another file
-        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
+        raise _refused(target, error) from error
+
+
+def _refused(target: Path, error: OSError) -> OutputError:
+    return OutputError(f"{target}: cannot be written: {error.strerror or error}")

@@ -1,12 +1,14 @@
 """A fitted model on disk: one safetensors file, arrays behind a JSON header. No pickle.
 
-The arrays are the fitted state. The header's metadata has one key, ``minicore``: JSON with the
-format's version, the configuration of the fit and the numbers that are not arrays. Any safetensors
-reader opens it.
+The arrays are the fitted state. The header's metadata has two keys. ``minicore``: JSON with the
+format's version, the configuration of the fit and the numbers that are not arrays; ``sha256``: the
+checksum of that text and of the arrays, for a bit that flips in a memory bank changes scores and
+nothing else would tell. Any safetensors reader opens it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +19,7 @@ import numpy as np
 from minicore.errors import ModelError
 from minicore.files import whole
 
-KEY = "minicore"
+KEY, CHECKSUM = "minicore", "sha256"
 FORMAT = 1
 
 
@@ -43,8 +45,9 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], header: Mapping[st
     """
     from safetensors.numpy import save
 
-    text = json.dumps({"format": FORMAT, **header}, sort_keys=True)
-    content = save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, {KEY: text})
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    text = json.dumps({"format": FORMAT, **header}, sort_keys=True, default=np.generic.item)
+    content = save(arrays, {KEY: text, CHECKSUM: _checksum(text, arrays)})
     with whole(path) as file:
         file.write(content)
     return Path(path)
@@ -74,7 +77,8 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ModelError(f"{path}: no such file; expected a model saved by minicore")
     try:
         with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(KEY)
+            metadata = file.metadata() or {}
+            text = metadata.get(KEY)
             if text is None:
                 raise ModelError(f"{path}: a safetensors file, but not a model saved by minicore")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -89,4 +93,16 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ModelError(
             f"{path}: format {header['format']} is newer than this minicore; update it"
         )
+    if metadata.get(CHECKSUM) != _checksum(text, arrays):
+        raise ModelError(f"{path}: damaged: its contents do not match its checksum")
     return arrays, header
+
+
+def _checksum(text: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of the header's text, then of each array by name: its name, dtype, shape, bytes."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\0{name} {array.dtype} {array.shape}\0".encode())
+        digest.update(array.data.cast("B") if array.size else b"")
+    return digest.hexdigest()

@@ -59,7 +59,8 @@ class ScoreWriter:
             self._file.write(json.dumps(dict(zip(FIELDS, values, strict=True))) + "\n")
 
     def __exit__(self, *error: Any) -> None:
-        self._file.flush()
+        if self.path is None:
+            self._file.flush()
         self._close.__exit__(*error)
 
 

@@ -11,7 +11,9 @@ Images are streamed: a batch's feature maps are gone once its patch features are
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from minicore import equations, fast, modelfile, threads
 from minicore.backbones import Backbone
 from minicore.clock import Seconds
 from minicore.config import Config, Embedding, Engine
-from minicore.errors import ModelError
+from minicore.errors import BackboneError, ModelError
 from minicore.features import engine_functions, patch_batches
 from minicore.images import ImageLike, Preprocessing, Size, as_images
 from minicore.search import Detection, Search
@@ -171,6 +173,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
         images = as_images(X)
         if not images:
             raise ValueError("fit needs at least one image, got none")
+        vars(self).pop("memory_bank_", None)  # stopped halfway, it is not fitted: never two halves
         self.seconds_ = Seconds()
         self._last: tuple[bytes, Detection] | None = None
         with threads.limit(self.n_threads):
@@ -201,14 +204,17 @@ class PatchCore(OutlierMixin, BaseEstimator):
         )
 
     def _configure(self) -> Config:
-        asked = self.backbone_.preprocessing
+        size = {"resize": self.resize, "crop": self.crop}
+        asked = replace(
+            self.backbone_.preprocessing, **{k: v for k, v in size.items() if v is not None}
+        )
         d = self.dimension
         return Config(
             backbone=str(self.backbone_.source),
             backbone_sha256=self.backbone_.sha256,
             layers=self.backbone_.layers,
-            resize=self.resize or asked.resize,
-            crop=self.crop or asked.crop,
+            resize=asked.resize,
+            crop=asked.crop,
             mean=asked.mean,
             std=asked.std,
             embedding=self.embedding,
@@ -306,7 +312,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
         """Look at images: scores, maps and what they come from, in one pass.
 
         The answer for the latest images is remembered, so that asking for scores and then for maps
-        runs the network once.
+        runs the network once. Its arrays are read-only; copy one to change it.
 
         Parameters
         ----------
@@ -323,7 +329,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
             raise ValueError("expected at least one image, got none")
         key = _fingerprint(images)
         if self._last is None or self._last[0] != key:
-            self._last = key, Detection.join(list(self.stream(images)))
+            self._last = key, Detection.join(list(self.stream(images))).read_only()
         return self._last[1]
 
     def anomaly_score(self, X: Any) -> np.ndarray:
@@ -414,7 +420,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
             thresholds = header["threshold"], header["map_threshold"]
             bank, indices = arrays["memory_bank"], arrays["coreset_indices"]
             held_out = arrays["held_out_scores"]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: damaged: no usable entry {error}") from error
         if bank.ndim != 2 or bank.dtype != np.float32 or len(bank) != len(indices) or not bank.size:
             raise ModelError(f"{path}: damaged: its memory bank is {bank.dtype} {bank.shape}")
@@ -422,7 +428,13 @@ class PatchCore(OutlierMixin, BaseEstimator):
         names = cls._get_param_names()
         parameters = {k: v for k, v in config.to_json().items() if k in names}
         model = cls(**{**parameters, "backbone": backbone or config.backbone, **options})
-        model.backbone_ = model._open_backbone()
+        try:
+            model.backbone_ = model._open_backbone()
+        except BackboneError as error:
+            if backbone is not None:
+                raise
+            hint = "pass the network it was fitted with as backbone"
+            raise ModelError(f"{path}: {error}; {hint}") from error
         if model.backbone_.sha256 != config.backbone_sha256:
             raise ModelError(
                 f"{path}: fitted with another network ({config.backbone}, SHA-256 "
@@ -469,7 +481,7 @@ def _conformal_threshold(scores: np.ndarray, alpha: float) -> float:
     and the probability is 1 / (n + 1).
     """
     n = len(scores)
-    k = min(int(np.ceil((1 - alpha) * (n + 1))), n)
+    k = min(int(np.ceil(round((1 - alpha) * (n + 1), 9))), n)  # (1 - 0.7) * 10 > 3 in floats
     return float(scores[k - 1])
 
 
@@ -484,5 +496,5 @@ def _fingerprint(images: Sequence[ImageLike]) -> bytes:
             path = Path(image)
             stat = path.stat() if path.exists() else None
             age = (stat.st_size, stat.st_mtime_ns) if stat else None
-            digest.update(f"{path.absolute()}\0{age}\0".encode())
+            digest.update(os.fsencode(path.absolute()) + f"\0{age}\0".encode())
     return digest.digest()

@@ -37,6 +37,12 @@ class Detection:
         names = ("scores", "distances", "patch_scores", "maps")
         return Detection(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
+    def read_only(self) -> Detection:
+        """Lock the arrays: who changed them in place would change every later answer."""
+        for array in vars(self).values():
+            array.setflags(write=False)
+        return self
+
 
 class Search:
     """A memory bank, ready to score images.

@@ -12,7 +12,7 @@ import pytest
 
 from minicore.backbones import catalog, download
 from minicore.backbones.resnet import ARCHITECTURES
-from minicore.errors import BackboneError
+from minicore.errors import MinicoreError
 
 pytest.importorskip("onnx", reason="needs onnx to write networks")
 pytest.importorskip("pooch", reason="needs pooch to fetch them")
@@ -85,7 +85,7 @@ def get(**arguments):
 
 
 def refused(match, **arguments):
-    with pytest.raises(BackboneError, match=match) as caught:
+    with pytest.raises(MinicoreError, match=match) as caught:
         get(**arguments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_nothing_and_a_second_try_works(server, cache, monkey
         self.close()
         raise full
 
-    def write_bytes(self, data):
+    def fsync(_):
         raise full
 
     with monkeypatch.context() as patch:
@@ -204,8 +204,8 @@ def test_a_full_disk_leaves_nothing_and_a_second_try_works(server, cache, monkey
         assert "MINICORE_CACHE" in refused(r"cannot be written \(No space left")
     assert left(cache) == []
     with monkeypatch.context() as patch:  # room for the checkpoint, none for the network
-        patch.setattr(Path, "write_bytes", write_bytes)
-        refused(r"resnet-tiny\.onnx: cannot be written \(No space left")
+        patch.setattr("os.fsync", fsync)
+        refused(r"resnet-tiny\.onnx: cannot be written: No space left")
     assert left(cache) == [f"tiny-{DIGEST[:8]}.pth"]
     assert get().is_file()
     assert server.requests == 2
@@ -220,12 +220,12 @@ def test_only_https_is_fetched_from(server, cache, url):
 
 
 def test_find_names_the_command_or_the_known_names(cache):
-    with pytest.raises(BackboneError, match="run: minicore backbone get wide_resnet50_2"):
+    with pytest.raises(MinicoreError, match="run: minicore backbone get wide_resnet50_2"):
         catalog.find("wide_resnet50_2")
     for name in ("resnet51", "../resnet50", ""):
-        with pytest.raises(BackboneError, match=r"there are default, resnet18, .*wide_resnet50_2"):
+        with pytest.raises(MinicoreError, match=r"there are default, resnet18, .*wide_resnet50_2"):
             catalog.find(name)
-    with pytest.raises(BackboneError, match=r"there are resnet18, .*wide_resnet50_2"):
+    with pytest.raises(MinicoreError, match=r"there are resnet18, .*wide_resnet50_2"):
         catalog.get("resnet51")
 
 

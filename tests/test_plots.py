@@ -270,9 +270,9 @@ def test_an_unknown_suffix_is_named_with_those_known(scored, tmp_path, name):
         plots.save(plots.roc(*scored), tmp_path / name)
 
 
-def test_a_missing_folder_is_named(scored, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
-        plots.save(plots.roc(*scored), tmp_path / "nowhere" / "figure.png")
+def test_a_missing_folder_is_made(scored, tmp_path):
+    path = plots.save(plots.roc(*scored), tmp_path / "new" / "figure.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(scored, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from minicore.backbones import resnet
 from minicore.backbones.checkpoint import read_checkpoint
 from minicore.backbones.resnet import ARCHITECTURES, Architecture, deduce, resnet_to_onnx
-from minicore.errors import BackboneError
+from minicore.errors import BackboneError, OutputError
 
 GOLDEN = Path(__file__).parent / "golden"
 ort = pytest.importorskip("onnxruntime")
@@ -220,12 +220,11 @@ def test_a_failed_write_leaves_the_file_that_was_there(tmp_path, tiny, monkeypat
     path = tmp_path / "tiny.onnx"
     path.write_bytes(b"before")
 
-    def full(self, data):
-        self.open("wb").close()
+    def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(BackboneError, match=r"tiny\.onnx: cannot be written .No space left"):
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match=r"tiny\.onnx: cannot be written: No space left"):
         resnet_to_onnx(tiny, path)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]

@@ -6,9 +6,7 @@ of some other network, whose extra weights the pass would ignore, is refused too
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -189,18 +187,3 @@ def run_once(model: bytes) -> None:
     for output, layer in zip(session.get_outputs(), maps, strict=True):
         if layer.shape[1] != output.shape[1] or not np.isfinite(layer).all():
             raise BackboneError(f"{output.name} comes out of the network with values not finite")
-
-
-def write_atomically(data: bytes, path: Path) -> Path:
-    """Write a file that appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise BackboneError(f"{path}: cannot be written ({error.strerror or error})") from error
-    return path

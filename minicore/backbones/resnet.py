@@ -19,9 +19,9 @@ from minicore.backbones.graph import (
     Storage,
     run_once,
     weight_shape,
-    write_atomically,
 )
 from minicore.errors import BackboneError
+from minicore.files import whole
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 IMAGENET = {
@@ -202,7 +202,9 @@ def resnet_to_onnx(
         run_once(model)
     except BackboneError as error:
         raise BackboneError(f"{source or name or path.name}: {error}") from error
-    return write_atomically(model, path)
+    with whole(path) as file:
+        file.write(model)
+    return path
 
 
 def _forward(graph: Graph, shape: Architecture) -> None:

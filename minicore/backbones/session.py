@@ -106,6 +106,14 @@ class Backbone:
     def __repr__(self) -> str:
         return f"Backbone({self.name!r}, layers={self.layers})"
 
+    # scikit-learn's clone copies, joblib pickles: everything but onnxruntime's session, opened anew.
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_session"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._session = _open(self.path, self.threads)
+
     @functools.cached_property
     def sha256(self) -> str:
         """Checksum of the file, 64 hexadecimal digits: tells one network from another."""
