@@ -1,9 +1,9 @@
 """A fitted model on disk: one safetensors file, arrays behind a JSON header. No pickle.
 
-The arrays are the fitted state. The header's metadata has two keys. ``minicore``: JSON with the
-format's version, the configuration of the fit and the numbers that are not arrays; ``sha256``: the
-checksum of that text and of the arrays, for a bit that flips in a memory bank changes scores and
-nothing else would tell. Any safetensors reader opens it.
+The arrays are the fitted state. The header's metadata has one key, ``minicore``: JSON with the
+format's version, the configuration of the fit, the numbers that are not arrays, and a checksum of
+all that and of the arrays: a bit that flips in a memory bank changes scores, and nothing else would
+tell. Any safetensors reader opens it. One key, because safetensors writes several in any order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from minicore.errors import ModelError
 from minicore.files import whole
 
-KEY, CHECKSUM = "minicore", "sha256"
+KEY = "minicore"
 FORMAT = 1
 
 
@@ -46,8 +46,9 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], header: Mapping[st
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    text = json.dumps({"format": FORMAT, **header}, sort_keys=True, default=np.generic.item)
-    content = save(arrays, {KEY: text, CHECKSUM: _checksum(text, arrays)})
+    header = {"format": FORMAT, **header}
+    text = _text({**header, "sha256": _checksum(header, arrays)})
+    content = save(arrays, {KEY: text})
     with whole(path) as file:
         file.write(content)
     return Path(path)
@@ -77,8 +78,7 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ModelError(f"{path}: no such file; expected a model saved by minicore")
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            text = metadata.get(KEY)
+            text = (file.metadata() or {}).get(KEY)
             if text is None:
                 raise ModelError(f"{path}: a safetensors file, but not a model saved by minicore")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -93,14 +93,18 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ModelError(
             f"{path}: format {header['format']} is newer than this minicore; update it"
         )
-    if metadata.get(CHECKSUM) != _checksum(text, arrays):
+    if header.pop("sha256", None) != _checksum(header, arrays):
         raise ModelError(f"{path}: damaged: its contents do not match its checksum")
     return arrays, header
 
 
-def _checksum(text: str, arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of the header's text, then of each array by name: its name, dtype, shape, bytes."""
-    digest = hashlib.sha256(text.encode())
+def _text(header: Mapping[str, Any]) -> str:
+    return json.dumps(header, sort_keys=True, default=np.generic.item)
+
+
+def _checksum(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of the header, then of each array by name: its name, dtype, shape, bytes."""
+    digest = hashlib.sha256(_text(header).encode())
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"\0{name} {array.dtype} {array.shape}\0".encode())

@@ -173,7 +173,9 @@ class PatchCore(OutlierMixin, BaseEstimator):
         images = as_images(X)
         if not images:
             raise ValueError("fit needs at least one image, got none")
-        vars(self).pop("memory_bank_", None)  # stopped halfway, it is not fitted: never two halves
+        self.__dict__.pop(
+            "memory_bank_", None
+        )  # stopped halfway, it is not fitted
         self.seconds_ = Seconds()
         self._last: tuple[bytes, Detection] | None = None
         with threads.limit(self.n_threads):
@@ -204,9 +206,11 @@ class PatchCore(OutlierMixin, BaseEstimator):
         )
 
     def _configure(self) -> Config:
-        size = {"resize": self.resize, "crop": self.crop}
+        asked = self.backbone_.preprocessing
         asked = replace(
-            self.backbone_.preprocessing, **{k: v for k, v in size.items() if v is not None}
+            asked,
+            resize=asked.resize if self.resize is None else self.resize,
+            crop=asked.crop if self.crop is None else self.crop,
         )
         d = self.dimension
         return Config(

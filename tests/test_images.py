@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from minicore import images
-from minicore.decode import image_size
 from minicore.errors import ImageError
 from minicore.images import Preprocessing, as_images, batches, prepare, read_image, read_mask, view
+from minicore.images.decode import image_size
 
 WHOLE = Preprocessing(resize=None, crop=None)
 RNG = np.random.default_rng(0)
@@ -261,7 +261,7 @@ def test_batches_keep_the_order_whoever_finishes_first(monkeypatch, workers):
         time.sleep(0.002 * (7 - image[0, 0, 0] % 7))
         return np.full((3, 2, 2), image[0, 0, 0], np.float32)
 
-    monkeypatch.setattr(images, "prepare", slow)
+    monkeypatch.setattr("minicore.images.preprocess.prepare", slow)
     source = np.broadcast_to(np.arange(23, dtype=np.uint8)[:, None, None, None], (23, 2, 2, 3))
     found = list(batches(source, WHOLE, 5, workers=workers))
     assert [len(b) for b in found] == [5, 5, 5, 5, 3]
@@ -276,7 +276,7 @@ def test_batches_work_ahead_by_one_batch_and_no_further(monkeypatch):
         done.append(1)
         return np.zeros((3, 2, 2), np.float32)
 
-    monkeypatch.setattr(images, "prepare", count)
+    monkeypatch.setattr("minicore.images.preprocess.prepare", count)
     running = batches(np.zeros((40, 2, 2, 3), np.uint8), WHOLE, 4)
     next(running)
     deadline = time.monotonic() + 5

@@ -106,7 +106,7 @@ class Backbone:
     def __repr__(self) -> str:
         return f"Backbone({self.name!r}, layers={self.layers})"
 
-    # scikit-learn's clone copies, joblib pickles: everything but onnxruntime's session, opened anew.
+    # scikit-learn copies and joblib pickles: all but onnxruntime's session, which is opened anew.
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_session"}
 

@@ -8,9 +8,9 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeAlias
 
-from minicore.decode import SUFFIXES
 from minicore.errors import DatasetError, ImageError
-from minicore.images import list_images
+from minicore.images.decode import SUFFIXES
+from minicore.images.preprocess import list_images
 
 GOOD = "good"
 Labelled: TypeAlias = tuple[Path, Path | None, str]  # image, mask, defect

@@ -13,10 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from minicore.dataset import Dataset
-from minicore.decode import read_binary
-from minicore.errors import DatasetError
-from minicore.folders import (
+from minicore.datasets.dataset import Dataset
+from minicore.datasets.folders import (
     GOOD,
     Labelled,
     Masks,
@@ -29,9 +27,8 @@ from minicore.folders import (
     subfolders,
     unknown,
 )
-from minicore.synthetic import CATEGORIES, DEFECTS, parts
-
-SYNTHETIC = CATEGORIES  # what `synthetic` can draw
+from minicore.errors import DatasetError
+from minicore.images.decode import read_binary
 
 
 def mvtec(root: str | Path, category: str) -> Dataset:
@@ -170,7 +167,7 @@ def kolektor_sdd(root: str | Path, *, held_out: float = 0.2, seed: int = 0) -> D
 
     An image is anomalous where its mask is not empty, so this loader opens the masks. There is no
     one-class split: a share `held_out` of the good images is tested on, with all anomalous ones;
-    `seed` draws it, see `minicore.folders.hold_out`. The images are about 500 × 1250 pixels, and
+    `seed` draws it (`folders.hold_out`). The images are about 500 × 1250 pixels, and
     the usual central crop sees a third of that: prefer an exact ``resize`` and ``crop=None``.
 
     References
@@ -202,7 +199,7 @@ def mtd(root: str | Path, *, held_out: float = 0.2, seed: int = 0) -> Dataset:
 
     ``MT_Free`` is good; Blowhole, Break, Crack, Fray and Uneven are defects. As in the paper
     (section 4.1), 20 % of the good images are tested on, with all anomalous ones. Which 20 % is not
-    published: `seed` draws them, see `minicore.folders.hold_out`.
+    published: `seed` draws them, see `minicore.datasets.folders.hold_out`.
 
     References
     ----------
@@ -227,55 +224,6 @@ def mtd(root: str | Path, *, held_out: float = 0.2, seed: int = 0) -> Dataset:
         masks = Masks(kinds[kind], (".png",))
         bad += [(path, masks.of(path), kind.lower()) for path in paths]
     return _dataset("mtd", train, [(p, None, GOOD) for p in test] + bad)
-
-
-def synthetic(
-    category: str = "circuit",
-    *,
-    n_train: int = 40,
-    n_good: int = 12,
-    n_defective: int = 30,
-    size: int = 256,
-    seed: int = 0,
-) -> Dataset:
-    """Procedural parts with procedural defects: no files, the same bytes on every machine.
-
-    Parameters
-    ----------
-    category : str
-        One of `SYNTHETIC`.
-    n_train, n_good, n_defective : int
-        Good images to train on; good and defective ones to test on. The kinds of defect take turns:
-        scratch, spot, stain, colour, missing, misplaced. Asking for more adds images at the end
-        and changes none.
-    size : int
-        Side in pixels, at least 128. Defects keep within the central 7/8, which is the usual crop.
-    seed : int
-        Not negative.
-
-    Returns
-    -------
-    Dataset
-        Of arrays; the masks are exactly the pixels a defect changed. The good twin of a defective
-        image is to be had from `minicore.synthetic.part`.
-    """
-    if min(n_train, n_good, n_defective, seed) < 0 or size < 128:
-        raise ValueError(
-            f"n_train, n_good, n_defective, seed: expected 0 or more, and size 128 or more, found "
-            f"{n_train}, {n_good}, {n_defective}, {seed} and {size}"
-        )
-    defects = [DEFECTS[i % len(DEFECTS)] for i in range(n_defective)]
-    train, _ = parts(category, [None] * n_train, size=size, seed=(seed, 0))
-    good, whole = parts(category, [None] * n_good, size=size, seed=(seed, 1))
-    bad, masks = parts(category, defects, size=size, seed=(seed, 2))
-    return Dataset(
-        category,
-        train,
-        np.concatenate([good, bad]),
-        np.repeat(np.array([0, 1], np.int64), [n_good, n_defective]),
-        np.concatenate([whole, masks]),
-        [GOOD] * n_good + defects,
-    )
 
 
 def categories(root: str | Path, layout: str = "mvtec") -> list[str]:

@@ -3,7 +3,7 @@
 The geometry is torchvision's ``Resize`` and ``CenterCrop`` on PIL images, with which the networks
 were trained: antialiased bilinear, the same rounding. A mask goes through the same two steps with
 the nearest neighbour, so that mask and anomaly map lie on one grid. How a file becomes 8-bit RGB
-is said in `minicore.decode`.
+is said in `minicore.images.decode`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from minicore.decode import SUFFIXES, open_rgb, read_binary, read_image
 from minicore.errors import ImageError
+from minicore.images.decode import SUFFIXES, open_rgb, read_binary, read_image
 
 __all__ = ["Preprocessing", "as_images", "batches", "prepare", "read_image", "read_mask", "view"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from minicore.decode import image_size
 from minicore.errors import DatasetError
 from minicore.images import Preprocessing, output_size, read_mask
+from minicore.images.decode import image_size
 
 
 @dataclass(frozen=True, eq=False, repr=False)

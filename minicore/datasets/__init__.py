@@ -1,0 +1,31 @@
+"""Data sets: folders as they are published, and drawn parts that need no files.
+
+Each loader gives a `Dataset`: good images to learn from, labelled images and masks to test on.
+"""
+
+from minicore.datasets.dataset import Dataset
+from minicore.datasets.drawn import SYNTHETIC, synthetic
+from minicore.datasets.published import (
+    btad,
+    categories,
+    folder,
+    kolektor_sdd,
+    mtd,
+    mvtec,
+    mvtec_loco,
+    visa,
+)
+
+__all__ = [
+    "SYNTHETIC",
+    "Dataset",
+    "btad",
+    "categories",
+    "folder",
+    "kolektor_sdd",
+    "mtd",
+    "mvtec",
+    "mvtec_loco",
+    "synthetic",
+    "visa",
+]

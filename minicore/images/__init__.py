@@ -1,0 +1,34 @@
+"""Images: any file or array in, float32 batches (n, 3, h, w) out; masks on the same grid."""
+
+from minicore.images.decode import image_size, read_image
+from minicore.images.preprocess import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ImageLike,
+    Preprocessing,
+    Size,
+    as_images,
+    batches,
+    list_images,
+    output_size,
+    prepare,
+    read_mask,
+    view,
+)
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "ImageLike",
+    "Preprocessing",
+    "Size",
+    "as_images",
+    "batches",
+    "image_size",
+    "list_images",
+    "output_size",
+    "prepare",
+    "read_image",
+    "read_mask",
+    "view",
+]
