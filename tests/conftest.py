@@ -1,8 +1,13 @@
 """Fixtures every test file may use."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from minicore import datasets
 
 
 @pytest.fixture
@@ -12,3 +17,66 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared: real images, weights and golden files, not in the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def write_tiny():
+    """Write a network of four random convolutions: 8 channels at stride 8, 12 at stride 16."""
+    from onnx import TensorProto, helper, save
+    from onnx.numpy_helper import from_array
+
+    def write(path: Path, seed: int = 0) -> Path:
+        rng = np.random.default_rng(seed)
+        names, channels = ["image", "stem", "layer1", "layer2", "layer3"], [3, 6, 8, 8, 12]
+        nodes, values, weights = [], [], []
+        for i in range(5):
+            sides = ("n", channels[i], f"h{i}", f"w{i}")
+            values.append(helper.make_tensor_value_info(names[i], TensorProto.FLOAT, sides))
+        for i in range(1, 5):
+            w = rng.standard_normal((channels[i], channels[i - 1], 3, 3)) / np.sqrt(9 * channels[i])
+            weights.append(from_array(w.astype(np.float32), f"w{i}"))
+            sides = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+            nodes.append(helper.make_node("Conv", [names[i - 1], f"w{i}"], [f"c{i}"], **sides))
+            nodes.append(helper.make_node("Relu", [f"c{i}"], [names[i]]))
+        graph = helper.make_graph(nodes, "tiny", values[:1], values[3:], weights)
+        opset = [helper.make_opsetid("", 13)]
+        model = helper.make_model(graph, ir_version=8, opset_imports=opset)
+        metadata = {"name": "tiny", "preprocessing": {"resize": 72, "crop": 64}}
+        helper.set_model_props(model, {"minicore": json.dumps(metadata)})
+        save(model, path)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tiny(write_tiny, tmp_path_factory) -> Path:
+    """A network that takes a millisecond: 8 × 8 patches of 20 values from 64 × 64 pixels."""
+    return write_tiny(tmp_path_factory.mktemp("network") / "tiny.onnx")
+
+
+@pytest.fixture(scope="session")
+def gear():
+    """Small synthetic parts: 12 to train on, 4 good and 6 defective to test on."""
+    return datasets.synthetic("gear", n_train=12, n_good=4, n_defective=6, size=128)
+
+
+@pytest.fixture(scope="session")
+def mvtec_root(gear, tmp_path_factory) -> Path:
+    """The same parts as files, laid out as MVTec AD."""
+    root = tmp_path_factory.mktemp("mvtec")
+
+    def write(name: str, pixels: np.ndarray) -> None:
+        path = root / "gear" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+
+    for i, image in enumerate(gear.train):
+        write(f"train/good/{i:03d}.png", image)
+    for i, (image, mask, defect) in enumerate(
+        zip(gear.test, gear.masks, gear.defects, strict=True)
+    ):
+        write(f"test/{defect}/{i:03d}.png", image)
+        if defect != "good":
+            write(f"ground_truth/{defect}/{i:03d}_mask.png", mask.astype(np.uint8) * 255)
+    return root
