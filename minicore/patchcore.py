@@ -173,9 +173,8 @@ class PatchCore(OutlierMixin, BaseEstimator):
         images = as_images(X)
         if not images:
             raise ValueError("fit needs at least one image, got none")
-        self.__dict__.pop(
-            "memory_bank_", None
-        )  # stopped halfway, it is not fitted
+        # Stopped halfway, it is not fitted: better none than two halves.
+        self.__dict__.pop("memory_bank_", None)
         self.seconds_ = Seconds()
         self._last: tuple[bytes, Detection] | None = None
         with threads.limit(self.n_threads):

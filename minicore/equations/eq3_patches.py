@@ -139,6 +139,9 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0):
     Equations 1 to 3 of Roth et al., CVPR 2022, for the levels $j$ and $j + 1$ of section 3.1, or
     any other number of levels.
     """
+    if s < 1:
+        raise ValueError("stride s must be at least 1")
+
     n = levels[0].shape[0]
     height = (levels[0].shape[2] + s - 1) // s
     width = (levels[0].shape[3] + s - 1) // s

@@ -100,7 +100,7 @@ def anomaly_score(patches, bank, b=9):
     Equations 6 and 7 of Roth et al., CVPR 2022.
     """
     distances, indices = nearest(patches, bank, 1)
-    test_star, s_star = deciding_patch(distances[:, 0])
+    test_star = deciding_patch(distances[:, 0])[0]
     m_star = indices[test_star, 0]
 
     # \mathcal{N}_b(m^*): the b nearest rows of \mathcal{M} to m^*, itself among them
@@ -114,7 +114,9 @@ def anomaly_score(patches, bank, b=9):
             squared += difference * difference
         to_neighbours[i] = np.sqrt(squared)
 
-    return reweight(s_star, to_neighbours)
+    # s^* = \lVert m^{test,*} - m^* \rVert_2 is the smallest of them, here in float64: beside the
+    # others in an exponent, even the last bits of float32 would count.
+    return reweight(to_neighbours.min(), to_neighbours)
 
 
 @njit(cache=True)

@@ -1,12 +1,19 @@
-r"""Equation 6: exact nearest neighbours at the speed of a matrix product.
+r"""Equation 6: exact nearest neighbours, most distances never computed.
 
-Squared distances expand into $\lVert q \rVert^2 + \lVert m \rVert^2 - 2\, q \cdot m$, and all the
-inner products of a tile of queries with a tile of the bank are one matrix product in float32. That
-is fast but rounded, so it only *rules out*: a row whose distance, less the largest error the
-rounding can have made, is no better than the best known is skipped. The few that remain are
-measured in the literal arithmetic of `equations.nearest` (float64, in the order of the
-coordinates), and only these measurements are compared and returned. Indices and ties are therefore
-those of the literal version, on any number of threads.
+Three filters, each cheaper than the next and each *certain*: a row is skipped only if even the
+largest error that rounding can have made would not make it as near as the best known.
+
+1. **Principal axes.** Let $x_k$ be the first $k$ coordinates of $x - \mu$ along the bank's
+   principal axes and $x_r$ the length of the rest. Whatever direction the rests have,
+   $\lVert x - y \rVert^2 \ge \lVert x_k - y_k \rVert^2 + (x_r - y_r)^2$: the squared distance of
+   two short vectors, which for a tile of queries and a tile of the bank is one small matrix
+   product. Features of real parts lie near few axes: one or two rows in a hundred survive 64.
+2. **float32.** The survivors are measured coordinate by coordinate in float32. (Where too many
+   survive, as of random vectors, the tile is done again as a matrix product of the whole vectors.)
+3. **The literal arithmetic** of `equations.nearest`: float64, in the order of the coordinates. Only
+   these measurements are compared with each other and returned.
+
+Indices and ties are therefore those of the literal version, on any number of threads.
 """
 
 from __future__ import annotations
@@ -20,6 +27,10 @@ QUERIES, ROWS = 112, 512  # tile of a matrix product: 0.2 MB of results, read ba
 EPS = 2.0**-24  # unit roundoff of float32
 TINY = 2.0**-126  # below it float32 products lose bits or are flushed to zero
 HUGE = 2.0**120  # squared norms above it may overflow in the products
+AXES = 64  # principal axes of the first filter
+WORTH_ROWS, WORTH_DIMENSIONS = 1024, 4 * AXES  # from which on finding the axes pays
+CROWD = 1 / 8  # of a tile's pairs: from so many survivors on a matrix product is cheaper
+AXES_BOUND = 2e-5  # of the first filter, per unit of the norms' sum; see `_PrincipalAxes`
 
 
 def rounding_bound(d):
@@ -71,40 +82,93 @@ def _insert(squared, row, best, who):
     who[rank] = row
 
 
+@njit(fastmath=True, cache=True)
+def _rough_squared_distance(x, y):
+    """float32, in whatever order is fastest; relative error at most (d + 2) EPS."""
+    squared = np.float32(0)
+    for c in range(x.shape[0]):
+        difference = x[c] - y[c]
+        squared += difference * difference
+    return squared
+
+
+@njit(cache=True)
+def _lower_bounds(products, query_norms, bank_norms, bound, floor, nearest):
+    """Turn inner products into what is certain of each distance, in place, and find the least."""
+    for q in range(products.shape[0]):
+        least = np.float32(np.inf)
+        for r in range(products.shape[1]):
+            norms = query_norms[q] + bank_norms[r]
+            lower = norms - 2 * products[q, r] - bound * norms - floor
+            products[q, r] = lower
+            least = min(least, lower)
+        nearest[q] = least
+
+
 @njit(parallel=True, cache=True)
-def _search(queries, query_norms, bank, bank_norms, bound, best, who):
-    """Fill `best` (squared distances) and `who` (rows), both (n, k), for every query."""
+def _search(whole, short, bounds, best, who):
+    """Fill `best` (squared distances) and `who` (rows), both (n, k), for every query.
+
+    `whole` and `short` hold queries, their squared norms, bank and its squared norms: of the
+    vectors themselves, and of the short ones (of no columns, if there are none). `bounds` are the
+    largest errors of their squared distances by inner products, per unit of the norms' sum.
+    """
+    queries, query_norms, bank, bank_norms = whole
+    short_queries, short_query_norms, short_bank, short_bank_norms = short
+    bound, short_bound = bounds
     n, d = queries.shape
-    N = bank.shape[0]
-    k = best.shape[1]
+    N, k = bank.shape[0], best.shape[1]
     floor = np.float32(d * TINY)
+    rough = np.float32(1 - 2 * (d + 8) * EPS)
+    shorten = short_bank.shape[1] > 0
 
     for tile in prange((n + QUERIES - 1) // QUERIES):
         q0, q1 = tile * QUERIES, min((tile + 1) * QUERIES, n)
-        lower = np.empty(ROWS, np.float32)
+        nearest = np.empty(q1 - q0, np.float32)
+        likeliest = np.empty(q1 - q0, np.int64)
         for r0 in range(0, N, ROWS):
             r1 = min(r0 + ROWS, N)
-            products = np.dot(queries[q0:q1], bank[r0:r1].T)
-            for q in range(q0, q1):
-                # What is certain of each distance: lower <= literal squared distance.
-                nearest = np.float32(np.inf)
-                a = 0
-                for r in range(r1 - r0):
-                    norms = query_norms[q] + bank_norms[r0 + r]
-                    lower[r] = norms - 2 * products[q - q0, r] - bound * norms - floor
-                    nearest = min(nearest, lower[r])
-                if nearest > best[q, k - 1]:
+            if shorten:
+                lower = np.dot(short_queries[q0:q1], short_bank[r0:r1].T)
+                query_part, bank_part = short_query_norms[q0:q1], short_bank_norms[r0:r1]
+                _lower_bounds(lower, query_part, bank_part, short_bound, floor, nearest)
+            else:
+                lower = np.dot(queries[q0:q1], bank[r0:r1].T)
+                query_part, bank_part = query_norms[q0:q1], bank_norms[r0:r1]
+                _lower_bounds(lower, query_part, bank_part, bound, floor, nearest)
+
+            # The likeliest row first: it lowers the bar for all the others.
+            survivors = 0
+            for q in range(q1 - q0):
+                likeliest[q] = -1
+                if nearest[q] > best[q0 + q, k - 1]:
                     continue
-                # The likeliest first: it lowers the bar for the rest of the tile.
                 for r in range(r1 - r0):
-                    if lower[r] == nearest:
-                        a = r
+                    if lower[q, r] == nearest[q]:
+                        likeliest[q] = r
                         break
-                _insert(squared_distance(queries[q], bank[r0 + a]), r0 + a, best[q], who[q])
+                row = r0 + likeliest[q]
+                squared = squared_distance(queries[q0 + q], bank[row])
+                _insert(squared, row, best[q0 + q], who[q0 + q])
+                bar = best[q0 + q, k - 1]
                 for r in range(r1 - r0):
-                    if lower[r] <= best[q, k - 1] and r != a:
-                        squared = squared_distance(queries[q], bank[r0 + r])
-                        _insert(squared, r0 + r, best[q], who[q])
+                    survivors += lower[q, r] <= bar
+            if shorten and survivors > CROWD * (q1 - q0) * (r1 - r0):
+                lower = np.dot(queries[q0:q1], bank[r0:r1].T)
+                query_part, bank_part = query_norms[q0:q1], bank_norms[r0:r1]
+                _lower_bounds(lower, query_part, bank_part, bound, floor, nearest)
+
+            for q in range(q1 - q0):
+                if likeliest[q] < 0:
+                    continue
+                for r in range(r1 - r0):
+                    bar = best[q0 + q, k - 1]
+                    if lower[q, r] > bar or r == likeliest[q]:
+                        continue
+                    x, y = queries[q0 + q], bank[r0 + r]
+                    if _rough_squared_distance(x, y) * rough - floor > bar:
+                        continue
+                    _insert(squared_distance(x, y), r0 + r, best[q0 + q], who[q0 + q])
 
 
 @njit(parallel=True, cache=True)
@@ -120,6 +184,61 @@ def _as_rows(array, name):
     if array.ndim != 2 or array.shape[1] < 1:
         raise ValueError(f"{name} must be a (rows, dimensions) array, got shape {array.shape}")
     return array
+
+
+@njit(parallel=True, cache=True)
+def _shorten(rows, mean, axes):
+    """Coordinates along the axes and the length of the rest, (n, axes + 1) float32."""
+    n, d = rows.shape
+    k = axes.shape[1]
+    short = np.empty((n, k + 1), np.float32)
+    for tile in prange((n + ROWS - 1) // ROWS):
+        first, end = tile * ROWS, min((tile + 1) * ROWS, n)
+        centred = np.empty((end - first, d))
+        for i in range(end - first):
+            for c in range(d):
+                centred[i, c] = np.float64(rows[first + i, c]) - mean[c]
+        along = np.dot(centred, axes)
+        for i in range(end - first):
+            rest = 0.0
+            for c in range(d):
+                rest += centred[i, c] * centred[i, c]
+            for c in range(k):
+                rest -= along[i, c] * along[i, c]
+                short[first + i, c] = along[i, c]
+            short[first + i, k] = np.sqrt(max(rest, 0.0))
+    return short
+
+
+class _PrincipalAxes:
+    """The first filter's short vectors.
+
+    They are computed in float64, to about 1e-13 of the square, so the rest's length is off by at
+    most 3e-7 of the vector's, and rounded to float32, 6e-8 of it: the distance of two short vectors
+    is off by E <= 5e-7 (|x| + |y|). For any t, (d - E)^2 >= (1 - t) d^2 - E^2 / t; with t = 1e-6
+    that and the rounding of a product of 65 terms are below ``AXES_BOUND`` (|x|^2 + |y|^2).
+    """
+
+    def __init__(self, bank):
+        from scipy.linalg import eigh
+
+        D = bank.shape[1]
+        self.mean, self.axes = np.zeros(D), np.zeros((D, 0))
+        if len(bank) >= WORTH_ROWS and D >= WORTH_DIMENSIONS:
+            sample = bank[:: -(-len(bank) // 4096)].astype(np.float64)
+            self.mean = sample.mean(axis=0)
+            sample -= self.mean
+            last = D - 1
+            self.axes = np.ascontiguousarray(
+                eigh(sample.T @ sample, subset_by_index=(last - AXES + 1, last))[1]
+            )
+
+    def shorten(self, rows):
+        """Short vectors (n, axes + 1) and their squared norms; no columns if it does not pay."""
+        if self.axes.shape[1] == 0:
+            return np.empty((len(rows), 0), np.float32), np.empty(len(rows), np.float32)
+        short = _shorten(rows, self.mean, self.axes)
+        return short, squared_norms(short).astype(np.float32)
 
 
 class Nearest:
@@ -141,6 +260,11 @@ class Nearest:
         if len(self.bank) == 0:
             raise ValueError("bank has no rows")
         self._norms = squared_norms(self.bank)
+        if not np.isfinite(self._norms).all():
+            raise ValueError("bank must be finite: found NaN or infinity")
+        self._axes = _PrincipalAxes(self.bank if self._norms.max() < HUGE else self.bank[:1])
+        with threads.single_threaded_blas():
+            self._short = self._axes.shorten(self.bank)
 
     def query(self, queries, k=1):
         """Find the `k` nearest rows of the bank for each query.
@@ -175,16 +299,16 @@ class Nearest:
         who = np.full((len(queries), k), N, np.int64)
         if len(queries):
             norms = squared_norms(queries)
+            if not np.isfinite(norms).all():
+                raise ValueError("queries must be finite: found NaN or infinity")
             largest = max(norms.max(), self._norms.max())
-            if not np.isfinite(largest):
-                raise ValueError("queries and bank must be finite: found NaN or infinity")
             with threads.single_threaded_blas():
                 if largest < HUGE:
-                    _search(
-                        queries, norms.astype(np.float32),
-                        self.bank, self._norms.astype(np.float32),
-                        np.float32(rounding_bound(D)), best, who,
-                    )  # fmt: skip
+                    bank_norms = self._norms.astype(np.float32)
+                    whole = queries, norms.astype(np.float32), self.bank, bank_norms
+                    short = *self._axes.shorten(queries), *self._short
+                    bounds = np.float32(rounding_bound(D)), np.float32(AXES_BOUND)
+                    _search(whole, short, bounds, best, who)
                 else:
                     _search_literally(queries, self.bank, best, who)
         return np.sqrt(best).astype(np.float32), who

@@ -88,7 +88,8 @@ def reweighted(patches, distances, indices, index, b):
     for i in image:
         m_test = patches[i, deciding[i]]
         squared = [squared_distance(m_test, index.bank[m]) for m in neighbours[i]]
-        s[i] = reweight(distances[i, deciding[i]], np.sqrt(squared))
+        to_neighbours = np.sqrt(squared)
+        s[i] = reweight(to_neighbours.min(), to_neighbours)
     return s
 
 
