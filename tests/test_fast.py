@@ -221,6 +221,22 @@ def test_nearest_equals_the_literal_search_over_several_tiles(kind):
         assert_same_search(queries, bank, k)
 
 
+def along_few_axes(rng, n, d):
+    """What real features are like: most of their variance along few directions."""
+    return (rng.standard_normal((n, 12)) @ rng.standard_normal((12, d)) * 5 + 20).astype(
+        np.float32
+    ) + normal(rng, n, d) / 10
+
+
+@pytest.mark.parametrize("make", [along_few_axes, *KINDS.values()], ids=["few axes", *KINDS])
+def test_nearest_equals_the_literal_search_in_banks_worth_rotating(make):
+    rng = np.random.default_rng(8)
+    rows = make(rng, 1150, 270).astype(np.float32)
+    bank, queries = rows[:1100], np.concatenate([rows[1100:], rows[::90]])
+    assert_same_search(queries, bank, 9)
+    assert_same_search(queries[::2] * np.float32(50), bank, 1)  # far outside
+
+
 def test_a_prepared_bank_answers_as_one_search_does():
     rng = np.random.default_rng(2)
     bank, queries = normal(rng, 700, 30), normal(rng, 50, 30)
