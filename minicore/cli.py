@@ -141,7 +141,7 @@ def _fresh(
         coreset,
         seed,
         engine.value,
-        layers=tuple(layers.split(",")) if layers else None,
+        layers=tuple(map(str.strip, layers.split(","))) if layers else None,
         n_threads=threads,
         batch_size=batch_size,
         **options,

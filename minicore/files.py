@@ -31,7 +31,9 @@ def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """
     target = Path(path)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    text: dict[str, Any] = {}
+    if "b" not in mode:  # the names of files need not be UTF-8: their bytes come back
+        text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
     try:
         direct = target.exists() and not target.is_file()
         target.parent.mkdir(parents=True, exist_ok=True)

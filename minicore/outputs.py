@@ -92,13 +92,14 @@ def heat_map_names(images: Sequence[ImageLike], folder: Path) -> list[Path]:
 def save_heat_map(path: Path, image: ImageLike, anomaly_map: np.ndarray, model: PatchCore) -> None:
     """Draw one image beside its map, on a scale that is the same for every image of a model."""
     limit = model.map_threshold_
+    name = Path(str(image)).name.encode(errors="replace").decode()  # it need not be UTF-8
     figure = plots.panels(
         view(image, model.preprocessing_)[None],
         anomaly_map[None],
         threshold=limit,
         vmin=0,
         vmax=None if limit is None else 2 * limit,
-        titles=[Path(str(image)).name],
+        titles=[name],
     )
     plots.save(figure, path)
 

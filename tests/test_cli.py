@@ -98,14 +98,25 @@ def test_a_command_line_not_understood_ends_with_2(run, arguments):
 def test_fit_says_what_it_learned_on_standard_error(run, good, tiny, tmp_path):
     path = tmp_path / "new" / "model"
     options = ["--backbone", tiny, "--coreset", 0.5, "--fpr", 0.3, "--b", 3, "--seed", 7]
-    more = ["--layers", "layer3", "--crop", 48, "--resize", 64, "--threads", 1, "--batch-size", 5]
+    more = [
+        "--layers",
+        "layer2, layer3",
+        "--crop",
+        48,
+        "--resize",
+        64,
+        "--threads",
+        1,
+        "--batch-size",
+        5,
+    ]
     code, out, error = run("fit", good, "--out", path, *options, *more)
     assert (code, out) == (0, "")
-    assert "12 images -> 54 patch features of 12 values" in error and str(path) in error
+    assert "12 images -> 216 patch features of 20 values" in error and str(path) in error
     assert "from 2 held out" not in error and "1 in 3" in error
     c = PatchCore.load(path).config_
     assert (c.coreset_ratio, c.false_positive_rate, c.b, c.seed) == (0.5, 0.3, 3, 7)
-    assert (c.layers, c.crop, c.resize) == (("layer3",), 48, 64)
+    assert (c.layers, c.crop, c.resize) == (("layer2", "layer3"), 48, 64)
 
 
 def test_scores_on_the_screen_are_csv_and_those_of_python(run, model, to_test):
@@ -141,6 +152,21 @@ def test_scores_and_maps_go_to_files(run, model, to_test, tmp_path):
     assert sorted(p.stem for p in maps.iterdir()) == sorted(p.stem for p in to_test[:3])
     with Image.open(maps / f"{to_test[0].stem}.png") as picture:
         picture.verify()
+
+
+@pytest.mark.parametrize("name", ["a$b_{1$.png", "gr\udcfcn.png", 'a,b "c".png'])
+def test_any_name_a_file_can_have_is_taken(run, model, good, tmp_path, name):
+    try:
+        (tmp_path / name).write_bytes(next(good.iterdir()).read_bytes())
+    except OSError:
+        pytest.skip("this file system wants Unicode")
+    out, maps = tmp_path / "scores", tmp_path / "maps"
+    for form in ("jsonl", "csv"):
+        options = ["-o", out, "--maps", maps, "--format", form]
+        assert run("score", model, tmp_path, *options)[0] == 0
+    assert [p.name for p in maps.iterdir()] == [name]
+    with out.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
+        assert next(csv.DictReader(lines))["image"] == str(tmp_path / name)
 
 
 def test_exit_code_3_is_for_an_anomalous_image(run, model, tmp_path, good):

@@ -42,6 +42,7 @@ STYLE: Any = {
     "savefig.dpi": 150,
     "svg.hashsalt": "minicore",  # the same SVG each time
     "text.color": INK,
+    "text.parse_math": False,  # a dollar in a file's name is a dollar
     "xtick.color": GREY,
     "xtick.labelcolor": INK,
     "xtick.labelsize": 8,
