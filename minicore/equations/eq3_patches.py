@@ -132,7 +132,7 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0):
     Raises
     ------
     ValueError
-        If `p` or `s` is less than 1.
+        If `p` or `s` is less than 1, or the levels have different batch sizes.
 
     Notes
     -----
@@ -143,6 +143,9 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0):
         raise ValueError("stride s must be at least 1")
 
     n = levels[0].shape[0]
+    for phi_j in levels:
+        if phi_j.shape[0] != n:
+            raise ValueError("the levels must be of the same images: their batch sizes differ")
     height = (levels[0].shape[2] + s - 1) // s
     width = (levels[0].shape[3] + s - 1) // s
     concatenated = 0

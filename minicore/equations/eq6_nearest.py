@@ -105,10 +105,18 @@ def deciding_patch(distances):
     s_star : float
         $s^* = \lVert m^{test,*} - m^* \rVert_2$.
 
+    Raises
+    ------
+    ValueError
+        If there is no patch.
+
     Notes
     -----
     The outer part of equation 6 of Roth et al., CVPR 2022.
     """
+    if distances.shape[0] == 0:
+        raise ValueError("an image needs at least one patch")
+
     # m^{test,*}, m^* = \arg\max_{m^{test} \in \mathcal{P}(x^{test})}
     #     \arg\min_{m \in \mathcal{M}} \lVert m^{test} - m \rVert_2
     index = 0

@@ -137,11 +137,19 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
     maps : (n, height, width) float32
         The anomaly maps.
 
+    Raises
+    ------
+    ValueError
+        If `sigma` is negative.
+
     Notes
     -----
     Section 3.3: bilinear upsampling, then Gaussian smoothing with $\sigma = 4$. The kernel is cut
     at $4 \sigma$ and the image mirrored at its border, as ``scipy.ndimage.gaussian_filter`` does.
     """
+    if sigma < 0:
+        raise ValueError("sigma must be at least 0")
+
     n = patch_scores.shape[0]
     maps = np.empty((n, height, width), np.float32)
 

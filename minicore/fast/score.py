@@ -48,10 +48,17 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
     maps : (n, height, width) float32
         The anomaly maps.
 
+    Raises
+    ------
+    ValueError
+        If `sigma` is negative.
+
     Notes
     -----
     Section 3.3 of Roth et al., CVPR 2022; equal to `equations.anomaly_map` to 1e-5.
     """
+    if sigma < 0:
+        raise ValueError(f"sigma must be at least 0, got {sigma}")
     rows = _smooth_upsampling(patch_scores.shape[1], height, float(sigma))
     columns = _smooth_upsampling(patch_scores.shape[2], width, float(sigma))
     maps = np.empty((len(patch_scores), height, width), np.float32)
@@ -119,6 +126,8 @@ def anomaly_score(patches, bank, b=9):
     -----
     Equations 6 and 7 of Roth et al., CVPR 2022; equal to `equations.anomaly_score` to 1e-5.
     """
+    if len(patches) == 0:
+        raise ValueError("an image needs at least one patch")
     index = Nearest(bank)
     patches = np.ascontiguousarray(patches, np.float32)
     distances, indices = index.query(patches)
