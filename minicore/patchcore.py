@@ -185,8 +185,9 @@ class PatchCore(OutlierMixin, BaseEstimator):
             self._calibrate(M, psi_M, len(images))
             with self.seconds_.of("coreset (eq 5)"):
                 self.coreset_indices_ = self._coreset(psi_M)
-                self.memory_bank_ = M[self.coreset_indices_]
-            self._prepare_search()
+                bank = M[self.coreset_indices_]
+            self._search = Search(bank, self.config_.b, self.engine)
+            self.memory_bank_ = bank
         return self
 
     def _open_backbone(self) -> Backbone:
@@ -449,7 +450,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
         model.memory_bank_, model.coreset_indices_ = bank, indices
         model.held_out_scores_ = held_out
         model.seconds_, model._last = Seconds(), None
-        model._prepare_search()
+        model._search = Search(bank, config.b, model.engine)
         return model
 
     # ------------------------------------------------------------------ inside
@@ -471,9 +472,6 @@ class PatchCore(OutlierMixin, BaseEstimator):
             doing=doing,
             progress=self.progress,
         )
-
-    def _prepare_search(self) -> None:
-        self._search = Search(self.memory_bank_, self.config_.b, self.engine)
 
 
 def _conformal_threshold(scores: np.ndarray, alpha: float) -> float:

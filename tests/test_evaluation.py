@@ -50,6 +50,17 @@ def test_the_numbers_are_those_of_the_detection(evaluated, gear):
     assert Evaluation(**json.loads(json.dumps(result.to_json()))) == result
 
 
+def test_the_auroc_of_equation_6_is_that_of_the_distances(tiny, gear):
+    class Backwards(PatchCore):
+        def detect(self, X):
+            found = super().detect(X)
+            return replace(found, distances=found.distances[::-1])
+
+    result, found = evaluate(Backwards(tiny), gear)
+    assert result.image_auroc_distance == pytest.approx(roc_auc_score(gear.labels, found.distances))
+    assert result.image_auroc_distance != result.image_auroc
+
+
 def test_what_the_data_do_not_define_is_none(tiny, gear):
     model = PatchCore(tiny, false_positive_rate=None)
     result, _ = evaluate(model, replace(gear, masks=None))

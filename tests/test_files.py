@@ -24,6 +24,15 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with path.open("rb") as reader:
+        with whole(path) as file:
+            file.write(b"new")
+        assert reader.read() == b"old" and path.read_bytes() == b"new"
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit])
 @pytest.mark.parametrize("before", [None, b"old"])
 def test_a_stop_in_the_middle_leaves_what_was_there(tmp_path, error, before):

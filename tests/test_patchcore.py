@@ -155,7 +155,7 @@ def test_a_name_that_is_not_unicode_is_a_file_like_others(model, gear, tmp_path)
     "options",
     [
         {},
-        {"projection_dim": 7, "patchsize": 2, "b": 3},
+        {"projection_dim": 7, "patchsize": 2, "b": 2},
         {"embedding": "paper", "dimension": (6, 10), "stride": 2, "sigma": 0.0},
         {"layers": ("layer3",), "b": 1, "coreset_ratio": 0.5},
     ],
@@ -314,6 +314,11 @@ def test_a_fit_that_stops_halfway_leaves_no_model_of_two_halves(tiny, gear, tmp_
     model = PatchCore(tiny).fit(gear.train)
     with pytest.raises(ImageError):
         model.set_params(patchsize=5).fit([*gear.train, tmp_path / "missing.png"])
+    with pytest.raises(NotFittedError):
+        model.anomaly_score(gear.test)
+    model.set_params(patchsize=3).fit(gear.train)
+    with pytest.raises(ValueError, match="b must be"):  # found out at the very end
+        model.set_params(b=10_000, false_positive_rate=None).fit(gear.train)
     with pytest.raises(NotFittedError):
         model.anomaly_score(gear.test)
 
