@@ -1,0 +1,73 @@
+"""The documentation's settings. Build with ``sphinx-build -W docs docs/_build/html``."""
+
+import os
+import re
+
+# Undecorated kernels: nothing compiles, and Sphinx sees plain functions with their signatures.
+os.environ["NUMBA_DISABLE_JIT"] = "1"
+
+from minicore import __version__
+
+project = "minicore"
+author = "The minicore authors"
+copyright = "2026, the minicore authors"
+release = version = __version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # MathJax itself among the pages: formulas without a network
+]
+exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+default_role = "literal"  # `p` in a docstring is a name
+
+# Notebooks carry the outputs of their last run; the tests run them.
+nb_execution_mode = "off"
+myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
+myst_heading_anchors = 3
+
+autodoc_typehints = "none"  # the docstrings say shapes too
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_attr_annotations = False
+napoleon_custom_sections = ["Edge cases"]
+
+html_theme = "furo"
+html_title = "minicore"
+html_static_path = ["_static"]
+html_css_files = ["minicore.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#0072B2", "color-brand-content": "#0072B2"},
+    "dark_css_variables": {"color-brand-primary": "#56B4E9", "color-brand-content": "#56B4E9"},
+}
+
+DISPLAYED = re.compile(r"^( *)\$\$(.+?)\$\$", re.DOTALL | re.MULTILINE)
+INLINE = re.compile(r"(?<![\\$`])\$([^$`]+)\$(?=(\w)?)")
+
+
+def _displayed(found):
+    indent, formula = found.groups()
+    lines = "\n".join(f"{indent}    {line.strip()}" for line in formula.splitlines())
+    return f"\n{indent}.. math::\n\n{lines}\n"
+
+
+def _inline(found):
+    formula, glued = found.groups()
+    # A role ends at a word boundary; an escaped blank makes one that is not seen.
+    return f":math:`{' '.join(formula.split())}`" + ("\\ " if glued else "")
+
+
+def dollars_to_roles(app, what, name, obj, options, lines):
+    """Let docstrings write $x$ and $$x$$, which are pleasant to read in the source too."""
+    text = DISPLAYED.sub(_displayed, "\n".join(lines))
+    lines[:] = INLINE.sub(_inline, text).splitlines()
+
+
+def setup(app):
+    """Before napoleon, which runs at 500: it splits the text into fields."""
+    app.connect("autodoc-process-docstring", dollars_to_roles, priority=400)
