@@ -25,7 +25,7 @@ default_role = "literal"  # `p` in a docstring is a name
 
 # Notebooks carry the outputs of their last run; the tests run them.
 nb_execution_mode = "off"
-myst_enable_extensions = ["dollarmath", "deflist", "colon_fence"]
+myst_enable_extensions = ["amsmath", "dollarmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 
 autodoc_typehints = "none"  # the docstrings say shapes too
