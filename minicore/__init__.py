@@ -21,15 +21,16 @@ __all__ = ["Backbone", "PatchCore", "__version__", "datasets"]
 
 # Imported when first used, so that `import minicore` compiles nothing and is quick.
 _LAZY = {"Backbone": "minicore.backbones", "PatchCore": "minicore.patchcore"}
+_ROOMS = {"backbones", "datasets", "equations", "fast", "images", "metrics", "plots"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
-    if name == "datasets":
-        return importlib.import_module("minicore.datasets")
+    if name in _ROOMS:
+        return importlib.import_module(f"minicore.{name}")
     raise AttributeError(f"module 'minicore' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_ROOMS})

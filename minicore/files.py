@@ -60,5 +60,32 @@ def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         raise _refused(target, error) from error
 
 
+def check_writable(path: str | Path) -> None:
+    """Find out now, not after minutes of work, whether a file can be written.
+
+    Parameters
+    ----------
+    path : str or Path
+        What is there stays as it is.
+
+    Raises
+    ------
+    OutputError
+        If it cannot.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise OutputError(f"{target}: a folder; name a file in it, such as {target / 'result'}")
+    if target.exists() and not target.is_file():
+        return
+    probe = target.with_name(f".{target.name}.{os.getpid()}.probe")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise _refused(target, error) from error
+
+
 def _refused(target: Path, error: OSError) -> OutputError:
     return OutputError(f"{target}: cannot be written: {error.strerror or error}")

@@ -10,10 +10,7 @@ Images are streamed: a batch's feature maps are gone once its patch features are
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +24,10 @@ from minicore.clock import Seconds
 from minicore.config import Config, Embedding, Engine
 from minicore.errors import BackboneError, ModelError
 from minicore.features import engine_functions, patch_batches
-from minicore.images import ImageLike, Preprocessing, Size, as_images
+from minicore.images import Override, Preprocessing, as_images
+from minicore.images.identity import fingerprint
 from minicore.search import Detection, Search
-
-HELD_OUT = 0.2  # of the good images, to place the threshold
+from minicore.threshold import conformal_threshold, split
 
 
 class PatchCore(OutlierMixin, BaseEstimator):
@@ -69,8 +66,9 @@ class PatchCore(OutlierMixin, BaseEstimator):
         promise for scores in random order (split conformal prediction); then the model is made from
         all images. With too few images to promise it, the largest held-out score is taken. None
         saves the trial; `predict` then refuses.
-    resize, crop : int, (int, int) or None
-        Size of the images instead of what the backbone asks for.
+    resize, crop : int, (int, int) or "none", optional
+        Size of the images (`minicore.images.Preprocessing`) instead of what the backbone asks for;
+        "none" leaves the step out.
     batch_size : int, default 8
         Images that the network sees at once.
     n_threads : int, optional
@@ -122,8 +120,8 @@ class PatchCore(OutlierMixin, BaseEstimator):
         b: int = 9,
         sigma: float = 4.0,
         false_positive_rate: float | None = 0.05,
-        resize: Size = None,
-        crop: Size = None,
+        resize: Override = None,
+        crop: Override = None,
         batch_size: int = 8,
         n_threads: int | None = None,
         progress: bool = True,
@@ -186,7 +184,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
             with self.seconds_.of("coreset (eq 5)"):
                 self.coreset_indices_ = self._coreset(psi_M)
                 bank = M[self.coreset_indices_]
-            self._search = Search(bank, self.config_.b, self.engine)
+            self._search = Search(bank, self.config_.b)
             self.memory_bank_ = bank
         return self
 
@@ -206,12 +204,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
         )
 
     def _configure(self) -> Config:
-        asked = self.backbone_.preprocessing
-        asked = replace(
-            asked,
-            resize=asked.resize if self.resize is None else self.resize,
-            crop=asked.crop if self.crop is None else self.crop,
-        )
+        asked = self.backbone_.preprocessing.override(self.resize, self.crop)
         d = self.dimension
         return Config(
             backbone=str(self.backbone_.source),
@@ -272,19 +265,20 @@ class PatchCore(OutlierMixin, BaseEstimator):
         if alpha is None or n < 2:
             return
         with self.seconds_.of("threshold"):
-            held = max(1, round(HELD_OUT * n))
-            order = np.random.default_rng([self.config_.seed, n]).permutation(n)
+            held_out, kept = split(n, self.config_.seed)
             patches = np.arange(len(M)).reshape(n, -1)
-            kept = patches[np.sort(order[held:])].ravel()
-            trial = kept[self._coreset(psi_M[kept])]
-            search = Search(M[trial], self.config_.b, self.engine)
-            rows = patches[np.sort(order[:held])]
-            parts = [search.score(M[image].reshape(1, *self.grid_, -1)) for image in rows]
+            rows = patches[kept].ravel()
+            trial = rows[self._coreset(psi_M[rows])]
+            search = Search(M[trial], self.config_.b, "memory bank without the held-out images")
+            parts = [
+                search.score(M[image].reshape(1, *self.grid_, -1), self.engine)
+                for image in patches[held_out]
+            ]
             scores, _, distances = map(np.concatenate, zip(*parts, strict=True))
             maps = fast.anomaly_map(distances, *self.input_size_, self.config_.sigma)
             self.held_out_scores_ = np.sort(scores)
-            self.threshold_ = _conformal_threshold(self.held_out_scores_, alpha)
-            self.map_threshold_ = _conformal_threshold(np.sort(maps.max(axis=(1, 2))), alpha)
+            self.threshold_ = conformal_threshold(scores, alpha)
+            self.map_threshold_ = conformal_threshold(maps.max(axis=(1, 2)), alpha)
 
     # ----------------------------------------------------------------- scoring
 
@@ -303,14 +297,22 @@ class PatchCore(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self, "memory_bank_")
         images = as_images(X)
-        engine = engine_functions(self.engine)
-        with threads.limit(self.n_threads):
-            for size, patches in self._patches(images, "score"):
-                with self.seconds_.of("nearest (eq 6, 7)"):
-                    s, s_star, patch_scores = self._search.score(patches)
-                with self.seconds_.of("map"):
-                    maps = engine.anomaly_map(patch_scores, *size, self.config_.sigma)
-                yield Detection(s, s_star, patch_scores, maps)
+        parts = self._detections(images)
+        while True:
+            with threads.limit(self.n_threads):  # not in what the caller does between two batches
+                found = next(parts, None)
+            if found is None:
+                return
+            yield found
+
+    def _detections(self, images: Any) -> Iterator[Detection]:
+        for size, patches in self._patches(images, "score"):
+            with self.seconds_.of("nearest (eq 6, 7)"):
+                s, s_star, patch_scores = self._search.score(patches, self.engine)
+            with self.seconds_.of("map"):
+                anomaly_map = engine_functions(self.engine).anomaly_map
+                maps = anomaly_map(patch_scores, *size, self.config_.sigma)
+            yield Detection(s, s_star, patch_scores, maps)
 
     def detect(self, X: Any) -> Detection:
         """Look at images: scores, maps and what they come from, in one pass.
@@ -331,7 +333,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
         images = as_images(X)
         if not images:
             raise ValueError("expected at least one image, got none")
-        key = _fingerprint(images)
+        key = fingerprint(images)
         if self._last is None or self._last[0] != key:
             self._last = key, Detection.join(list(self.stream(images))).read_only()
         return self._last[1]
@@ -450,7 +452,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
         model.memory_bank_, model.coreset_indices_ = bank, indices
         model.held_out_scores_ = held_out
         model.seconds_, model._last = Seconds(), None
-        model._search = Search(bank, config.b, model.engine)
+        model._search = Search(bank, config.b)
         return model
 
     # ------------------------------------------------------------------ inside
@@ -472,30 +474,3 @@ class PatchCore(OutlierMixin, BaseEstimator):
             doing=doing,
             progress=self.progress,
         )
-
-
-def _conformal_threshold(scores: np.ndarray, alpha: float) -> float:
-    """Return the k-th smallest of n, such that another good score exceeds it with P <= alpha.
-
-    Split conformal prediction: if the n scores and the new one come in random order, the new one is
-    above the k-th with probability at most 1 - k / (n + 1). For too small an n the largest is taken
-    and the probability is 1 / (n + 1).
-    """
-    n = len(scores)
-    k = min(int(np.ceil(round((1 - alpha) * (n + 1), 9))), n)  # (1 - 0.7) * 10 > 3 in floats
-    return float(scores[k - 1])
-
-
-def _fingerprint(images: Sequence[ImageLike]) -> bytes:
-    """Tell whether these are the images of last time: a file by its name, size and age."""
-    digest = hashlib.blake2b()
-    for image in images:
-        if isinstance(image, np.ndarray):
-            digest.update(repr(image.shape).encode())
-            digest.update(np.ascontiguousarray(image).tobytes())
-        else:
-            path = Path(image)
-            stat = path.stat() if path.exists() else None
-            age = (stat.st_size, stat.st_mtime_ns) if stat else None
-            digest.update(os.fsencode(path.absolute()) + f"\0{age}\0".encode())
-    return digest.digest()

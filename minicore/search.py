@@ -53,25 +53,27 @@ class Search:
         The coreset.
     b : int
         Neighbours of equation 7; 1 leaves it out.
-    engine : {"fast", "equations"}
+    what : str
+        What to call the bank, should it be too small for `b`.
     """
 
-    def __init__(self, bank: np.ndarray, b: int, engine: str) -> None:
+    def __init__(self, bank: np.ndarray, b: int, what: str = "memory bank") -> None:
         if b > len(bank):
             raise ValueError(
-                f"b must be at most the {len(bank)} rows of the memory bank, got {b}; "
+                f"b must be at most the {len(bank)} rows of the {what}, got {b}; "
                 f"lower b or raise coreset_ratio"
             )
-        self.bank, self.b, self.engine = bank, b, engine
+        self.bank, self.b = bank, b
         self._index = fast.Nearest(bank)
 
-    def score(self, patches: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def score(self, patches: np.ndarray, engine: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Score a batch of images.
 
         Parameters
         ----------
         patches : (n, h', w', D) float32
             Their patch features.
+        engine : {"fast", "equations"}
 
         Returns
         -------
@@ -82,7 +84,7 @@ class Search:
         """
         n, height, width, D = patches.shape
         rows = patches.reshape(n, height * width, D)
-        if self.engine == "equations":
+        if engine == "equations":
             distances = np.stack([equations.nearest(image, self.bank)[0][:, 0] for image in rows])
             s_star = np.array([equations.deciding_patch(image)[1] for image in distances])
             s = s_star

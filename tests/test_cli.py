@@ -112,7 +112,8 @@ def test_fit_says_what_it_learned_on_standard_error(run, good, tiny, tmp_path):
     ]
     code, out, error = run("fit", good, "--out", path, *options, *more)
     assert (code, out) == (0, "")
-    assert "12 images -> 216 patch features of 20 values" in error and str(path) in error
+    assert "12 images, of each the central 48 × 48 pixels after resizing to 64" in error
+    assert "-> 216 patch features of 20 values" in error and str(path) in error
     assert "from 2 held out" not in error and "1 in 3" in error
     c = PatchCore.load(path).config_
     assert (c.coreset_ratio, c.false_positive_rate, c.b, c.seed) == (0.5, 0.3, 3, 7)
@@ -225,7 +226,7 @@ def test_what_is_missing_or_wrong_is_one_line(refused, good, model, tiny, mvtec_
     nowhere, out = tmp_path / "nowhere", tmp_path / "model"
     fit = ["fit", good, "-o", out, "--backbone", tiny]
     assert str(nowhere) in refused("fit", nowhere, "-o", out)
-    assert "a folder; name the file" in refused("fit", good, "-o", tmp_path)
+    assert "a folder; name a file" in refused("fit", good, "-o", tmp_path)
     assert "no network 'resnet0'" in refused("fit", good, "-o", out, "--backbone", "resnet0")
     assert "nowhere.onnx" in refused("fit", good, "-o", out, "--backbone", f"{nowhere}.onnx")
     assert "not a network" in refused("fit", good, "-o", out, "--backbone", __file__)
@@ -257,7 +258,7 @@ def test_a_model_refuses_another_network(refused, model, to_test, write_tiny, tm
 def test_debug_shows_the_error_itself(tmp_path):
     with pytest.raises(DatasetError):
         main(["--debug", "fit", str(tmp_path / "nowhere"), "-o", "model"])
-    call = [sys.executable, "-m", "minicore.cli", "--debug", "info", str(tmp_path)]
+    call = [sys.executable, "-m", "minicore", "--debug", "info", str(tmp_path)]
     done = subprocess.run(call, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "Traceback" in done.stderr and "ModelError" in done.stderr
     call.remove("--debug")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minicore import PatchCore, datasets
-from minicore.patchcore import _conformal_threshold
+from minicore.threshold import conformal_threshold
 
 
 @pytest.mark.parametrize("rate", ["0.01", "0.05", "0.1", "0.29", "0.5", "0.7"])
@@ -16,7 +16,7 @@ def test_the_threshold_is_the_smallest_that_keeps_the_promise(rate):
         k = min(
             ceil((1 - Fraction(rate)) * (n + 1)), n
         )  # of n + 1 in random order, k or more below
-        assert _conformal_threshold(np.arange(1.0, n + 1), float(rate)) == k
+        assert conformal_threshold(np.arange(1.0, n + 1), float(rate)) == k
 
 
 def test_held_out_images_are_scored_by_a_model_without_them(tiny, gear):

@@ -20,7 +20,7 @@ import numpy as np
 from minicore.backbones.catalog import find
 from minicore.backbones.download import sha256
 from minicore.errors import BackboneError
-from minicore.images import Preprocessing, Size
+from minicore.images import Override, Preprocessing
 
 PROVENANCE = ("source", "source_sha256", "licence")
 ERRORS_ONLY = 3  # onnxruntime's severity: its warnings about optimisation are not for our users
@@ -44,7 +44,8 @@ class Backbone:
         onnxruntime's CPU provider each image is computed by itself, so the maps are the same to the
         bit whatever the batch size and the number of threads (tested).
     resize, crop, mean, std : optional
-        Override the preprocessing that the file asks for (`minicore.images.Preprocessing`).
+        Instead of the preprocessing that the file asks for
+        (`minicore.images.Preprocessing`); "none" leaves the resizing or the cropping out.
 
     Attributes
     ----------
@@ -76,8 +77,8 @@ class Backbone:
         layers: Sequence[str] | None = None,
         threads: int | None = None,
         batch_size: int = 8,
-        resize: Size = None,
-        crop: Size = None,
+        resize: Override = None,
+        crop: Override = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
@@ -271,14 +272,17 @@ def _choose_layers(session, path: Path, layers: Sequence[str] | None) -> tuple[s
     return tuple(layers)
 
 
-def _preprocessing(metadata: dict[str, Any], path: Path, **overrides: Any) -> Preprocessing:
+def _preprocessing(
+    metadata: dict[str, Any], path: Path, resize: Override, crop: Override, **colours: Any
+) -> Preprocessing:
     known = {"resize", "crop", "mean", "std"}
     asked = metadata.get("preprocessing", {})
     try:
         stored = Preprocessing(**{k: v for k, v in asked.items() if k in known})
     except (AttributeError, TypeError, ValueError) as error:
         raise BackboneError(f"{path}: metadata 'preprocessing' is not usable: {error}") from error
-    return replace(stored, **{k: v for k, v in overrides.items() if v is not None})
+    stored = replace(stored, **{k: v for k, v in colours.items() if v is not None})
+    return stored.override(resize, crop)
 
 
 def _first_line(error: Exception) -> str:

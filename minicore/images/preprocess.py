@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -28,6 +28,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 ImageLike: TypeAlias = str | Path | np.ndarray
 Size: TypeAlias = int | tuple[int, int] | None
+Override: TypeAlias = int | tuple[int, int] | Literal["none"] | None  # None: as it was
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,18 @@ class Preprocessing:
             if len(value) != 3 or (name == "std" and min(value) <= 0):
                 raise ValueError(f"{name}: expected three numbers, std above 0, found {value}")
             object.__setattr__(self, name, value)
+
+    def override(self, resize: Override = None, crop: Override = None) -> Preprocessing:
+        """Give the same with another size.
+
+        Parameters
+        ----------
+        resize, crop : int, (int, int) or "none", optional
+            "none" leaves the step out; None leaves it as it was.
+        """
+        asked = {"resize": resize, "crop": crop}
+        changes: Any = {k: None if v == "none" else v for k, v in asked.items() if v is not None}
+        return replace(self, **changes)
 
 
 def as_images(source: Any) -> Sequence[ImageLike]:

@@ -1,0 +1,150 @@
+"""The options that several commands share, each written once."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+
+from minicore.errors import MinicoreError
+
+
+class EngineName(str, Enum):
+    """Which implementation runs."""
+
+    fast = "fast"
+    equations = "equations"
+
+
+class EmbeddingName(str, Enum):
+    """How feature maps become patch features."""
+
+    concat = "concat"
+    paper = "paper"
+
+
+class Layout(str, Enum):
+    """How a data set's folders are laid out."""
+
+    mvtec = "mvtec"
+    mvtec_loco = "mvtec_loco"
+    visa = "visa"
+    btad = "btad"
+    kolektor_sdd = "kolektor_sdd"
+    mtd = "mtd"
+
+
+class StorageName(str, Enum):
+    """How an ONNX file holds its weights."""
+
+    float32 = "float32"
+    float16 = "float16"
+    int8 = "int8"
+
+
+class Format(str, Enum):
+    """How scores are written."""
+
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+BackboneOption = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone", help="An .onnx file or a known network.  [default: the one shipped]"
+    ),
+]
+EmbeddingOption = Annotated[
+    EmbeddingName,
+    typer.Option(
+        help="concat: all channels, averaged over the patch. paper: the authors' pooling to 1024, "
+        "for wide networks."
+    ),
+]
+CoresetOption = Annotated[
+    float, typer.Option("--coreset", help="Share of the memory bank to keep (equation 5).")
+]
+LayersOption = Annotated[
+    str | None, typer.Option(help="Comma-separated, finest first.  [default: layer2,layer3]")
+]
+PatchsizeOption = Annotated[int, typer.Option(help="Side of a neighbourhood, p (equation 1).")]
+StrideOption = Annotated[int, typer.Option(help="Step between patches, s (equation 3).")]
+BOption = Annotated[
+    int, typer.Option("--b", help="Neighbours in equation 7; 1 leaves the re-weighting out.")
+]
+ResizeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Shorter side in pixels, or HEIGHTxWIDTH, or none.  [default: the network's, 256]"
+    ),
+]
+CropOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Side of the central crop, or HEIGHTxWIDTH, or none.  [default: the network's, 224]"
+    ),
+]
+FprOption = Annotated[
+    float, typer.Option("--fpr", help="Share of good images that may be called anomalous.")
+]
+BatchOption = Annotated[int, typer.Option("--batch-size", help="Images the network sees at once.")]
+SeedOption = Annotated[int, typer.Option(help="Same seed, same result.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option(help="Changes the speed, no result.  [default: all cores]")
+]
+EngineOption = Annotated[
+    EngineName, typer.Option(help="equations: the literal loops, the same results, slowly.")
+]
+StorageOption = Annotated[
+    StorageName, typer.Option(help="How weights are stored; they compute in float32 always.")
+]
+
+
+def say(text: str) -> None:
+    """Tell the user something that is no result: on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def size(text: str | None, option: str) -> Any:
+    """Read ``224``, ``72x140`` or ``none``."""
+    if text is None or text == "none":
+        return text
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise MinicoreError(f"{option} {text}: expected pixels, HEIGHTxWIDTH or none")
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
+
+
+def new_model(
+    *,
+    backbone: Any,
+    embedding: EmbeddingName,
+    coreset: float,
+    seed: int,
+    engine: EngineName,
+    threads: int | None,
+    batch_size: int,
+    layers: str | None = None,
+    resize: str | None = None,
+    crop: str | None = None,
+    **options: Any,
+) -> Any:
+    """Build a PatchCore from the options that every fitting command has."""
+    from minicore.patchcore import PatchCore
+
+    return PatchCore(
+        backbone,
+        embedding.value,
+        coreset,
+        seed,
+        engine.value,
+        layers=tuple(map(str.strip, layers.split(","))) if layers else None,
+        resize=size(resize, "--resize"),
+        crop=size(crop, "--crop"),
+        n_threads=threads,
+        batch_size=batch_size,
+        **options,
+    )
