@@ -126,7 +126,7 @@ def _grid(
 ) -> tuple[Figure, list[list[Axes]], Axes]:
     """Cells without ticks, placed in inches so that they sit close; and the axes of the scale."""
     rows, columns = len(beside), len(heads)
-    right, top, edge, gap, line = 0.72, 0.28, 0.06, 0.07, 0.17
+    right, top, edge, gap, line = 0.82, 0.28, 0.06, 0.07, 0.17
     letter = {"bold": 0.077, "normal": 0.066}  # its mean width at 8.5 points
     longest = max((len(words) * letter[w] for row in beside for words, _, w in row), default=0)
     left = longest + 0.16 if longest else edge
