@@ -262,8 +262,8 @@ class Nearest:
         self._norms = squared_norms(self.bank)
         if not np.isfinite(self._norms).all():
             raise ValueError("bank must be finite: found NaN or infinity")
-        self._axes = _PrincipalAxes(self.bank if self._norms.max() < HUGE else self.bank[:1])
-        with threads.single_threaded_blas():
+        with threads.single_threaded_blas():  # several threads take thirty times as long in eigh
+            self._axes = _PrincipalAxes(self.bank if self._norms.max() < HUGE else self.bank[:1])
             self._short = self._axes.shorten(self.bank)
 
     def query(self, queries, k=1):
