@@ -80,6 +80,12 @@ class Run:
         a = self.args
         return min(self.seconds / 60 / a.minutes if a.minutes else self.seen / a.crops, 1.0)
 
+    def shape(self) -> tuple[int, int]:
+        """Crops in a batch, and their side: the same pixels a step, however large the crops."""
+        a = self.args
+        size = a.final_size if self.progress() >= 1 - a.final_share else a.size
+        return max(round(a.batch * (a.size / size) ** 2), 8), size
+
     def stem(self, student: Student, x: torch.Tensor) -> torch.Tensor:
         """Give the stem's output; a frozen one keeps its statistics and asks for no gradient."""
         if not self.frozen_stem:
@@ -91,9 +97,7 @@ class Run:
     def step(self) -> list[float]:
         """One batch: augment, ask the teacher, learn."""
         a, done = self.args, self.progress()
-        late = done >= 1 - a.final_share
-        size = a.final_size if late else a.size
-        n = max(round(a.batch * (a.size / size) ** 2), 8)  # the same pixels a step
+        n, size = self.shape()
         lr = a.lr * min((self.steps + 1) / 200, 0.5 + 0.5 * math.cos(math.pi * done))
         for group in self.optimiser.param_groups:
             group["lr"] = lr
@@ -120,7 +124,8 @@ class Run:
     def measure(self) -> list[float]:
         """Held-out error of the averaged student, layer by layer, without forcing, in float32."""
         a, student = self.args, self.average
-        # Averaged weights need statistics of their own: 32 batches, as in training.
+        # Averaged weights need statistics of their own: 32 batches, of the size in training, for
+        # the larger the crop, the less of a map is touched by zero padding.
         for m in student.modules():
             if isinstance(m, nn.BatchNorm2d) and not (self.frozen_stem and m is student.bn1):
                 m.reset_running_stats()
@@ -128,7 +133,7 @@ class Run:
         draws = Crops(self.crops.photos, a.seed + 1)
         student.train()
         for _ in range(32):
-            x = draws.batch(a.batch, a.size)
+            x = draws.batch(*self.shape())
             with torch.autocast("cpu", torch.bfloat16, enabled=not a.float32):
                 student(self.stem(student, x))
         student.eval()
@@ -161,6 +166,16 @@ def export(run: Run, path: Path) -> None:
         source_sha256=digest,
         licence=run.args.licence,
     )
+
+
+def keep(run: Run) -> None:
+    """Measure, and write a checkpoint and the averaged student of this moment."""
+    run.log.append([run.seen, round(run.seconds), *run.measure()])
+    print(f"held out: {json.dumps(run.log[-1])}", flush=True)
+    save_file(arrays(run), run.args.out / f"student-{run.seen:07d}.safetensors")
+    last = run.args.out / "last.pt"
+    torch.save(run.state(), last.with_suffix(".part"))
+    last.with_suffix(".part").replace(last)  # whole or not at all
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -202,7 +217,6 @@ def main(argv: list[str] | None = None) -> None:
     run = Run(args)
     if args.resume:
         run.restore(args.resume)
-    last = args.out / "last.pt"
     before, start, mark = run.seconds, time.monotonic(), (time.monotonic(), run.seen)
     recent: list[list[float]] = []
     while run.progress() < 1:
@@ -218,15 +232,10 @@ def main(argv: list[str] | None = None) -> None:
                 flush=True,
             )
             mark, recent = (now, run.seen), []
-        due = run.seen // args.every > len(run.log)
-        if due or run.progress() >= 1:
-            errors = run.measure()
-            run.log.append([run.seen, round(run.seconds), *errors])
-            print(f"held out: {json.dumps(run.log[-1])}", flush=True)
-            save_file(arrays(run), args.out / f"student-{run.seen:07d}.safetensors")
-            torch.save(run.state(), last.with_suffix(".part"))
-            last.with_suffix(".part").replace(last)
+        if run.seen // args.every > len(run.log):
+            keep(run)
             mark = (time.monotonic(), run.seen)
+    keep(run)
     export(run, args.out / "default.onnx")
 
 
