@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from typing import Any
 
-from tqdm.auto import tqdm
+with warnings.catch_warnings():  # in a notebook without ipywidgets its bar is text: no more to say
+    warnings.simplefilter("ignore")
+    from tqdm.auto import tqdm
 
 SECONDS_BETWEEN_LINES = 10
 
