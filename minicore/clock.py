@@ -10,6 +10,10 @@ from collections.abc import Iterator
 class Seconds(dict[str, float]):
     """Seconds spent in each named stage, in the order the stages were first met."""
 
+    def add(self, stage: str, seconds: float) -> None:
+        """Add to what a stage has taken."""
+        self[stage] = self.get(stage, 0.0) + seconds
+
     @contextlib.contextmanager
     def of(self, stage: str) -> Iterator[None]:
         """Add the time the block takes to a stage."""
@@ -17,4 +21,4 @@ class Seconds(dict[str, float]):
         try:
             yield
         finally:
-            self[stage] = self.get(stage, 0.0) + time.perf_counter() - before
+            self.add(stage, time.perf_counter() - before)

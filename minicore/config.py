@@ -7,6 +7,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from minicore.images import Preprocessing
+
 Embedding = Literal["concat", "paper"]
 Engine = Literal["fast", "equations"]
 
@@ -91,6 +93,11 @@ class Config:
             rate is None or (_number(rate) and 0 < rate < 1),
             "between 0 and 1, or None",
         )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What happens to each image before the network sees it."""
+        return Preprocessing(self.resize, self.crop, self.mean, self.std)
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold of it."""

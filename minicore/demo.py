@@ -49,7 +49,7 @@ def demo(
             parts = datasets.synthetic(category, seed=seed)
         evaluation, found = evaluate(model, parts)
         for stage, spent in model.seconds_.items():
-            seconds[stage] = seconds.get(stage, 0.0) + spent
+            seconds.add(stage, spent)
         evaluations.append(evaluation)
         say(
             f"  {category:8s} {evaluation.n_train} good images -> {evaluation.bank_rows:,} patches "
@@ -69,7 +69,6 @@ def demo(
     for stage, spent in seconds.items():
         say(f"  {spent:7.2f}  {stage}")
 
-    folder.mkdir(parents=True, exist_ok=True)
     figure = plots.panels(
         np.stack(images), np.stack(maps), np.stack(truths), threshold=1.0, titles=titles, vmin=0
     )

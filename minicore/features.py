@@ -12,7 +12,7 @@ from minicore import equations, fast
 from minicore.backbones import Backbone
 from minicore.clock import Seconds
 from minicore.config import Config
-from minicore.images import ImageLike, Preprocessing, batches
+from minicore.images import ImageLike, batches
 from minicore.progress import bar as progress_bar
 
 
@@ -56,9 +56,8 @@ def patch_batches(
     patches : (n, h', w', D) float32
     """
     d, d_target = config.dimension if config.embedding == "paper" else (0, 0)
-    preprocessing = Preprocessing(config.resize, config.crop, config.mean, config.std)
     with (
-        contextlib.closing(batches(images, preprocessing, batch_size)) as prepared,
+        contextlib.closing(batches(images, config.preprocessing, batch_size)) as prepared,
         progress_bar(len(images), doing, "image", show=progress) as bar,
     ):
         while True:

@@ -460,8 +460,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
     @property
     def preprocessing_(self) -> Preprocessing:
         """What happens to each image before the network sees it."""
-        c = self.config_
-        return Preprocessing(c.resize, c.crop, c.mean, c.std)
+        return self.config_.preprocessing
 
     def _patches(self, images: Any, doing: str) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
         return patch_batches(

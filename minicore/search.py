@@ -84,16 +84,13 @@ class Search:
         """
         n, height, width, D = patches.shape
         rows = patches.reshape(n, height * width, D)
-        if engine == "equations":
-            distances = np.stack([equations.nearest(image, self.bank)[0][:, 0] for image in rows])
-            s_star = np.array([equations.deciding_patch(image)[1] for image in distances])
-            s = s_star
-            if self.b > 1:
-                s = np.array([equations.anomaly_score(image, self.bank, self.b) for image in rows])
-        else:
-            found, indices = self._index.query(rows.reshape(-1, D))
-            distances, indices = found.reshape(n, -1), indices.reshape(n, -1)
-            s = s_star = distances.max(axis=1)
-            if self.b > 1:
-                s = reweighted(rows, distances, indices, self._index, self.b)
+        query = self._query_literally if engine == "equations" else self._index.query
+        found, indices = query(rows.reshape(-1, D), 1)
+        distances, indices = found.reshape(n, -1), indices.reshape(n, -1)
+        s = s_star = distances.max(axis=1)
+        if self.b > 1:
+            s = reweighted(rows, distances, indices, self.bank, query, self.b)
         return s.astype(float), s_star.astype(float), distances.reshape(n, height, width)
+
+    def _query_literally(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        return equations.nearest(queries, self.bank, k)

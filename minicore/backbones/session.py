@@ -196,11 +196,7 @@ class Backbone:
             "layers": self.widths,
             "strides": self.strides,
             "preprocessing": asdict(self.preprocessing),
-            **{
-                k: v
-                for k, v in self.metadata.items()
-                if k in {"source", "source_sha256", "licence"}
-            },
+            **{k: self.metadata[k] for k in PROVENANCE if k in self.metadata},
         }
 
 

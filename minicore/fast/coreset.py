@@ -26,6 +26,7 @@ from minicore.equations.eq5_coreset import projection
 from minicore.fast.nearest import (
     HUGE,
     TINY,
+    lower_bounds,
     rounding_bound,
     squared_distance,
     squared_norms,
@@ -83,27 +84,23 @@ def _catch_up(M, norms, rows, picks, seen, to_nearest, bound):
         block = np.empty((mine.shape[0], d), np.float32)
         for i in range(mine.shape[0]):
             block[i] = M[mine[i]]
-        lower = np.empty(PICKS, np.float32)
+        nearest = np.empty(mine.shape[0], np.float32)
 
         for p0 in range(seen[mine[0]], t, PICKS):
             p1 = min(p0 + PICKS, t)
-            products = np.dot(block, pick_rows[p0:p1].T)
+            lower = np.dot(block, pick_rows[p0:p1].T)
+            lower_bounds(lower, norms[mine], pick_norms[p0:p1], bound, floor, nearest)
             for i in range(mine.shape[0]):
                 row = mine[i]
-                nearest = np.float32(np.inf)
-                for j in range(p1 - p0):
-                    both = norms[row] + pick_norms[p0 + j]
-                    lower[j] = both - 2 * products[i, j] - bound * both - floor
-                    nearest = min(nearest, lower[j])
-                if nearest >= to_nearest[row]:
+                if nearest[i] >= to_nearest[row]:
                     continue
                 for j in range(p1 - p0):  # the likeliest first: it lowers the bar for the rest
-                    if lower[j] == nearest:
+                    if lower[i, j] == nearest[i]:
                         squared = squared_distance(block[i], pick_rows[p0 + j])
                         to_nearest[row] = min(to_nearest[row], squared)
                         break
                 for j in range(p1 - p0):
-                    if lower[j] < to_nearest[row]:
+                    if lower[i, j] < to_nearest[row]:
                         squared = squared_distance(block[i], pick_rows[p0 + j])
                         to_nearest[row] = min(to_nearest[row], squared)
         for i in range(mine.shape[0]):
@@ -216,14 +213,12 @@ def greedy_coreset(M, l, start=0, progress=False):
             )
             lanes = np.ascontiguousarray(M[candidates].T)
             distances = to_nearest[candidates]
-            before = None
-            while i < l and i != before:
-                before = i
-                end = min(i + STEP, l)
+            ahead = True
+            while ahead and i < l:
+                before, end = i, min(i + STEP, l)
                 i = _pick(lanes, candidates, distances, outside, outside_row, picks, i, end)
                 bar.update(i - before)
-                if i < end:
-                    break
+                ahead = i == end
             to_nearest[candidates] = distances
             seen[candidates] = i
     return picks

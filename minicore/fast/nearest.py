@@ -93,7 +93,7 @@ def _rough_squared_distance(x, y):
 
 
 @njit(cache=True)
-def _lower_bounds(products, query_norms, bank_norms, bound, floor, nearest):
+def lower_bounds(products, query_norms, bank_norms, bound, floor, nearest):
     """Turn inner products into what is certain of each distance, in place, and find the least."""
     for q in range(products.shape[0]):
         least = np.float32(np.inf)
@@ -131,11 +131,11 @@ def _search(whole, short, bounds, best, who):
             if shorten:
                 lower = np.dot(short_queries[q0:q1], short_bank[r0:r1].T)
                 query_part, bank_part = short_query_norms[q0:q1], short_bank_norms[r0:r1]
-                _lower_bounds(lower, query_part, bank_part, short_bound, floor, nearest)
+                lower_bounds(lower, query_part, bank_part, short_bound, floor, nearest)
             else:
                 lower = np.dot(queries[q0:q1], bank[r0:r1].T)
                 query_part, bank_part = query_norms[q0:q1], bank_norms[r0:r1]
-                _lower_bounds(lower, query_part, bank_part, bound, floor, nearest)
+                lower_bounds(lower, query_part, bank_part, bound, floor, nearest)
 
             # The likeliest row first: it lowers the bar for all the others.
             survivors = 0
@@ -156,7 +156,7 @@ def _search(whole, short, bounds, best, who):
             if shorten and survivors > CROWD * (q1 - q0) * (r1 - r0):
                 lower = np.dot(queries[q0:q1], bank[r0:r1].T)
                 query_part, bank_part = query_norms[q0:q1], bank_norms[r0:r1]
-                _lower_bounds(lower, query_part, bank_part, bound, floor, nearest)
+                lower_bounds(lower, query_part, bank_part, bound, floor, nearest)
 
             for q in range(q1 - q0):
                 if likeliest[q] < 0:

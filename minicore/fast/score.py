@@ -14,20 +14,19 @@ import numpy as np
 from minicore import threads
 from minicore.equations.eq7_score import reweight
 from minicore.fast.nearest import Nearest, squared_distance
+from minicore.fast.patches import interpolation
 
 
 @functools.lru_cache(maxsize=16)
 def _smooth_upsampling(coarse: int, fine: int, sigma: float) -> np.ndarray:
     """Matrix (fine, coarse) that upsamples bilinearly and smooths, along one axis."""
-    # The columns of a linear map are what it does to unit vectors.
     from scipy.ndimage import gaussian_filter1d
-
-    from minicore.fast.patches import interpolation
 
     low, high, share = interpolation(coarse, fine)
     A = np.zeros((fine, coarse))
     np.add.at(A, (np.arange(fine), low), 1 - share)
     np.add.at(A, (np.arange(fine), high), share)
+    # The columns of a linear map are what it does to unit vectors: smooth them.
     return gaussian_filter1d(A, sigma, axis=0, mode="reflect", truncate=4.0) if sigma > 0 else A
 
 
@@ -68,7 +67,7 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
     return maps
 
 
-def reweighted(patches, distances, indices, index, b):
+def reweighted(patches, distances, indices, bank, query, b):
     r"""Score images from their patches' nearest neighbours: the end of equation 6, equation 7.
 
     Parameters
@@ -77,8 +76,10 @@ def reweighted(patches, distances, indices, index, b):
         The patch features of each image.
     distances, indices : (n, P) float32 and int64
         Of each patch's nearest neighbour in the bank.
-    index : Nearest
-        The bank.
+    bank : (N, D) float32
+        The memory bank.
+    query : callable
+        ``query(rows, k)`` gives distances and indices of the `k` nearest rows of the bank.
     b : int
         Size of the neighbourhood of $m^*$, at least 2.
 
@@ -90,11 +91,11 @@ def reweighted(patches, distances, indices, index, b):
     image = np.arange(len(patches))
     deciding = distances.argmax(axis=1)
     m_star = indices[image, deciding]
-    neighbours = index.query(index.bank[m_star], b)[1]
+    neighbours = query(bank[m_star], b)[1]
     s = np.empty(len(patches))
     for i in image:
         m_test = patches[i, deciding[i]]
-        squared = [squared_distance(m_test, index.bank[m]) for m in neighbours[i]]
+        squared = [squared_distance(m_test, bank[m]) for m in neighbours[i]]
         to_neighbours = np.sqrt(squared)
         s[i] = reweight(to_neighbours.min(), to_neighbours)
     return s
@@ -131,4 +132,4 @@ def anomaly_score(patches, bank, b=9):
     index = Nearest(bank)
     patches = np.ascontiguousarray(patches, np.float32)
     distances, indices = index.query(patches)
-    return float(reweighted(patches[None], distances.T, indices.T, index, b)[0])
+    return float(reweighted(patches[None], distances.T, indices.T, index.bank, index.query, b)[0])
