@@ -19,12 +19,12 @@ class Config:
 
     Parameters
     ----------
-    backbone : str
-        Name of the network, or the file it was read from.
+    backbone : str or tuple of str
+        Name of the network, or the file it was read from; of each, if there are several.
     backbone_sha256 : str
         Its checksum: a model scores with no other network.
     layers : tuple of str
-        Hierarchy levels $j$, finest first.
+        Hierarchy levels $j$, finest first; ``0.layer2`` is layer2 of the first of several networks.
     resize, crop : int, (int, int) or None
         Size of the images in pixels (`minicore.images.Preprocessing`).
     mean, std : (float, float, float)
@@ -51,7 +51,7 @@ class Config:
         Which of the two made the model. They give the same coreset.
     """
 
-    backbone: str
+    backbone: str | tuple[str, ...]
     backbone_sha256: str
     layers: tuple[str, ...]
     resize: int | tuple[int, int] | None

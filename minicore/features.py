@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from minicore import equations, fast
-from minicore.backbones import Backbone
+from minicore.backbones import Backbone, JointBackbone
 from minicore.clock import Seconds
 from minicore.config import Config
+from minicore.errors import BackboneError
 from minicore.images import ImageLike, batches
 from minicore.progress import bar as progress_bar
 
@@ -23,9 +24,10 @@ def engine_functions(engine: str) -> Any:
 
 def patch_batches(
     images: Sequence[ImageLike],
-    backbone: Backbone,
+    backbone: Backbone | JointBackbone,
     config: Config,
     *,
+    scales: Sequence[float] = (1.0,),
     engine: str,
     batch_size: int,
     seconds: Seconds,
@@ -37,8 +39,10 @@ def patch_batches(
     Parameters
     ----------
     images : sequence of paths or uint8 arrays
-    backbone : Backbone
+    backbone : Backbone or JointBackbone
     config : Config
+    scales : sequence of float
+        What to multiply each network's patch features with.
     engine : {"fast", "equations"}
     batch_size : int
         Images a batch; the memory of two batches is in use.
@@ -65,11 +69,38 @@ def patch_batches(
                 batch = next(prepared, None)
             if batch is None:
                 return
-            with seconds.of("network"):
-                levels = tuple(backbone(batch).values())
-            with seconds.of("patches (eq 1–3)"):
-                patches = engine_functions(engine).patch_features(
-                    levels, config.patchsize, config.stride, d, d_target
-                )
+            blocks = []
+            networks = backbone.levels(batch)
+            for scale in scales:
+                with seconds.of("network"):
+                    levels = next(networks)
+                with seconds.of("patches (eq 1–3)"):
+                    patches = engine_functions(engine).patch_features(
+                        levels, config.patchsize, config.stride, d, d_target
+                    )
+                    if scale != 1:
+                        patches *= np.float32(scale)
+                blocks.append(patches)
+            patches = join(blocks, backbone) if len(blocks) > 1 else blocks[0]
             yield batch.shape[2:], patches
             bar.update(len(batch))
+
+
+def join(blocks: list[np.ndarray], backbone: Backbone | JointBackbone) -> np.ndarray:
+    """Concatenate the patch features of several networks, (n, h', w', D_k) each.
+
+    Raises
+    ------
+    BackboneError
+        If the networks' grids differ.
+    """
+    grids = [block.shape[1:3] for block in blocks]
+    if len(set(grids)) > 1:
+        names = ", ".join(
+            f"{n.name} {h} × {w}" for n, (h, w) in zip(backbone.networks, grids, strict=True)
+        )
+        raise BackboneError(
+            f"the networks' patches lie on different grids: {names}; choose layers whose finest "
+            f"level has the same stride, or average scores instead (minicore.Ensemble)"
+        )
+    return np.concatenate(blocks, axis=3)

@@ -10,33 +10,35 @@ Images are streamed: a batch's feature maps are gone once its patch features are
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from minicore import equations, fast, modelfile, threads
-from minicore.backbones import Backbone
+from minicore.backbones import Backbone, JointBackbone, open_backbone
+from minicore.backbones.joint import Source, Spread
 from minicore.clock import Seconds
 from minicore.config import Config, Embedding, Engine
+from minicore.detector import Detector
 from minicore.errors import BackboneError, ModelError
 from minicore.features import engine_functions, patch_batches
 from minicore.images import Override, Preprocessing, as_images
-from minicore.images.identity import fingerprint
 from minicore.search import Detection, Search
 from minicore.threshold import conformal_threshold, split
 
 
-class PatchCore(OutlierMixin, BaseEstimator):
+class PatchCore(Detector):
     r"""Anomaly detection and segmentation from good images alone.
 
     Parameters
     ----------
-    backbone : Backbone, str or Path, optional
+    backbone : Backbone, str or Path, or a list of them, optional
         The network: an object, an ``.onnx`` file, or a known name. By default the one that ships.
+        Of several the patch features are concatenated, each network's divided by their spread over
+        the training images; `minicore.Ensemble` averages scores instead.
     embedding : {"concat", "paper"}, default "concat"
         ``"concat"``: the mean over each neighbourhood, all channels of all levels. ``"paper"``: the
         authors' adaptive pooling of each level and of the whole to `dimension` values, for wide
@@ -48,7 +50,8 @@ class PatchCore(OutlierMixin, BaseEstimator):
     engine : {"fast", "equations"}, default "fast"
         ``"equations"`` runs the literal loops: the same results, slowly.
     layers : sequence of str, optional
-        Hierarchy levels, finest first; by default the backbone's (layer2, layer3).
+        Hierarchy levels, finest first; by default the backbone's (layer2, layer3). Of several
+        networks they are named by number: ``("0.layer2", "0.layer3", "1.layer3")``.
     patchsize, stride : int, default 3 and 1
         $p$ and $s$ of equations 1 and 3.
     dimension : int or (int, int), default 1024
@@ -90,11 +93,13 @@ class PatchCore(OutlierMixin, BaseEstimator):
         Scores above it are anomalous.
     map_threshold_ : float or None
         Pixels of a map above it are anomalous; the same promise, for a map's largest value.
-    held_out_scores_ : (n,) float64
-        What the threshold was taken from.
+    held_out_scores_, held_out_peaks_ : (n,) float64
+        What the two thresholds were taken from: score and largest map value of each held-out image.
+    scales_ : tuple of float
+        One over the spread of each network's patch features; (1.0,) if there is but one.
     config_ : Config
         What decided the outcome.
-    backbone_ : Backbone
+    backbone_ : Backbone or JointBackbone
         The network in use.
     seconds_ : Seconds
         Time spent in each stage since the model was made.
@@ -106,7 +111,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
 
     def __init__(
         self,
-        backbone: Backbone | str | Path | None = None,
+        backbone: Source | JointBackbone | Sequence[Source] | None = None,
         embedding: Embedding = "concat",
         coreset_ratio: float = 0.1,
         seed: int = 0,
@@ -171,43 +176,32 @@ class PatchCore(OutlierMixin, BaseEstimator):
         images = as_images(X)
         if not images:
             raise ValueError("fit needs at least one image, got none")
-        # Stopped halfway, it is not fitted: better none than two halves.
-        self.__dict__.pop("memory_bank_", None)
+        self._forget()
         self.seconds_ = Seconds()
-        self._last: tuple[bytes, Detection] | None = None
         with threads.limit(self.n_threads):
             self.backbone_ = self._open_backbone()
             self.config_ = self._configure()
             M = self._memory_bank(images)
             psi_M = self._project(M)
-            self._calibrate(M, psi_M, len(images))
+            thresholds = self._calibrate(M, psi_M, len(images))
             with self.seconds_.of("coreset (eq 5)"):
                 self.coreset_indices_ = self._coreset(psi_M)
                 bank = M[self.coreset_indices_]
             self._search = Search(bank, self.config_.b)
             self.memory_bank_ = bank
+        self.threshold_, self.map_threshold_ = thresholds
         return self
 
-    def _open_backbone(self) -> Backbone:
-        if isinstance(self.backbone, Backbone):
-            if self.layers is not None and tuple(self.layers) != self.backbone.layers:
-                raise ValueError(
-                    f"layers must be those of the Backbone given, {self.backbone.layers}, or None; "
-                    f"got {self.layers!r}"
-                )
-            return self.backbone
-        return Backbone(
-            "default" if self.backbone is None else self.backbone,
-            layers=self.layers,
-            threads=self.n_threads,
-            batch_size=self.batch_size,
+    def _open_backbone(self) -> Backbone | JointBackbone:
+        return open_backbone(
+            self.backbone, self.layers, threads=self.n_threads, batch_size=self.batch_size
         )
 
     def _configure(self) -> Config:
         asked = self.backbone_.preprocessing.override(self.resize, self.crop)
         d = self.dimension
         return Config(
-            backbone=str(self.backbone_.source),
+            backbone=self.backbone_.source,
             backbone_sha256=self.backbone_.sha256,
             layers=self.backbone_.layers,
             resize=asked.resize,
@@ -231,6 +225,8 @@ class PatchCore(OutlierMixin, BaseEstimator):
         """Equation 4, a batch at a time: only the bank itself grows with the images."""
         M = np.empty((0, 0), np.float32)
         row = 0
+        self.scales_ = (1.0,) * len(self.backbone_.networks)
+        spread = self._spread()
         for size, patches in self._patches(images, "memory bank"):
             n, height, width, D = patches.shape
             if row == 0:
@@ -238,8 +234,21 @@ class PatchCore(OutlierMixin, BaseEstimator):
                 M = np.empty((len(images) * height * width, D), np.float32)
             with self.seconds_.of("memory bank (eq 4)"):
                 M[row : row + n * height * width] = patches.reshape(-1, D)
+                if spread is not None:
+                    spread.add(M[row : row + n * height * width])
             row += n * height * width
+        if spread is not None:
+            self.scales_ = spread.scales()
+            M *= np.repeat(np.asarray(self.scales_, np.float32), spread.widths)
         return M
+
+    def _spread(self) -> Spread | None:
+        """Of several networks, what each one's features are to be divided by; not known yet."""
+        networks = self.backbone_.networks
+        if len(networks) == 1:
+            return None
+        paper, width = self.config_.embedding == "paper", self.config_.dimension[1]
+        return Spread([width if paper else sum(n.widths.values()) for n in networks])
 
     def _project(self, M: np.ndarray) -> np.ndarray:
         D, d_star = M.shape[1], self.config_.projection_dim
@@ -256,14 +265,14 @@ class PatchCore(OutlierMixin, BaseEstimator):
             return fast.greedy_coreset(psi_M, l, start, progress=self.progress)
         return equations.greedy_coreset(psi_M, l, start)
 
-    def _calibrate(self, M: np.ndarray, psi_M: np.ndarray, n: int) -> None:
-        """Place the threshold: a coreset without some of the images, and the scores of these."""
-        self.threshold_: float | None = None
-        self.map_threshold_: float | None = None
-        self.held_out_scores_ = np.empty(0)
+    def _calibrate(
+        self, M: np.ndarray, psi_M: np.ndarray, n: int
+    ) -> tuple[float, float] | tuple[None, None]:
+        """Place the thresholds: a coreset without some of the images, and the scores of these."""
+        self.held_out_scores_ = self.held_out_peaks_ = np.empty(0)
         alpha = self.config_.false_positive_rate
         if alpha is None or n < 2:
-            return
+            return None, None
         with self.seconds_.of("threshold"):
             held_out, kept = split(n, self.config_.seed)
             patches = np.arange(len(M)).reshape(n, -1)
@@ -276,34 +285,12 @@ class PatchCore(OutlierMixin, BaseEstimator):
             ]
             scores, _, distances = map(np.concatenate, zip(*parts, strict=True))
             maps = fast.anomaly_map(distances, *self.input_size_, self.config_.sigma)
-            self.held_out_scores_ = np.sort(scores)
-            self.threshold_ = conformal_threshold(scores, alpha)
-            self.map_threshold_ = conformal_threshold(maps.max(axis=(1, 2)), alpha)
+            self.held_out_scores_ = scores
+            self.held_out_peaks_ = maps.max(axis=(1, 2)).astype(float)
+        by_score = conformal_threshold(self.held_out_scores_, alpha)
+        return by_score, conformal_threshold(self.held_out_peaks_, alpha)
 
     # ----------------------------------------------------------------- scoring
-
-    def stream(self, X: Any) -> Iterator[Detection]:
-        """Look at images, a batch at a time: any number of them in the memory of one batch.
-
-        Parameters
-        ----------
-        X : images
-            As for `fit`.
-
-        Yields
-        ------
-        Detection
-            Of up to `batch_size` images, in order.
-        """
-        check_is_fitted(self, "memory_bank_")
-        images = as_images(X)
-        parts = self._detections(images)
-        while True:
-            with threads.limit(self.n_threads):  # not in what the caller does between two batches
-                found = next(parts, None)
-            if found is None:
-                return
-            yield found
 
     def _detections(self, images: Any) -> Iterator[Detection]:
         for size, patches in self._patches(images, "score"):
@@ -313,62 +300,6 @@ class PatchCore(OutlierMixin, BaseEstimator):
                 anomaly_map = engine_functions(self.engine).anomaly_map
                 maps = anomaly_map(patch_scores, *size, self.config_.sigma)
             yield Detection(s, s_star, patch_scores, maps)
-
-    def detect(self, X: Any) -> Detection:
-        """Look at images: scores, maps and what they come from, in one pass.
-
-        The answer for the latest images is remembered, so that asking for scores and then for maps
-        runs the network once. Its arrays are read-only; copy one to change it.
-
-        Parameters
-        ----------
-        X : images
-            As for `fit`.
-
-        Returns
-        -------
-        Detection
-        """
-        check_is_fitted(self, "memory_bank_")
-        images = as_images(X)
-        if not images:
-            raise ValueError("expected at least one image, got none")
-        key = fingerprint(images)
-        if self._last is None or self._last[0] != key:
-            self._last = key, Detection.join(list(self.stream(images))).read_only()
-        return self._last[1]
-
-    def anomaly_score(self, X: Any) -> np.ndarray:
-        """Equation 7 for each image, (n,) float64; higher is more anomalous."""
-        return self.detect(X).scores
-
-    def anomaly_map(self, X: Any) -> np.ndarray:
-        """Anomaly map of each image, (n, h, w) float32, on the grid of the prepared image."""
-        return self.detect(X).maps
-
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Negative `anomaly_score`: higher is more normal, as everywhere in scikit-learn."""
-        return -self.anomaly_score(X)
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Margin to the threshold: negative is anomalous.
-
-        Raises
-        ------
-        ValueError
-            If the model has no threshold.
-        """
-        check_is_fitted(self, "memory_bank_")
-        if self.threshold_ is None:
-            raise ValueError(
-                "this model has no threshold: fit it with false_positive_rate set, on two images "
-                "or more, or compare anomaly_score with a threshold of your own"
-            )
-        return self.threshold_ - self.anomaly_score(X)
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return +1 for good and -1 for anomalous, (n,) int64."""
-        return np.where(self.decision_function(X) >= 0, 1, -1)
 
     # ------------------------------------------------------------------- files
 
@@ -380,24 +311,33 @@ class PatchCore(OutlierMixin, BaseEstimator):
         OutputError
             If the file cannot be written.
         """
-        check_is_fitted(self, "memory_bank_")
+        return modelfile.write(path, *self._stored())
+
+    def _stored(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Everything that is fitted: arrays, and what JSON can hold."""
+        check_is_fitted(self)
         arrays = {
             "memory_bank": self.memory_bank_,
             "coreset_indices": self.coreset_indices_,
             "held_out_scores": self.held_out_scores_,
+            "held_out_peaks": self.held_out_peaks_,
         }
         header = {
             "config": self.config_.to_json(),
+            "scales": self.scales_,
             "input_size": self.input_size_,
             "grid": self.grid_,
             "threshold": self.threshold_,
             "map_threshold": self.map_threshold_,
         }
-        return modelfile.write(path, arrays, header)
+        return arrays, header
 
     @classmethod
     def load(
-        cls, path: str | Path, backbone: Backbone | str | Path | None = None, **options: Any
+        cls,
+        path: str | Path,
+        backbone: Source | JointBackbone | Sequence[Source] | None = None,
+        **options: Any,
     ) -> PatchCore:
         """Read a model.
 
@@ -405,7 +345,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
         ----------
         path : str or Path
             What `save` wrote.
-        backbone : Backbone, str or Path, optional
+        backbone : Backbone, str or Path, or a list of them, optional
             The network it was fitted with, if it is not found where it was then.
         **options
             `engine`, `batch_size`, `n_threads`, `progress`: what changes no result.
@@ -419,13 +359,28 @@ class PatchCore(OutlierMixin, BaseEstimator):
         ModelError
             If the file is damaged, or `backbone` is another network than the model was fitted with.
         """
-        arrays, header = modelfile.read(path)
+        return cls._restored(path, *modelfile.read(path), backbone, options)
+
+    @classmethod
+    def _restored(
+        cls,
+        path: str | Path,
+        arrays: dict[str, np.ndarray],
+        header: dict[str, Any],
+        backbone: Any,
+        options: dict[str, Any],
+    ) -> PatchCore:
+        """Make a model of what `_stored` gave; `path` is for errors."""
+        if "members" in header:
+            raise ModelError(f"{path}: an ensemble of scores; read it with minicore.load")
         try:
             config = Config.from_json(header["config"])
             size, grid = tuple(header["input_size"]), tuple(header["grid"])
             thresholds = header["threshold"], header["map_threshold"]
+            scales = tuple(map(float, header.get("scales", (1.0,))))
             bank, indices = arrays["memory_bank"], arrays["coreset_indices"]
             held_out = arrays["held_out_scores"]
+            peaks = arrays.get("held_out_peaks", np.empty(0))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: damaged: no usable entry {error}") from error
         if bank.ndim != 2 or bank.dtype != np.float32 or len(bank) != len(indices) or not bank.size:
@@ -436,23 +391,25 @@ class PatchCore(OutlierMixin, BaseEstimator):
         model = cls(**{**parameters, "backbone": backbone or config.backbone, **options})
         try:
             model.backbone_ = model._open_backbone()
-        except BackboneError as error:
+        except (BackboneError, ValueError) as error:
             if backbone is not None:
                 raise
             hint = "pass the network it was fitted with as backbone"
             raise ModelError(f"{path}: {error}; {hint}") from error
         if model.backbone_.sha256 != config.backbone_sha256:
+            found = ", ".join(str(network.path) for network in model.backbone_.networks)
             raise ModelError(
                 f"{path}: fitted with another network ({config.backbone}, SHA-256 "
-                f"{config.backbone_sha256[:12]}…) than {model.backbone_.path} "
+                f"{config.backbone_sha256[:12]}…) than {found} "
                 f"({model.backbone_.sha256[:12]}…); pass the right one as backbone"
             )
         model.config_, model.input_size_, model.grid_ = config, size, grid
-        model.threshold_, model.map_threshold_ = thresholds
         model.memory_bank_, model.coreset_indices_ = bank, indices
-        model.held_out_scores_ = held_out
-        model.seconds_, model._last = Seconds(), None
+        model.held_out_scores_, model.held_out_peaks_, model.scales_ = held_out, peaks, scales
         model._search = Search(bank, config.b)
+        model.seconds_ = Seconds()
+        model._forget()
+        model.threshold_, model.map_threshold_ = thresholds
         return model
 
     # ------------------------------------------------------------------ inside
@@ -467,6 +424,7 @@ class PatchCore(OutlierMixin, BaseEstimator):
             images,
             self.backbone_,
             self.config_,
+            scales=self.scales_,
             engine=self.engine,
             batch_size=self.batch_size,
             seconds=self.seconds_,

@@ -1,5 +1,6 @@
 """Networks: what is known of them, how they become ONNX, how they run."""
 
+from minicore.backbones.joint import JointBackbone, open_backbone
 from minicore.backbones.session import Backbone
 
-__all__ = ["Backbone"]
+__all__ = ["Backbone", "JointBackbone", "open_backbone"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,15 @@ class Backbone:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._session = _open(self.path, self.threads)
+
+    @property
+    def networks(self) -> tuple[Backbone]:
+        """Itself: one network, where an ensemble has several."""
+        return (self,)
+
+    def levels(self, batch: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+        """Run the network: its feature maps, finest level first."""
+        yield tuple(self(batch).values())
 
     @functools.cached_property
     def sha256(self) -> str:

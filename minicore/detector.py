@@ -1,0 +1,118 @@
+"""What every detector answers from its scores and maps: scikit-learn's side of PatchCore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from minicore import threads
+from minicore.images import as_images
+from minicore.images.identity import fingerprint
+from minicore.search import Detection
+
+
+class Detector(OutlierMixin, BaseEstimator):
+    """Base of `minicore.PatchCore` and `minicore.Ensemble`: one pass over images gives all answers.
+
+    A subclass has `n_threads` and gives `_detections`. Its `fit` calls `_forget` first and sets
+    `threshold_` last: stopped halfway, it is not fitted, rather than fitted by halves.
+    """
+
+    n_threads: int | None
+    threshold_: float | None
+    map_threshold_: float | None
+
+    def _detections(self, images: Any) -> Iterator[Detection]:
+        """Look at images, a batch at a time."""
+        raise NotImplementedError
+
+    def _forget(self) -> None:
+        """Be unfitted."""
+        self.__dict__.pop("threshold_", None)
+        self._last: tuple[bytes, Detection] | None = None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "threshold_" in vars(self)
+
+    def stream(self, X: Any) -> Iterator[Detection]:
+        """Look at images, a batch at a time: any number of them in the memory of one batch.
+
+        Parameters
+        ----------
+        X : images
+            As for `fit`.
+
+        Yields
+        ------
+        Detection
+            Of up to `batch_size` images, in order.
+        """
+        check_is_fitted(self)
+        images = as_images(X)
+        parts = self._detections(images)
+        while True:
+            with threads.limit(self.n_threads):  # not in what the caller does between two batches
+                found = next(parts, None)
+            if found is None:
+                return
+            yield found
+
+    def detect(self, X: Any) -> Detection:
+        """Look at images: scores, maps and what they come from, in one pass.
+
+        The answer for the latest images is remembered, so that asking for scores and then for maps
+        runs the network once. Its arrays are read-only; copy one to change it.
+
+        Parameters
+        ----------
+        X : images
+            As for `fit`.
+
+        Returns
+        -------
+        Detection
+        """
+        check_is_fitted(self)
+        images = as_images(X)
+        if not images:
+            raise ValueError("expected at least one image, got none")
+        key = fingerprint(images)
+        if self._last is None or self._last[0] != key:
+            self._last = key, Detection.join(list(self.stream(images))).read_only()
+        return self._last[1]
+
+    def anomaly_score(self, X: Any) -> np.ndarray:
+        """Equation 7 for each image, (n,) float64; higher is more anomalous."""
+        return self.detect(X).scores
+
+    def anomaly_map(self, X: Any) -> np.ndarray:
+        """Anomaly map of each image, (n, h, w) float32, on the grid of the prepared image."""
+        return self.detect(X).maps
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Negative `anomaly_score`: higher is more normal, as everywhere in scikit-learn."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Margin to the threshold: negative is anomalous.
+
+        Raises
+        ------
+        ValueError
+            If the model has no threshold.
+        """
+        check_is_fitted(self)
+        if self.threshold_ is None:
+            raise ValueError(
+                "this model has no threshold: fit it with false_positive_rate set, on two images "
+                "or more, or compare anomaly_score with a threshold of your own"
+            )
+        return self.threshold_ - self.anomaly_score(X)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return +1 for good and -1 for anomalous, (n,) int64."""
+        return np.where(self.decision_function(X) >= 0, 1, -1)
