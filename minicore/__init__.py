@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from minicore import datasets
     from minicore.backbones import Backbone
     from minicore.patchcore import PatchCore
+    from minicore.tracing import trace
 
 __version__ = "0.1.0"
-__all__ = ["Backbone", "PatchCore", "__version__", "datasets"]
+__all__ = ["Backbone", "PatchCore", "__version__", "datasets", "trace"]
 
 # Imported when first used, so that `import minicore` compiles nothing and is quick.
-_LAZY = {"Backbone": "minicore.backbones", "PatchCore": "minicore.patchcore"}
+_LAZY = {
+    "Backbone": "minicore.backbones",
+    "PatchCore": "minicore.patchcore",
+    "trace": "minicore.tracing",
+}
 _ROOMS = {"backbones", "datasets", "equations", "fast", "images", "metrics", "plots"}
 
 

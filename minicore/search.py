@@ -84,7 +84,10 @@ class Search:
         """
         n, height, width, D = patches.shape
         rows = patches.reshape(n, height * width, D)
-        query = self._query_literally if engine == "equations" else self._index.query
+
+        def query(queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+            return self.query(queries, k, engine)
+
         found, indices = query(rows.reshape(-1, D), 1)
         distances, indices = found.reshape(n, -1), indices.reshape(n, -1)
         s = s_star = distances.max(axis=1)
@@ -92,5 +95,8 @@ class Search:
             s = reweighted(rows, distances, indices, self.bank, query, self.b)
         return s.astype(float), s_star.astype(float), distances.reshape(n, height, width)
 
-    def _query_literally(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        return equations.nearest(queries, self.bank, k)
+    def query(self, queries: np.ndarray, k: int, engine: str) -> tuple[np.ndarray, np.ndarray]:
+        """Find the nearest rows of the bank, as `fast.Nearest.query` does, by either engine."""
+        if engine == "equations":
+            return equations.nearest(queries, self.bank, k)
+        return self._index.query(queries, k)

@@ -1,0 +1,283 @@
+r"""Trace: every intermediate of one image, from its pixels to its score, as named arrays.
+
+    image -> prepared -> feature maps -> patches (1-3) -> nearest (6) -> deciding patch, m* (6)
+          -> neighbours of m*, weight (7) -> score; map
+
+For teaching, and for the question a customer asks: *why* is this part defective? The trace tells
+which patch decided, what it looks like, and which patch of which training image was the best match
+that the memory bank could offer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.utils.validation import check_is_fitted
+
+from minicore import threads
+from minicore.fast.nearest import squared_distance
+from minicore.features import engine_functions
+from minicore.images import Preprocessing, as_images, prepare, view
+from minicore.patchcore import PatchCore
+
+
+class Rectangle(NamedTuple):
+    """Pixels of a prepared image: rows `top` to `bottom`, columns `left` to `right`, exclusive."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        """Cut it out of an image (h, w, ...), as a view; what lies outside the image is left out.
+
+        Parameters
+        ----------
+        image : (h, w, ...) array
+
+        Returns
+        -------
+        (at most bottom - top, at most right - left, ...) array
+        """
+        return image[max(self.top, 0) : self.bottom, max(self.left, 0) : self.right]
+
+
+class Place(NamedTuple):
+    """A patch of the training images: which image, and where on its grid."""
+
+    image: int
+    row: int
+    column: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace:
+    r"""What happened to one image. D is the width of a patch feature, l that of the memory bank.
+
+    All arrays are read-only.
+
+    Attributes
+    ----------
+    image : (h, w, 3) uint8
+        The image, resized and cropped.
+    prepared : (3, h, w) float32
+        The same, normalised: what the network sees.
+    feature_maps : dict of str to (c_j, h_j, w_j) float32
+        $\phi_j$ of each layer, finest first.
+    patches : (h', w', D) float32
+        The locally aware patch features, equations 1 to 3.
+    memory_bank : (l, D) float32
+        $\mathcal{M}_C$, the model's own, equations 4 and 5.
+    patch_scores : (h', w') float32
+        Distance of each patch to its nearest row of the bank, equation 6 inside.
+    nearest : (h', w') int64
+        Which row of the bank that is.
+    origins : (h', w', 3) int64
+        Where that row came from: training image, row and column on its patch grid.
+    position : (int, int)
+        Row and column of the deciding patch $m^{test,*}$, equation 6.
+    cell : Rectangle
+        The pixels of the deciding patch's own position: one cell of the first feature map.
+    window : Rectangle
+        The pixels of its neighbourhood, equation 1: $p \times p$ such cells. At the border it
+        reaches out of the image, where equation 2 reads zeros. What the network itself saw from
+        there, its receptive field, is larger still.
+    s_star : float
+        $s^* = \lVert m^{test,*} - m^* \rVert_2$, equation 6.
+    m_star : int
+        Row of the bank nearest to the deciding patch, $m^*$.
+    origin : Place
+        Where $m^*$ came from.
+    origin_cell, origin_window : Rectangle
+        As `cell` and `window`, on that training image once prepared.
+    neighbours : (b,) int64
+        $\mathcal{N}_b(m^*)$, rows of the bank, the nearest to $m^*$ first: $m^*$ itself.
+    neighbour_distances : (b,) float64
+        $\lVert m^{test,*} - m \rVert_2$ of each.
+    neighbour_origins : (b, 3) int64
+        Where each came from, as `origins`.
+    softmax : (b,) float64
+        $\exp \lVert m^{test,*} - m \rVert_2$ of each over the sum of all: the first is the quotient
+        of equation 7.
+    weight : float
+        One minus that quotient; 1 where the model leaves equation 7 out (b = 1).
+    s : float
+        Weight times $s^*$: the anomaly score, equation 7.
+    map : (h, w) float32
+        `patch_scores`, upsampled and smoothed.
+    threshold, map_threshold : float or None
+        The model's: a higher `s` is anomalous, and so is a pixel of a higher `map`.
+    preprocessing : Preprocessing
+        With which `minicore.images.view` brings a training image to the grid of `origin_cell`.
+    """
+
+    image: np.ndarray
+    prepared: np.ndarray
+    feature_maps: dict[str, np.ndarray]
+    patches: np.ndarray
+    memory_bank: np.ndarray
+    patch_scores: np.ndarray
+    nearest: np.ndarray
+    origins: np.ndarray
+    position: tuple[int, int]
+    cell: Rectangle
+    window: Rectangle
+    s_star: float
+    m_star: int
+    origin: Place
+    origin_cell: Rectangle
+    origin_window: Rectangle
+    neighbours: np.ndarray
+    neighbour_distances: np.ndarray
+    neighbour_origins: np.ndarray
+    softmax: np.ndarray
+    weight: float
+    s: float
+    map: np.ndarray
+    threshold: float | None
+    map_threshold: float | None
+    preprocessing: Preprocessing
+
+    def __repr__(self) -> str:
+        lines = ["Trace of one image"]
+        for field in fields(self):
+            value = getattr(self, field.name)
+            parts = value if isinstance(value, dict) else {"": value}
+            for key, part in parts.items():
+                name = f"{field.name}[{key!r}]" if key else field.name
+                lines.append(f"  {name:24s} {_brief(part)}")
+        return "\n".join(lines)
+
+
+def trace(model: PatchCore, image: Any) -> Trace:
+    r"""Follow one image through every equation.
+
+    Parameters
+    ----------
+    model : PatchCore
+        Fitted or loaded.
+    image : path, or uint8 (h, w, 3) or (h, w)
+        One image.
+
+    Returns
+    -------
+    Trace
+        Its scores and map are those of `PatchCore.detect`, to the bit.
+
+    Raises
+    ------
+    ValueError
+        If there is not exactly one image.
+    ImageError
+        If the image cannot be used.
+    sklearn.exceptions.NotFittedError
+        If the model has not seen its good images yet.
+
+    Examples
+    --------
+    >>> t = minicore.trace(model, "part.png")
+    >>> t.origin
+    Place(image=17, row=3, column=21)
+
+    Notes
+    -----
+    Equations 1 to 3, 6 and 7 of Roth et al., CVPR 2022.
+    """
+    check_is_fitted(model, "memory_bank_")
+    one = [image] if isinstance(image, np.ndarray) and image.ndim == 2 else image
+    images = as_images(one)
+    if len(images) != 1:
+        raise ValueError(f"trace follows one image, got {len(images)}")
+    with threads.limit(model.n_threads):
+        return _follow(model, images[0])
+
+
+def _follow(model: PatchCore, image: Any) -> Trace:
+    config, engine, search = model.config_, engine_functions(model.engine), model._search
+    preprocessing = config.preprocessing
+    prepared = prepare(image, preprocessing)
+
+    # Equations 1 to 3, as a batch of one
+    feature_maps = model.backbone_(prepared[None])
+    d, d_target = config.dimension if config.embedding == "paper" else (0, 0)
+    levels = tuple(feature_maps.values())
+    patches = engine.patch_features(levels, config.patchsize, config.stride, d, d_target)
+    rows = patches.reshape(-1, patches.shape[-1])
+
+    # Equations 6 and 7
+    s, s_star, patch_scores = search.score(patches, model.engine)
+    nearest = search.query(rows, 1, model.engine)[1].reshape(patch_scores.shape[1:])
+    deciding = int(patch_scores.argmax())
+    m_star = int(nearest.flat[deciding])
+    b = config.b
+    neighbours = search.query(search.bank[[m_star]], b, model.engine)[1][0]
+    m_test = rows[deciding]
+    to_neighbours = np.sqrt([squared_distance(m_test, search.bank[m]) for m in neighbours])
+    shares = softmax(to_neighbours)
+
+    # Rows of the whole memory bank are image by image, in each row by row of its grid (equation 4).
+    height, width = model.grid_
+    training_image, at = np.divmod(model.coreset_indices_, height * width)
+    origins = np.stack([training_image, *np.divmod(at, width)], axis=-1)
+    origin = Place(*origins[m_star].tolist())
+    position = divmod(deciding, nearest.shape[1])
+    maps = engine.anomaly_map(patch_scores, *prepared.shape[1:], config.sigma)
+
+    def around(place: tuple[int, int], reach: int) -> Rectangle:
+        return _cells(place, reach, config.stride, levels[0].shape[2:], prepared.shape[1:])
+
+    r = config.patchsize // 2
+    found = Trace(
+        image=view(image, preprocessing),
+        prepared=prepared,
+        feature_maps={layer: phi[0] for layer, phi in feature_maps.items()},
+        patches=patches[0],
+        memory_bank=search.bank.view(),
+        patch_scores=patch_scores[0],
+        nearest=nearest,
+        origins=origins[nearest],
+        position=position,
+        cell=around(position, 0),
+        window=around(position, r),
+        s_star=float(s_star[0]),
+        m_star=m_star,
+        origin=origin,
+        origin_cell=around(origin[1:], 0),
+        origin_window=around(origin[1:], r),
+        neighbours=neighbours,
+        neighbour_distances=to_neighbours,
+        neighbour_origins=origins[neighbours],
+        softmax=shares,
+        weight=float(1 - shares[0]) if b > 1 else 1.0,
+        s=float(s[0]),
+        map=maps[0],
+        threshold=model.threshold_,
+        map_threshold=model.map_threshold_,
+        preprocessing=preprocessing,
+    )
+    for value in [*vars(found).values(), *found.feature_maps.values()]:
+        if isinstance(value, np.ndarray):
+            value.setflags(write=False)
+    return found
+
+
+def _cells(
+    place: tuple[int, int], reach: int, stride: int, grid: tuple[int, ...], size: tuple[int, ...]
+) -> Rectangle:
+    """Pixels of a place's cell on the feature map `grid`, and of `reach` cells on each side."""
+    first, end = ([stride * at + k for at in place] for k in (-reach, reach + 1))
+    (top, left), (bottom, right) = (
+        [round(at * pixels / cells) for at, pixels, cells in zip(edge, size, grid, strict=True)]
+        for edge in (first, end)
+    )
+    return Rectangle(top, left, bottom, right)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
