@@ -170,6 +170,8 @@ def trace(model: PatchCore, image: Any) -> Trace:
 
     Raises
     ------
+    TypeError
+        If `model` is something else.
     ValueError
         If there is not exactly one image.
     ImageError
@@ -187,6 +189,8 @@ def trace(model: PatchCore, image: Any) -> Trace:
     -----
     Equations 1 to 3, 6 and 7 of Roth et al., CVPR 2022.
     """
+    if not isinstance(model, PatchCore):
+        raise TypeError(f"trace follows an image through a PatchCore, got {type(model).__name__}")
     check_is_fitted(model, "memory_bank_")
     one = [image] if isinstance(image, np.ndarray) and image.ndim == 2 else image
     images = as_images(one)
@@ -201,11 +205,11 @@ def _follow(model: PatchCore, image: Any) -> Trace:
     preprocessing = config.preprocessing
     prepared = prepare(image, preprocessing)
 
-    # Equations 1 to 3, as a batch of one
-    feature_maps = model.backbone_(prepared[None])
-    d, d_target = config.dimension if config.embedding == "paper" else (0, 0)
-    levels = tuple(feature_maps.values())
-    patches = engine.patch_features(levels, config.patchsize, config.stride, d, d_target)
+    # Equations 1 to 3. The model does not keep the feature maps, so the network runs once more.
+    layers = model.backbone_.layers
+    maps_of_networks = model.backbone_.levels(prepared[None])
+    phi = [phi_j[0] for levels in maps_of_networks for phi_j in levels]
+    ((_, patches),) = model._patches([image], "trace")
     rows = patches.reshape(-1, patches.shape[-1])
 
     # Equations 6 and 7
@@ -223,18 +227,18 @@ def _follow(model: PatchCore, image: Any) -> Trace:
     height, width = model.grid_
     training_image, at = np.divmod(model.coreset_indices_, height * width)
     origins = np.stack([training_image, *np.divmod(at, width)], axis=-1)
-    origin = Place(*origins[m_star].tolist())
-    position = divmod(deciding, nearest.shape[1])
+    origin = Place(*map(int, origins[m_star]))
+    position = divmod(deciding, width)
     maps = engine.anomaly_map(patch_scores, *prepared.shape[1:], config.sigma)
 
     def around(place: tuple[int, int], reach: int) -> Rectangle:
-        return _cells(place, reach, config.stride, levels[0].shape[2:], prepared.shape[1:])
+        return _cells(place, reach, config.stride, phi[0].shape[1:], prepared.shape[1:])
 
     r = config.patchsize // 2
     found = Trace(
         image=view(image, preprocessing),
         prepared=prepared,
-        feature_maps={layer: phi[0] for layer, phi in feature_maps.items()},
+        feature_maps=dict(zip(layers, phi, strict=True)),
         patches=patches[0],
         memory_bank=search.bank.view(),
         patch_scores=patch_scores[0],
@@ -246,8 +250,8 @@ def _follow(model: PatchCore, image: Any) -> Trace:
         s_star=float(s_star[0]),
         m_star=m_star,
         origin=origin,
-        origin_cell=around(origin[1:], 0),
-        origin_window=around(origin[1:], r),
+        origin_cell=around((origin.row, origin.column), 0),
+        origin_window=around((origin.row, origin.column), r),
         neighbours=neighbours,
         neighbour_distances=to_neighbours,
         neighbour_origins=origins[neighbours],

@@ -110,6 +110,15 @@ def test_a_remembered_image_is_its_own_origin(tiny, gear):
     assert own.origin_cell == own.cell and own.origin_window == own.window
 
 
+def test_an_image_is_traced_through_several_networks(write_tiny, tiny, gear, part, tmp_path):
+    networks = [tiny, write_tiny(tmp_path / "other.onnx", seed=1)]
+    model = PatchCore(networks, false_positive_rate=None).fit(gear.train)
+    found, together = trace(model, part), model.detect(part)
+    assert list(found.feature_maps) == ["0.layer2", "0.layer3", "1.layer2", "1.layer3"]
+    assert found.s == together.scores[0] and np.array_equal(found.map, together.maps[0])
+    assert found.patches.shape == (8, 8, 40)
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_the_deciding_patch_depends_on_the_pixels_of_its_cell(tiny, gear, part, stride):
     """The layer's convolutions are centred: its strongest reaction is to the cell itself."""
@@ -190,6 +199,11 @@ def test_files_and_grey_arrays_are_one_image_too(model, mvtec_root, found):
 def test_more_or_less_than_one_image_is_refused(model, gear, how_many):
     with pytest.raises(ValueError, match=f"one image, got {how_many}"):
         trace(model, gear.test[:how_many])
+
+
+def test_what_is_no_patchcore_is_refused(part):
+    with pytest.raises(TypeError, match="through a PatchCore, got str"):
+        trace("gear.minicore", part)
 
 
 def test_a_model_without_memory_is_refused(tiny, part):
