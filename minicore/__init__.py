@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minicore import datasets
     from minicore.backbones import Backbone
+    from minicore.ensemble import Ensemble, load
     from minicore.patchcore import PatchCore
     from minicore.tracing import trace
 
 __version__ = "0.1.0"
-__all__ = ["Backbone", "PatchCore", "__version__", "datasets", "trace"]
+__all__ = ["Backbone", "Ensemble", "PatchCore", "__version__", "datasets", "load", "trace"]
 
 # Imported when first used, so that `import minicore` compiles nothing and is quick.
 _LAZY = {
     "Backbone": "minicore.backbones",
+    "Ensemble": "minicore.ensemble",
     "PatchCore": "minicore.patchcore",
+    "load": "minicore.ensemble",
     "trace": "minicore.tracing",
 }
 _ROOMS = {"backbones", "datasets", "equations", "fast", "images", "metrics", "plots"}

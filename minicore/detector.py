@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from minicore import threads
-from minicore.images import as_images
+from minicore.images import Preprocessing, as_images
 from minicore.images.identity import fingerprint
 from minicore.search import Detection
+
+if TYPE_CHECKING:
+    from minicore.patchcore import PatchCore
 
 
 class Detector(OutlierMixin, BaseEstimator):
@@ -25,6 +28,17 @@ class Detector(OutlierMixin, BaseEstimator):
     n_threads: int | None
     threshold_: float | None
     map_threshold_: float | None
+    input_size_: tuple[int, int]
+
+    @property
+    def members_(self) -> list[PatchCore]:
+        """The models whose scores are the answer: one, or those of an ensemble."""
+        raise NotImplementedError
+
+    @property
+    def preprocessing_(self) -> Preprocessing:
+        """What happens to each image before the network sees it."""
+        return self.members_[0].config_.preprocessing
 
     def _detections(self, images: Any) -> Iterator[Detection]:
         """Look at images, a batch at a time."""

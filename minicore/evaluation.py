@@ -10,7 +10,7 @@ import numpy as np
 
 from minicore import metrics
 from minicore.datasets import Dataset
-from minicore.patchcore import PatchCore
+from minicore.detector import Detector
 from minicore.search import Detection
 
 
@@ -30,7 +30,7 @@ class Evaluation:
     false_positives, false_negatives : int or None
         Test images that `predict` gets wrong.
     bank_rows : int
-        Size of the coreset.
+        Size of the coreset; of an ensemble, of all coresets.
     fit_seconds : float
     milliseconds : float
         To score one image.
@@ -57,12 +57,12 @@ class Evaluation:
         return asdict(self)
 
 
-def evaluate(model: PatchCore, dataset: Dataset) -> tuple[Evaluation, Detection]:
+def evaluate(model: Detector, dataset: Dataset) -> tuple[Evaluation, Detection]:
     """Fit on the good images, score the test images, measure.
 
     Parameters
     ----------
-    model : PatchCore
+    model : PatchCore or Ensemble
         Fitted here.
     dataset : Dataset
 
@@ -108,7 +108,7 @@ def evaluate(model: PatchCore, dataset: Dataset) -> tuple[Evaluation, Detection]
         pro=metrics.pro(masks, detection.maps) if masks is not None else None,
         false_positives=wrong[0],
         false_negatives=wrong[1],
-        bank_rows=len(model.memory_bank_),
+        bank_rows=sum(len(member.memory_bank_) for member in model.members_),
         fit_seconds=fitted - before,
         milliseconds=1e3 * (scored - fitted) / len(dataset.test),
     )

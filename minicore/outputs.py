@@ -14,10 +14,10 @@ import numpy as np
 
 from minicore import plots
 from minicore.datasets import Dataset
+from minicore.detector import Detector
 from minicore.files import whole
 from minicore.images import ImageLike, view
 from minicore.metrics import f1_threshold
-from minicore.patchcore import PatchCore
 from minicore.search import Detection
 
 FIELDS = ("image", "score", "distance", "anomalous")
@@ -89,7 +89,7 @@ def heat_map_names(images: Sequence[ImageLike], folder: Path) -> list[Path]:
     return [folder / f"{name}.png" for name in names]
 
 
-def save_heat_map(path: Path, image: ImageLike, anomaly_map: np.ndarray, model: PatchCore) -> None:
+def save_heat_map(path: Path, image: ImageLike, anomaly_map: np.ndarray, model: Detector) -> None:
     """Draw one image beside its map, on a scale that is the same for every image of a model."""
     limit = model.map_threshold_
     name = Path(str(image)).name.encode(errors="replace").decode()  # it need not be UTF-8
@@ -104,14 +104,14 @@ def save_heat_map(path: Path, image: ImageLike, anomaly_map: np.ndarray, model: 
     plots.save(figure, path)
 
 
-def save_pictures(folder: Path, model: PatchCore, dataset: Dataset, found: Detection) -> None:
+def save_pictures(folder: Path, model: Detector, dataset: Dataset, found: Detection) -> None:
     """Draw an evaluation: the highest scores of each class, the histogram and the ROC.
 
     Parameters
     ----------
     folder : Path
         Gets ``panels.png``, and where both classes are there ``histogram.png`` and ``roc.png``.
-    model : PatchCore
+    model : PatchCore or Ensemble
     dataset : Dataset
     found : Detection
         Of the test images.

@@ -25,7 +25,7 @@ from minicore.config import Config, Embedding, Engine
 from minicore.detector import Detector
 from minicore.errors import BackboneError, ModelError
 from minicore.features import engine_functions, patch_batches
-from minicore.images import Override, Preprocessing, as_images
+from minicore.images import Override, as_images
 from minicore.search import Detection, Search
 from minicore.threshold import conformal_threshold, split
 
@@ -415,9 +415,10 @@ class PatchCore(Detector):
     # ------------------------------------------------------------------ inside
 
     @property
-    def preprocessing_(self) -> Preprocessing:
-        """What happens to each image before the network sees it."""
-        return self.config_.preprocessing
+    def members_(self) -> list[PatchCore]:
+        """Itself; an ensemble has several."""
+        check_is_fitted(self)
+        return [self]
 
     def _patches(self, images: Any, doing: str) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
         return patch_batches(

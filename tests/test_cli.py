@@ -113,7 +113,7 @@ def test_fit_says_what_it_learned_on_standard_error(run, good, tiny, tmp_path):
     code, out, error = run("fit", good, "--out", path, *options, *more)
     assert (code, out) == (0, "")
     assert "12 images, of each the central 48 × 48 pixels after resizing to 64" in error
-    assert "-> 216 patch features of 20 values" in error and str(path) in error
+    assert "tiny: 216 patch features of 20 values" in error and str(path) in error
     assert "from 2 held out" not in error and "1 in 3" in error
     c = PatchCore.load(path).config_
     assert (c.coreset_ratio, c.false_positive_rate, c.b, c.seed) == (0.5, 0.3, 3, 7)

@@ -137,7 +137,7 @@ def open_backbone(
         return backbone
     if not backbone:
         raise ValueError("backbone: expected at least one network, got an empty list")
-    sets = _layer_sets(layers, len(backbone))
+    sets = layer_sets(layers, len(backbone))
     networks = [
         open_backbone(one, its, threads=threads, batch_size=batch_size)
         for one, its in zip(backbone, sets, strict=True)
@@ -145,11 +145,17 @@ def open_backbone(
     return JointBackbone([network for joint in networks for network in joint.networks])
 
 
-def _layer_sets(layers: Sequence[str] | None, n: int) -> list[list[str] | None]:
-    """Sort ``0.layer2, 0.layer3, 1.layer2`` by network."""
+def layer_sets(layers: Sequence[str] | None, n: int) -> list[tuple[str, ...] | None]:
+    """Sort ``0.layer2, 0.layer3, 1.layer2`` by network: the layers of each of `n`.
+
+    Raises
+    ------
+    ValueError
+        If a layer is named otherwise, or a network has none.
+    """
     if layers is None:
         return [None] * n
-    sets: list[list[str] | None] = [[] for _ in range(n)]
+    sets: list[list[str]] = [[] for _ in range(n)]
     for layer in layers:
         number, _, name = layer.partition(".")
         if not (number.isdecimal() and int(number) < n and name):
@@ -157,11 +163,11 @@ def _layer_sets(layers: Sequence[str] | None, n: int) -> list[list[str] | None]:
                 f"layers of an ensemble are named 0.layer2, 1.layer2 …, by network; of {n} "
                 f"networks got {layer!r}"
             )
-        sets[int(number)].append(name)  # type: ignore[union-attr]
+        sets[int(number)].append(name)
     without = [k for k, its in enumerate(sets) if not its]
     if without:
         raise ValueError(f"layers: none of network {without[0]}, got {', '.join(layers)}")
-    return sets
+    return [tuple(its) for its in sets]
 
 
 class Spread:

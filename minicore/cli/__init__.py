@@ -18,6 +18,7 @@ from minicore import __version__
 from minicore.cli import backbone as backbone_
 from minicore.cli.options import (
     BackboneOption,
+    BackbonesOption,
     BatchOption,
     BOption,
     CoresetOption,
@@ -26,8 +27,10 @@ from minicore.cli.options import (
     EmbeddingOption,
     EngineName,
     EngineOption,
+    EnsembleOption,
     Format,
     FprOption,
+    Joining,
     LayersOption,
     Layout,
     PatchsizeOption,
@@ -107,7 +110,8 @@ def demo(
 def fit(
     images: Annotated[Path, typer.Argument(help="Folder of good images.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The model file to write.")],
-    backbone: BackboneOption = None,
+    backbone: BackbonesOption = None,
+    ensemble: EnsembleOption = Joining.features,
     embedding: EmbeddingOption = EmbeddingName.concat,
     coreset: CoresetOption = 0.1,
     layers: LayersOption = None,
@@ -129,13 +133,15 @@ def fit(
     check_writable(out)
     train = datasets.folder(images).train
     model = new_model(
-        backbone=backbone, embedding=embedding, coreset=coreset, layers=layers,
+        backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,
         false_positive_rate=fpr, seed=seed, threads=threads, engine=engine, batch_size=batch_size,
     ).fit(train)  # fmt: skip
     model.save(out)
-    rows, width = model.memory_bank_.shape
-    say(f"{len(train)} images, of each {_seen(model)} -> {rows:,} patch features of {width} values")
+    say(f"{len(train)} images, of each {_seen(model)}")
+    for member in model.members_:
+        rows, width = member.memory_bank_.shape
+        say(f"{member.backbone_.name}: {rows:,} patch features of {width} values")
     if model.threshold_ is None:
         say("no threshold: it takes at least two images")
     else:
@@ -153,7 +159,7 @@ def _seen(model: Any) -> str:
 
 def _promise(model: Any, fpr: float) -> str:
     """Say what the threshold promises, which few held-out images limit."""
-    held = len(model.held_out_scores_)
+    held = len(model.members_[0].held_out_scores_)
     if fpr * (held + 1) >= 1:
         return f"at most {fpr:.0%} of good images, from {held} held out"
     return f"about 1 in {held + 1} good images; {fpr:.0%} would take {round(1 / fpr) - 1} held out"
@@ -170,7 +176,7 @@ def score(
     maps: Annotated[
         Path | None, typer.Option(help="Folder for heat maps, a PNG for each image.")
     ] = None,
-    backbone: BackboneOption = None,
+    backbone: BackbonesOption = None,
     threads: ThreadsOption = None,
     engine: EngineOption = EngineName.fast,
     batch_size: BatchOption = 8,
@@ -179,15 +185,14 @@ def score(
     ] = False,
 ) -> None:
     """Score images with a model: one line each, in the order given."""
+    from minicore.ensemble import load
     from minicore.files import check_writable
     from minicore.images import as_images
     from minicore.outputs import ScoreWriter, heat_map_names, save_heat_map
-    from minicore.patchcore import PatchCore
 
     paths = [path for source in images for path in as_images(source)]
-    fitted = PatchCore.load(
-        model, backbone, engine=engine.value, n_threads=threads, batch_size=batch_size
-    )
+    networks = backbone[0] if backbone and len(backbone) == 1 else backbone or None
+    fitted = load(model, networks, engine=engine.value, n_threads=threads, batch_size=batch_size)
     pictures = heat_map_names(paths, maps) if maps else None
     if pictures:
         check_writable(pictures[0])
@@ -219,7 +224,8 @@ def evaluate(
     pictures: Annotated[
         Path | None, typer.Option(help="Folder for panels, histogram and ROC of each category.")
     ] = None,
-    backbone: BackboneOption = None,
+    backbone: BackbonesOption = None,
+    ensemble: EnsembleOption = Joining.features,
     embedding: EmbeddingOption = EmbeddingName.concat,
     coreset: CoresetOption = 0.1,
     layers: LayersOption = None,
@@ -250,7 +256,7 @@ def evaluate(
     load = getattr(datasets, layout.value)
     found = [load(data) if name is None else load(data, name) for name in names]
     model = new_model(
-        backbone=backbone, embedding=embedding, coreset=coreset, layers=layers,
+        backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,
         false_positive_rate=fpr, seed=seed, threads=threads, engine=engine, batch_size=batch_size,
     )  # fmt: skip
@@ -263,9 +269,10 @@ def evaluate(
         if pictures:
             save_pictures(pictures / dataset.name, model, dataset, detection)
         if out:  # after every category: what is done is kept
+            configs = [member.config_.to_json() for member in model.members_]
             content = {
                 "minicore": __version__,
-                "config": model.config_.to_json(),
+                "config": configs[0] if len(configs) == 1 else configs,
                 "categories": [r.to_json() for r in rows],
             }
             with whole(out, "w") as file:

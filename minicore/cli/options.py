@@ -25,6 +25,13 @@ class EmbeddingName(str, Enum):
     paper = "paper"
 
 
+class Joining(str, Enum):
+    """What becomes of several networks."""
+
+    features = "features"
+    scores = "scores"
+
+
 class Layout(str, Enum):
     """How a data set's folders are laid out."""
 
@@ -55,6 +62,22 @@ BackboneOption = Annotated[
     str | None,
     typer.Option(
         "--backbone", help="An .onnx file or a known network.  [default: the one shipped]"
+    ),
+]
+BackbonesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backbone",
+        help="An .onnx file or a known network; given several times, an ensemble.  [default: the "
+        "one shipped]",
+    ),
+]
+EnsembleOption = Annotated[
+    Joining,
+    typer.Option(
+        "--ensemble",
+        help="With several networks. features: one bank of all features joined. scores: a bank "
+        "each, their scores averaged.",
     ),
 ]
 EmbeddingOption = Annotated[
@@ -127,24 +150,39 @@ def new_model(
     engine: EngineName,
     threads: int | None,
     batch_size: int,
+    ensemble: Joining = Joining.features,
     layers: str | None = None,
     resize: str | None = None,
     crop: str | None = None,
     **options: Any,
 ) -> Any:
-    """Build a PatchCore from the options that every fitting command has."""
+    """Build the model that the options of a fitting command ask for."""
+    from minicore.backbones.joint import layer_sets
+    from minicore.ensemble import Ensemble
     from minicore.patchcore import PatchCore
 
-    return PatchCore(
-        backbone,
-        embedding.value,
-        coreset,
-        seed,
-        engine.value,
-        layers=tuple(map(str.strip, layers.split(","))) if layers else None,
-        resize=size(resize, "--resize"),
-        crop=size(crop, "--crop"),
-        n_threads=threads,
-        batch_size=batch_size,
-        **options,
-    )
+    def single(network: Any, names: Any) -> PatchCore:
+        return PatchCore(
+            network,
+            embedding.value,
+            coreset,
+            seed,
+            engine.value,
+            layers=names,
+            resize=size(resize, "--resize"),
+            crop=size(crop, "--crop"),
+            n_threads=threads,
+            batch_size=batch_size,
+            **options,
+        )
+
+    names = tuple(map(str.strip, layers.split(","))) if layers else None
+    several = backbone if isinstance(backbone, list) and len(backbone) > 1 else None
+    if ensemble is Joining.scores and several is None:
+        raise MinicoreError("--ensemble scores: give --backbone at least twice")
+    if several is None:
+        return single(backbone[0] if isinstance(backbone, list) and backbone else backbone, names)
+    if ensemble is Joining.features:
+        return single(several, names)
+    sets = layer_sets(names, len(backbone))
+    return Ensemble([single(one, its) for one, its in zip(several, sets, strict=True)])

@@ -1,0 +1,255 @@
+"""Several PatchCores, their scores averaged: the authors' ensemble mode, without its leak.
+
+The authors scale each member's scores to 0..1 over the *test* images before averaging, so that one
+image's score depends on the others it is tested with. Here a member speaks in units of its own
+threshold, which held-out good images have set: 1 is as high as a good image may score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from minicore import equations, modelfile
+from minicore.detector import Detector
+from minicore.errors import ModelError
+from minicore.images import as_images
+from minicore.patchcore import PatchCore
+from minicore.progress import bar as progress_bar
+from minicore.search import Detection
+from minicore.threshold import conformal_threshold
+
+
+class Ensemble(Detector):
+    r"""The mean score of several models of the same part.
+
+    Members may differ in network, layers, embedding, coreset and so on, but not in what they look
+    at (size of the images) nor in which images they hold out (seed, false_positive_rate).
+
+    Parameters
+    ----------
+    models : sequence of PatchCore
+        Not fitted themselves: `fit` works on copies.
+    progress : bool, default True
+        Show progress bars, where there is a terminal.
+
+    Attributes
+    ----------
+    models_ : list of PatchCore
+        The fitted members.
+    threshold_, map_threshold_ : float
+        Scores and pixels above are anomalous, by the mean over the members for the images that all
+        of them held out. A map's largest value is taken to be the mean of the members' largest,
+        which it cannot exceed.
+
+    Notes
+    -----
+    The units come from the same held-out images as the threshold, so that the promised rate of
+    false positives holds approximately. ``PatchCore([network, network])`` joins features instead.
+    """
+
+    n_threads = None  # each member has its own
+
+    def __init__(self, models: Sequence[PatchCore], *, progress: bool = True) -> None:
+        self.models = models
+        self.progress = progress
+
+    def fit(self, X: Any, y: None = None) -> Ensemble:
+        """Fit every member on the same good images.
+
+        Parameters
+        ----------
+        X : images
+            At least two, as for `PatchCore.fit`.
+        y : None
+            Not used; here for scikit-learn.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If members differ in what they must share, or have no held-out scores to compare by.
+        ImageError, BackboneError
+            If an image or a network cannot be used.
+        """
+        images = as_images(X)
+        _check(self.models, len(images))
+        self._forget()
+        self.models_ = [clone(model).fit(images) for model in self.models]
+        self._compare()
+        return self
+
+    @property
+    def members_(self) -> list[PatchCore]:
+        """The fitted members."""
+        check_is_fitted(self)
+        return self.models_
+
+    def _compare(self) -> None:
+        """Put the fitted members on one scale, and the thresholds on it."""
+        sizes = {model.input_size_ for model in self.models_}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"members look at images of different sizes, {sorted(sizes)}; set resize and crop"
+            )
+        self.input_size_ = self.models_[0].input_size_
+        alpha = self.models_[0].config_.false_positive_rate
+        assert alpha is not None  # _check
+        scores = np.mean([m.held_out_scores_ / _unit(m.threshold_) for m in self.models_], axis=0)
+        peaks = np.mean([m.held_out_peaks_ / _unit(m.map_threshold_) for m in self.models_], axis=0)
+        self.map_threshold_ = conformal_threshold(peaks, alpha)
+        self.threshold_ = conformal_threshold(scores, alpha)
+
+    def _detections(self, images: Any) -> Iterator[Detection]:
+        step = self.models_[0].batch_size
+        with progress_bar(len(images), "score", "image", show=self.progress) as bar:
+            for first in range(0, len(images), step):
+                some = images[first : first + step]
+                yield _mean([_in_units(model, some) for model in self.models_])
+                bar.update(len(some))
+
+    def save(self, path: str | Path) -> Path:
+        """Write all members to one safetensors file, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written.
+        """
+        check_is_fitted(self)
+        members = [model._stored() for model in self.models_]
+        arrays = {
+            f"{k}.{name}": array
+            for k, (its, _) in enumerate(members)
+            for name, array in its.items()
+        }
+        return modelfile.write(path, arrays, {"members": [header for _, header in members]})
+
+    @classmethod
+    def load(cls, path: str | Path, backbone: Any = None, **options: Any) -> Ensemble:
+        """Read an ensemble.
+
+        Parameters
+        ----------
+        path : str or Path
+            What `save` wrote.
+        backbone : sequence, optional
+            The members' networks in order, if they are not found where they were then.
+        **options
+            As for `PatchCore.load`.
+
+        Returns
+        -------
+        Ensemble
+
+        Raises
+        ------
+        ModelError
+            If the file is damaged, or a network is another than its member was fitted with.
+        """
+        ensemble = load(path, backbone, **options)
+        if not isinstance(ensemble, cls):
+            raise ModelError(f"{path}: a single model; read it with minicore.load")
+        return ensemble
+
+
+def load(path: str | Path, backbone: Any = None, **options: Any) -> PatchCore | Ensemble:
+    """Read a model, whether it is one `PatchCore` or an `Ensemble`.
+
+    Parameters
+    ----------
+    path : str or Path
+        What `save` wrote.
+    backbone : optional
+        The network it was fitted with, if it is not found where it was then; of an ensemble a list,
+        member by member.
+    **options
+        As for `PatchCore.load`.
+
+    Returns
+    -------
+    PatchCore or Ensemble
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, or `backbone` is another network than the model was fitted with.
+    """
+    arrays, header = modelfile.read(path)
+    if "members" not in header:
+        return PatchCore._restored(path, arrays, header, backbone, options)
+    headers = header["members"]
+    networks = [None] * len(headers) if backbone is None else backbone
+    if not isinstance(networks, (list, tuple)) or len(networks) != len(headers):
+        raise ModelError(f"{path}: an ensemble of {len(headers)}; give a network for each")
+    models = [
+        PatchCore._restored(path, _of_member(arrays, k), its, networks[k], options)
+        for k, its in enumerate(headers)
+    ]
+    ensemble = Ensemble(models, progress=options.get("progress", True))
+    ensemble._forget()
+    ensemble.models_ = models
+    ensemble._compare()
+    return ensemble
+
+
+def _of_member(arrays: dict[str, np.ndarray], k: int) -> dict[str, np.ndarray]:
+    start = f"{k}."
+    return {n.removeprefix(start): array for n, array in arrays.items() if n.startswith(start)}
+
+
+def _check(models: Sequence[PatchCore], n: int) -> None:
+    """Refuse members that cannot be compared, before any of them works for minutes."""
+    if not models:
+        raise ValueError("an Ensemble needs at least one model, got none")
+    if n < 2:
+        raise ValueError(f"an Ensemble needs at least two images, to hold one out; got {n}")
+    shared = {(model.seed, model.false_positive_rate) for model in models}
+    if len(shared) > 1 or None in next(iter(shared)):
+        raise ValueError(
+            "members of an Ensemble must share seed and false_positive_rate, which may not be "
+            f"None: their units come from the images they hold out; got {sorted(shared, key=str)}"
+        )
+
+
+def _unit(threshold: float | None) -> float:
+    """Give what a member's scores are divided by; 1 if no held-out image differs from the bank."""
+    return threshold or 1.0
+
+
+def _in_units(model: PatchCore, images: Any) -> Detection:
+    """Ask one member, and put its answer in units of its thresholds."""
+    shown, model.progress = model.progress, False  # the ensemble has a bar of its own
+    try:
+        found = Detection.join(list(model.stream(images)))
+    finally:
+        model.progress = shown
+    score, pixel = _unit(model.threshold_), _unit(model.map_threshold_)
+    return Detection(
+        found.scores / score,
+        found.distances / score,
+        found.patch_scores / np.float32(pixel),
+        found.maps / np.float32(pixel),
+    )
+
+
+def _mean(parts: list[Detection]) -> Detection:
+    """Average the members' answers; patch scores on the finest member's grid."""
+    height, width = max(part.patch_scores.shape[1:] for part in parts)
+    patch_scores = [
+        equations.upsample(np.moveaxis(part.patch_scores, 0, 2), height, width) for part in parts
+    ]
+    return Detection(
+        np.mean([part.scores for part in parts], axis=0),
+        np.mean([part.distances for part in parts], axis=0),
+        np.moveaxis(np.mean(patch_scores, axis=0), 2, 0).astype(np.float32),
+        np.mean([part.maps for part in parts], axis=0),
+    )
