@@ -29,7 +29,7 @@ _LAZY = {
     "load": "minicore.ensemble",
     "trace": "minicore.tracing",
 }
-_ROOMS = {"backbones", "datasets", "equations", "fast", "images", "metrics", "plots"}
+_ROOMS = {"backbones", "course", "datasets", "equations", "fast", "images", "metrics", "plots"}
 
 
 def __getattr__(name: str) -> Any:

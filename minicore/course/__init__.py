@@ -1,0 +1,14 @@
+"""Exercises: write an equation yourself, and be told in plain words what is off.
+
+>>> from minicore import course
+>>> course.exercises()                       # what there is to do
+>>> course.check("eq5", my_function)         # right, or a hint; never the solution
+
+A student's function is called with small seeded cases and held to `minicore.equations`. Where its
+results are those of a well-known mistake, the hint names the mistake; else it says how the results
+differ.
+"""
+
+from minicore.course.checking import Result, check, exercises
+
+__all__ = ["Result", "check", "exercises"]
