@@ -264,3 +264,13 @@ def test_debug_shows_the_error_itself(tmp_path):
     call.remove("--debug")
     done = subprocess.run(call, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
+
+
+def test_backbone_list_says_what_each_network_costs_and_how_it_did(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINICORE_CACHE", str(tmp_path))
+    code, out, _ = run("backbone", "list")
+    heads, *rows = out.splitlines()
+    assert code == 0 and "GMAC" in heads and "bottle" in heads
+    by_name = {row.split()[0]: row for row in rows}
+    assert by_name["default"].endswith("default.onnx") and "100.00 / " in by_name["default"]
+    assert by_name["wide_resnet50_2"].endswith(" no") and "512 + 1024" in by_name["wide_resnet50_2"]

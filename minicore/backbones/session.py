@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -195,6 +196,17 @@ class Backbone:
                     f"feature maps (n, c, h, w); choose other layers"
                 )
         return [phi[:n] for phi in maps]
+
+    def milliseconds(self, repeats: int = 9) -> float:
+        """Measure how long an image takes here: the median of some full batches, warm."""
+        batch = np.zeros((self.batch_size, 3, *self._probe_size), np.float32)
+        self(batch)
+        seconds = []
+        for _ in range(repeats):
+            before = time.perf_counter()
+            self(batch)
+            seconds.append(time.perf_counter() - before)
+        return 1e3 * float(np.median(seconds)) / self.batch_size
 
     def describe(self) -> dict[str, Any]:
         """Return everything there is to know, for printing and for a saved model."""

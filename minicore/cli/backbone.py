@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from minicore.cli.options import StorageName, StorageOption, say
+from minicore.cli.options import StorageName, StorageOption, ThreadsOption, say
+
+CATEGORIES = ("bottle", "screw")  # of MVTec AD: those the networks were measured on
 
 app = typer.Typer(
     help="Networks: which there are, how to get one, what a file holds.", no_args_is_help=True
@@ -17,16 +19,30 @@ app = typer.Typer(
 
 @app.command("list")
 def backbone_list() -> None:
-    """List the known networks: what they cost, and which are ready to use."""
-    from minicore.backbones.catalog import CATALOG, cache_folder, find
+    """List the known networks: what they cost, how they did here, and which are ready to use."""
+    from minicore.backbones.catalog import CATALOG, MEASURED, cache_folder, find
 
-    print(f"{'name':22s} {'layer2 + layer3':>15s} {'GMAC':>6s} {'MB':>5s}  ready")
-    print(f"{'default':22s} {'128 + 256':>15s} {'0.6':>6s} {'6':>5s}  {find()}")
+    rows = [("default", "128 + 256", 0.58, 6.3, str(find()))]
     for name, network in CATALOG.items():
         file = cache_folder() / f"{name}.onnx"
         widths = f"{network.layers['layer2']} + {network.layers['layer3']}"
         ready = str(file) if file.is_file() else "no"
-        print(f"{name:22s} {widths:>15s} {network.gmacs:6.1f} {network.megabytes:5.0f}  {ready}")
+        rows.append((name, widths, network.gmacs, network.megabytes, ready))
+    heads = ("name", "layer2 + layer3", "GMAC", "ms", "MB", *CATEGORIES, "ready")
+    print("{:22s} {:>15s} {:>5s} {:>5s} {:>5s}  {:14s} {:14s} {}".format(*heads))
+    for name, widths, gmacs, megabytes, ready in rows:
+        measured = MEASURED.get(name.removesuffix("_v2"))
+        milliseconds = f"{measured.milliseconds:.0f}" if measured else "–"
+        auroc = MEASURED[name].auroc if name in MEASURED else {}
+        shown = ["{:.2f} / {:.2f}".format(*auroc[c]) if c in auroc else "–" for c in CATEGORIES]
+        print(
+            f"{name:22s} {widths:>15s} {gmacs:5.1f} {milliseconds:>5s} {megabytes:5.0f}  "
+            f"{shown[0]:14s} {shown[1]:14s} {ready}"
+        )
+    say(
+        "ms: an image of 224 × 224 on two cores with AVX-512. bottle, screw: image / pixel AUROC "
+        "on MVTec AD in per cent, coreset 10 %, where measured"
+    )
 
 
 @app.command("get")
@@ -61,8 +77,16 @@ def backbone_convert(
 @app.command("info")
 def backbone_info(
     network: Annotated[str, typer.Argument(help="An .onnx file or a known network.")] = "default",
+    time: Annotated[
+        bool, typer.Option("--time", help="Also measure the milliseconds an image takes here.")
+    ] = False,
+    threads: ThreadsOption = None,
 ) -> None:
     """Print a network's layers, widths, preprocessing, checksum and source, as JSON."""
     from minicore.backbones import Backbone
 
-    print(json.dumps(Backbone(network).describe(), indent=2))
+    opened = Backbone(network, threads=threads)
+    described = opened.describe()
+    if time:
+        described["milliseconds"] = round(opened.milliseconds(), 2)
+    print(json.dumps(described, indent=2))
