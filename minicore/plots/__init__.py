@@ -11,7 +11,8 @@ viridis for order.
 
 from minicore.plots.curves import histogram, roc, timings
 from minicore.plots.projection import coreset
+from minicore.plots.rows import pictures
 from minicore.plots.segmentation import panels
 from minicore.plots.style import save
 
-__all__ = ["coreset", "histogram", "panels", "roc", "save", "timings"]
+__all__ = ["coreset", "histogram", "panels", "pictures", "roc", "save", "timings"]

@@ -1,0 +1,55 @@
+"""What the notebooks show with."""
+
+import numpy as np
+import pytest
+
+from minicore import course, equations, plots
+
+
+def test_source_is_the_code_in_the_file_without_its_docstring():
+    shown = course.source(equations.neighbourhood)
+    assert repr(shown).startswith("# minicore.equations.eq1_neighbourhood.neighbourhood\n")
+    assert "def neighbourhood(h, w, p)" in shown.text and '"""' not in shown.text
+    assert r"\lfloor" in shown.text  # the formula above the lines stays
+    namespace = {}
+    exec(
+        compile(
+            "import numpy as np\nfrom numba import njit\n" + shown.text.replace("cache=True", ""),
+            "shown",
+            "exec",
+        ),
+        namespace,
+    )
+    assert np.array_equal(namespace["neighbourhood"](2, 3, 3), equations.neighbourhood(2, 3, 3))
+    assert "<span" in shown._repr_html_()
+
+
+def test_source_of_a_jitted_function_is_the_python_beneath():
+    from minicore.fast.nearest import squared_distance
+
+    assert "np.float64(x[c])" in course.source(squared_distance).text
+    with pytest.raises(TypeError):
+        course.source(len)
+
+
+def test_both_gives_both_results_and_prints_both_times(capsys):
+    rows = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
+    literal, quick = course.both("greedy_coreset", rows, 5)
+    assert np.array_equal(literal, quick)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("equations.greedy_coreset: ") and second.startswith("fast.greedy_")
+
+
+def test_pictures_stand_side_by_side_with_titles_and_frames():
+    grid, photo = np.arange(12.0).reshape(3, 4), np.zeros((8, 8, 3), np.uint8)
+    figure = plots.pictures(
+        [grid, photo, grid], ["a", "b", "c"], columns=2, frames=[(0, 0, 1, 1), None, None]
+    )
+    assert len(figure.axes) == 4 and [a.get_title("left") for a in figure.axes[:3]] == list("abc")
+    assert len(figure.axes[0].patches) == 1 and not figure.axes[1].patches
+    assert figure._repr_png_()[:4] == b"\x89PNG"
+    for wrong in ({"titles": ["a"]}, {"frames": []}):
+        with pytest.raises(ValueError, match=r"expected 3 \w+, one for each image"):
+            plots.pictures([grid] * 3, **wrong)
+    with pytest.raises(ValueError, match="at least one image"):
+        plots.pictures([])
