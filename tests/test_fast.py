@@ -252,6 +252,49 @@ def test_a_prepared_bank_answers_as_one_search_does():
             np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("N", [1100, 60])
+def test_a_bank_prepared_from_its_state_answers_as_before(N):
+    rng = np.random.default_rng(3)
+    bank, queries = along_few_axes(rng, N, 260), along_few_axes(rng, 40, 260)
+    index = fast.Nearest(bank)
+    again = fast.Nearest(bank, state=index.state())
+    for name, array in index.state().items():
+        np.testing.assert_array_equal(array, again.state()[name])
+    for got, expected in zip(again.query(queries, 3), index.query(queries, 3), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_the_state_of_another_bank_changes_no_answer():
+    rng = np.random.default_rng(4)
+    bank, queries = along_few_axes(rng, 1100, 260), along_few_axes(rng, 40, 260)
+    state = fast.Nearest(normal(rng, 1100, 260)).state()
+    other = {"mean": 3 + state["mean"], "axes": state["axes"][::-1, 5:]}
+    got, expected = fast.Nearest(bank, state=other).query(queries, 3), eq.nearest(queries, bank, 3)
+    np.testing.assert_array_equal(got[1], expected[1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: {},
+        lambda state: {"mean": state["mean"]},
+        lambda state: {**state, "mean": state["mean"][1:]},
+        lambda state: {**state, "mean": state["mean"] * np.nan},
+        lambda state: {**state, "mean": state["mean"] + 1e30},
+        lambda state: {**state, "axes": state["axes"][1:]},
+        lambda state: {**state, "axes": state["axes"].T},
+        lambda state: {**state, "axes": state["axes"].ravel()},
+        lambda state: {**state, "axes": state["axes"] * (1 + 1e-6)},
+        lambda state: {**state, "axes": state["axes"] * np.nan},
+        lambda state: {**state, "axes": np.array("axes")},
+    ],
+)
+def test_a_state_whose_bounds_would_not_hold_is_refused(change):
+    bank = along_few_axes(np.random.default_rng(5), 1100, 260)
+    with pytest.raises(ValueError, match="state must"):
+        fast.Nearest(bank, state=change(fast.Nearest(bank).state()))
+
+
 # Equation 7 and the map
 
 
