@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicore import metrics
+from minicore import markdown, metrics
 from minicore.datasets import Dataset
 from minicore.detector import Detector
 from minicore.search import Detection
@@ -156,12 +156,4 @@ def table(evaluations: list[Evaluation]) -> str:
             values = [v for e in evaluations if (v := getattr(e, name)) is not None]
             mean.append(text(np.mean(values), form) if name in AVERAGED and values else "")
         rows.append(mean)
-
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    names, *numbers = widths
-    rule = "|".join([f":{'-' * names}-", *(f"-{'-' * width}:" for width in numbers)])
-    lines = []
-    for name, *values in rows:
-        cells = [value.rjust(width) for value, width in zip(values, numbers, strict=True)]
-        lines.append(f"| {' | '.join([name.ljust(names), *cells])} |")
-    return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
+    return markdown.table(rows)

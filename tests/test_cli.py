@@ -14,7 +14,7 @@ from minicore import PatchCore
 from minicore.cli import main
 from minicore.errors import DatasetError
 
-COMMANDS = [[], ["demo"], ["fit"], ["score"], ["evaluate"], ["info"], ["backbone"]]
+COMMANDS = [[], ["demo"], ["fit"], ["score"], ["evaluate"], ["info"], ["bench"], ["backbone"]]
 COMMANDS += [["backbone", name] for name in ("info", "list", "get", "convert")]
 
 

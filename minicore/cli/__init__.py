@@ -16,6 +16,7 @@ import typer
 
 from minicore import __version__
 from minicore.cli import backbone as backbone_
+from minicore.cli import bench as bench_
 from minicore.cli.options import (
     BackboneOption,
     BackbonesOption,
@@ -53,6 +54,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(backbone_.app, name="backbone")
+app.command()(bench_.bench)
 
 
 def _print_version(asked: bool) -> None:

@@ -9,10 +9,23 @@ common colour vision tell apart; quantities use maps of even perceptual steps, i
 viridis for order.
 """
 
+from minicore.plots.bench import comparison, growth
+from minicore.plots.bound import bound
 from minicore.plots.curves import histogram, roc, timings
 from minicore.plots.projection import coreset
 from minicore.plots.rows import pictures
 from minicore.plots.segmentation import panels
 from minicore.plots.style import save
 
-__all__ = ["coreset", "histogram", "panels", "pictures", "roc", "save", "timings"]
+__all__ = [
+    "bound",
+    "comparison",
+    "coreset",
+    "growth",
+    "histogram",
+    "panels",
+    "pictures",
+    "roc",
+    "save",
+    "timings",
+]

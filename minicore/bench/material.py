@@ -1,0 +1,181 @@
+"""What is timed on: images, their feature maps, their bank, its coreset. Each made when needed."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from minicore import datasets, fast
+from minicore.backbones import Backbone
+from minicore.datasets.folders import missing
+from minicore.equations import projection
+from minicore.errors import DatasetError
+from minicore.images import ImageLike, as_images, batches
+
+TRAIN, TEST = 40, 16  # images without --full
+FULL_TRAIN, FULL_TEST = 209, 83  # with it, of drawn parts: as many as MVTec AD has of bottles
+BATCH = 8
+QUERIES = 4  # test images that are searched for
+
+
+class Material:
+    """Images through a network, and everything that comes of them.
+
+    Parameters
+    ----------
+    train, test : sequence of images
+    backbone : Backbone
+    embedding : {"concat", "paper"}
+    ratio : float
+        Share of the bank that the coreset keeps.
+    seed : int
+        Of the projection.
+    name : str
+        What to call it.
+    """
+
+    def __init__(
+        self,
+        train: list[ImageLike],
+        test: list[ImageLike],
+        backbone: Backbone,
+        embedding: str = "concat",
+        ratio: float = 0.1,
+        seed: int = 0,
+        name: str = "images",
+    ) -> None:
+        self.train, self.test, self.name = train, test, name
+        self.backbone, self.embedding, self.ratio, self.seed = backbone, embedding, ratio, seed
+
+    @property
+    def dimensions(self) -> tuple[int, int]:
+        """(d, d_target) of `patch_features`."""
+        return (1024, 1024) if self.embedding == "paper" else (0, 0)
+
+    @cached_property
+    def prepared(self) -> list[np.ndarray]:
+        """All images as the network takes them, in batches: (n, 3, h, w) float32."""
+        every = [*self.train, *self.test]
+        return list(batches(every, self.backbone.preprocessing, BATCH))
+
+    @cached_property
+    def levels(self) -> tuple[np.ndarray, ...]:
+        """Feature maps of the first batch of training images."""
+        first = next(batches(self.train[:BATCH], self.backbone.preprocessing, BATCH))
+        return tuple(self.backbone(first).values())
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(h, w) in pixels of the anomaly map."""
+        first = next(batches(self.train[:1], self.backbone.preprocessing, 1))
+        return first.shape[2], first.shape[3]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h', w') of an image's patches."""
+        return self.levels[0].shape[2], self.levels[0].shape[3]
+
+    def _patches(self, images: list[ImageLike]) -> np.ndarray:
+        """Patch features (n, h' w', D) of images."""
+        parts = []
+        for batch in batches(images, self.backbone.preprocessing, BATCH):
+            levels = tuple(self.backbone(batch).values())
+            rows = fast.patch_features(levels, 3, 1, *self.dimensions)
+            parts.append(rows.reshape(len(batch), -1, rows.shape[3]))
+        return np.concatenate(parts)
+
+    @cached_property
+    def M(self) -> np.ndarray:
+        """The memory bank of all training images, (N, D) float32."""
+        patches = self._patches(self.train)
+        return patches.reshape(-1, patches.shape[2])
+
+    @cached_property
+    def queries(self) -> np.ndarray:
+        """Patch features (n, h' w', D) of a few test images: good and defective where both are."""
+        some = np.linspace(0, len(self.test) - 1, min(QUERIES, len(self.test))).astype(int)
+        return self._patches([self.test[i] for i in some])
+
+    def psi(self, d_star: int) -> np.ndarray:
+        """Give the projection to `d_star` dimensions, as `PatchCore` draws it."""
+        return projection(self.M.shape[1], d_star, self.seed)
+
+    @cached_property
+    def psi_M(self) -> np.ndarray:
+        """The bank as the coreset sees it, projected to 128 dimensions if it has more."""
+        return self.M if self.M.shape[1] <= 128 else fast.project(self.M, self.psi(128))
+
+    @property
+    def l(self) -> int:  # noqa: E743  # the paper's name
+        """Size of the coreset."""
+        return max(1, round(self.ratio * len(self.M)))
+
+    @cached_property
+    def bank(self) -> np.ndarray:
+        """The coreset's rows of the bank, (l, D)."""
+        return self.M[fast.greedy_coreset(self.psi_M, self.l)]
+
+
+class RandomMaterial(Material):
+    """Independent normal numbers in the same shapes: no structure, the worst case."""
+
+    @cached_property
+    def levels(self) -> tuple[np.ndarray, ...]:
+        """Random feature maps of a batch."""
+        shapes = [maps.shape for maps in super().levels]
+        return tuple(self._normal(1 + j, *shape) for j, shape in enumerate(shapes))
+
+    def _patches(self, images: list[ImageLike]) -> np.ndarray:
+        h, w = self.grid
+        D = self.dimensions[1] or sum(maps.shape[1] for maps in self.levels)
+        return self._normal(len(images), len(images), h * w, D)
+
+    def _normal(self, key: int, *shape: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, key]).standard_normal(shape, np.float32)
+
+
+def read_images(data: Path | None, full: bool) -> tuple[str, list[ImageLike], list[ImageLike]]:
+    """Find images to learn from and images to score.
+
+    Parameters
+    ----------
+    data : Path or None
+        A category of MVTec AD (a folder with ``train/good`` in it), or a folder of images, of which
+        one in eight is scored and the rest learned. None draws parts.
+    full : bool
+        All of them; otherwise at most `TRAIN` and `TEST`.
+
+    Returns
+    -------
+    name : str
+    train, test : list
+
+    Raises
+    ------
+    MinicoreError
+        If there are none, or only one.
+    """
+    if data is None:
+        n_train, n_test = (FULL_TRAIN, FULL_TEST) if full else (TRAIN, TEST)
+        drawn = datasets.synthetic(
+            "circuit", n_train=n_train, n_good=n_test // 2, n_defective=n_test - n_test // 2
+        )
+        return "drawn parts (circuit)", list(as_images(drawn.train)), list(as_images(drawn.test))
+    if not data.is_dir():
+        raise missing(data, "a folder of images")
+    if (data / "train").is_dir():
+        category = datasets.mvtec(data.resolve().parent, data.resolve().name)
+        train, test = list(as_images(category.train)), list(as_images(category.test))
+    else:
+        images = list(as_images(datasets.folder(data).train))
+        if len(images) < 2:
+            raise DatasetError(f"{data}: expected two images or more, one to score; found one")
+        test = images[::8]
+        train = [image for i, image in enumerate(images) if i % 8]
+    if not full:
+        train = train[:TRAIN]
+        some = np.linspace(0, len(test) - 1, min(TEST, len(test))).astype(int)
+        test = [test[i] for i in some]
+    return data.resolve().name, train, test

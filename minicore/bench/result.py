@@ -1,0 +1,219 @@
+"""What a run of the benchmark gives: samples, the machine they are from, and a table of them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicore import __version__, markdown, threads
+from minicore.bench.growth import Curve
+from minicore.bench.stages import Stage
+from minicore.bench.stopwatch import Timing
+from minicore.files import whole
+
+LIBRARIES = ("numpy", "scipy", "numba", "onnxruntime", "scikit-learn", "faiss-cpu")
+
+
+@dataclass
+class Result:
+    """Everything that was measured, and what one needs to know to judge it.
+
+    Attributes
+    ----------
+    settings : dict
+        What was asked for, and the data.
+    machine : dict
+        CPU, cores, threads, versions.
+    timings : list of Timing
+    same : dict of str to bool
+        For each stage that could be checked: whether the fast engine's results were those of the
+        literal loops, on what both did.
+    curves : list of Curve
+        How costs grow, if that was measured.
+    """
+
+    settings: dict[str, Any]
+    machine: dict[str, Any]
+    timings: list[Timing] = field(default_factory=list)
+    same: dict[str, bool] = field(default_factory=dict)
+    curves: list[Curve] = field(default_factory=list)
+
+    def add(
+        self,
+        stage: Stage,
+        samples: list[tuple[float, ...]],
+        first: list[float],
+        results: dict[str, Any],
+    ) -> None:
+        """Add what `measure` found of a stage."""
+        for side, seconds, beyond in zip(stage.sides, samples, first, strict=True):
+            self.timings.append(
+                Timing(
+                    stage.name, stage.equation, stage.size, side.name, seconds, beyond,
+                    side.part, side.limit,
+                )
+            )  # fmt: skip
+        if stage.same is not None:
+            self.same[stage.name] = bool(stage.same(results))
+
+    def stages(self) -> dict[str, list[Timing]]:
+        """Group the timings by stage, in order."""
+        found: dict[str, list[Timing]] = {}
+        for timing in self.timings:
+            found.setdefault(timing.stage, []).append(timing)
+        return found
+
+    # ------------------------------------------------------------------- files
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON's types."""
+        return {
+            "minicore": __version__,
+            "settings": self.settings,
+            "machine": self.machine,
+            "timings": [timing.to_json() for timing in self.timings],
+            "same": self.same,
+            "curves": [curve.to_json() for curve in self.curves],
+        }
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, whole or not at all."""
+        with whole(path, "w") as file:
+            json.dump(self.to_json(), file, indent=1)
+            file.write("\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Result:
+        """Read what `save` wrote."""
+        stored = json.loads(Path(path).read_text(encoding="utf-8"))
+        return cls(
+            stored["settings"],
+            stored["machine"],
+            [Timing.from_json(timing) for timing in stored["timings"]],
+            stored["same"],
+            [Curve.from_json(curve) for curve in stored["curves"]],
+        )
+
+    # ------------------------------------------------------------------- words
+
+    def table(self) -> str:
+        """Lay the timings out as a Markdown table, a row a side."""
+        rows = [
+            ["stage", "side", "median", "least – most", "÷ fast", "÷ limit", "extrapolated from"]
+        ]
+        for stage, timings in self.stages().items():
+            fast = next((t.median for t in timings if t.side.startswith("fast")), None)
+            limit = next((t.median for t in timings if t.limit), None)
+            for i, t in enumerate(timings):
+                head = f"{stage} ({t.equation})" if i == 0 else ""
+                ratios = [f"{significant(t.median / x)}" if x else "" for x in (fast, limit)]
+                side = f"*limit: {t.side}*" if t.limit else t.side
+                spread = f"{duration(min(t.seconds))} – {duration(max(t.seconds))}"
+                rows.append([head, side, duration(t.median), spread, *ratios, t.part])
+        return markdown.table(rows, names=2)
+
+    def growth_table(self) -> str:
+        """Lay the curves out as a Markdown table, a row a curve."""
+        rows = [["stage", "grows with", "side", "from", "to", "time", "grows as"]]
+        for c in self.curves:
+            low, high = c.medians[[0, -1]]
+            rows.append(
+                [
+                    c.stage, f"{c.axis} ({c.fixed})", c.side, f"{c.sizes[0]:,}", f"{c.sizes[-1]:,}",
+                    f"{duration(low)} – {duration(high)}", f"power {c.slope:.2f}",
+                ]
+            )  # fmt: skip
+        return markdown.table(rows, names=3)
+
+    def words(self) -> list[str]:
+        """Say what to know beside the table, in a few lines."""
+        m, s = self.machine, self.settings
+        blas = ", ".join(m["blas"])
+        lines = [
+            *(f"{stage}: {timings[0].size}" for stage, timings in self.stages().items()),
+            f"{m['cpu']}, {m['threads']} of {m['cores']} cores; {m['system']}; BLAS: {blas}",
+            "; ".join(f"{name} {version}" for name, version in m["versions"].items()),
+            f"{s['data']}: {s['train']} images to learn, {s['test']} to score; network "
+            f"{s['network']}, embedding {s['embedding']}; coreset {s['coreset']:.0%}",
+            f"median, least and most of {s['repeats']} rounds; the sides take turns; first calls "
+            f"not counted: {sum(t.first for t in self.timings):.1f} s more than later ones "
+            f"(compiling, or loading what was compiled)",
+        ]
+        wrong = [stage for stage, same in self.same.items() if not same]
+        if self.same:
+            lines.append(
+                f"NOT what the literal loops give: {', '.join(wrong)}"
+                if wrong
+                else f"checked against the literal loops, on what both did, and the same: "
+                f"{', '.join(self.same)}"
+            )
+        if "faiss-cpu" not in m["versions"]:
+            lines.append("faiss is not installed, so not compared: pip install faiss-cpu")
+        return lines
+
+
+def machine(used: int) -> dict[str, Any]:
+    """Describe where the numbers come from.
+
+    Parameters
+    ----------
+    used : int
+        Threads.
+    """
+    from threadpoolctl import threadpool_info
+
+    versions = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            versions[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    blas = [
+        f"{pool['internal_api']} {pool.get('version')} ({pool.get('architecture')})"
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
+    ]
+    return {
+        "cpu": _cpu(),
+        "cores": threads.available(),
+        "threads": used,
+        "system": platform.platform(),
+        "blas": sorted(set(blas)),
+        "versions": versions,
+    }
+
+
+def command() -> str:
+    """Give the command line as it was typed."""
+    return shlex.join(["minicore", *sys.argv[1:]])
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def significant(x: float) -> str:
+    """Three significant digits, without an exponent."""
+    digits = max(0, 2 - int(np.floor(np.log10(abs(x))))) if x else 0
+    return f"{float(f'{x:.3g}'):,.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Three significant digits, in the unit that suits."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if float(f"{seconds:.3g}") >= size or unit == "µs":
+            return f"{significant(seconds / size)} {unit}"
+    raise AssertionError

@@ -1,0 +1,31 @@
+"""Tables as Markdown that is also easy to read as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def table(rows: Sequence[Sequence[str]], names: int = 1) -> str:
+    """Lay rows of text out as a Markdown table.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        The first is the head.
+    names : int, default 1
+        So many columns hold words, set left; the others hold numbers, set right.
+
+    Returns
+    -------
+    str
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rules = [f":{'-' * w}-" if i < names else f"-{'-' * w}:" for i, w in enumerate(widths)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if i < names else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([lines[0], f"|{'|'.join(rules)}|", *lines[1:]])
