@@ -80,20 +80,12 @@ class Trace:
         Where that row came from: training image, row and column on its patch grid.
     position : (int, int)
         Row and column of the deciding patch $m^{test,*}$, equation 6.
-    cell : Rectangle
-        The pixels of the deciding patch's own position: one cell of the first feature map.
-    window : Rectangle
-        The pixels of its neighbourhood, equation 1: $p \times p$ such cells. At the border it
-        reaches out of the image, where equation 2 reads zeros. What the network itself saw from
-        there, its receptive field, is larger still.
     s_star : float
         $s^* = \lVert m^{test,*} - m^* \rVert_2$, equation 6.
     m_star : int
         Row of the bank nearest to the deciding patch, $m^*$.
     origin : Place
         Where $m^*$ came from.
-    origin_cell, origin_window : Rectangle
-        As `cell` and `window`, on that training image once prepared.
     neighbours : (b,) int64
         $\mathcal{N}_b(m^*)$, rows of the bank, the nearest to $m^*$ first: $m^*$ itself.
     neighbour_distances : (b,) float64
@@ -111,8 +103,10 @@ class Trace:
         `patch_scores`, upsampled and smoothed.
     threshold, map_threshold : float or None
         The model's: a higher `s` is anomalous, and so is a pixel of a higher `map`.
+    patchsize, stride : int
+        $p$ and $s$ of equations 1 and 3.
     preprocessing : Preprocessing
-        With which `minicore.images.view` brings a training image to the grid of `origin_cell`.
+        With which `minicore.images.view` shows a training image as `image` shows this one.
     """
 
     image: np.ndarray
@@ -124,13 +118,9 @@ class Trace:
     nearest: np.ndarray
     origins: np.ndarray
     position: tuple[int, int]
-    cell: Rectangle
-    window: Rectangle
     s_star: float
     m_star: int
     origin: Place
-    origin_cell: Rectangle
-    origin_window: Rectangle
     neighbours: np.ndarray
     neighbour_distances: np.ndarray
     neighbour_origins: np.ndarray
@@ -140,7 +130,68 @@ class Trace:
     map: np.ndarray
     threshold: float | None
     map_threshold: float | None
+    patchsize: int
+    stride: int
     preprocessing: Preprocessing
+
+    def cell_at(self, row: int, column: int) -> Rectangle:
+        """Find the pixels of a patch's own position: one cell of the first feature map.
+
+        Parameters
+        ----------
+        row, column : int
+            Of the patch grid, of this image or of a training image.
+
+        Returns
+        -------
+        Rectangle
+        """
+        return self._around(row, column, 0)
+
+    def window_at(self, row: int, column: int) -> Rectangle:
+        r"""Find the pixels of a patch's neighbourhood, equation 1: $p \times p$ such cells.
+
+        At the border it reaches out of the image, where equation 2 reads zeros. What the network
+        itself saw from there, its receptive field, is larger still.
+
+        Parameters
+        ----------
+        row, column : int
+            Of the patch grid, of this image or of a training image.
+
+        Returns
+        -------
+        Rectangle
+        """
+        return self._around(row, column, self.patchsize // 2)
+
+    def _around(self, row: int, column: int, reach: int) -> Rectangle:
+        cells = next(iter(self.feature_maps.values())).shape[1:]
+        (top, bottom), (left, right) = (
+            [round((self.stride * at + k) * pixels / n) for k in (-reach, reach + 1)]
+            for at, pixels, n in zip((row, column), self.map.shape, cells, strict=True)
+        )
+        return Rectangle(top, left, bottom, right)
+
+    @property
+    def cell(self) -> Rectangle:
+        """Of the deciding patch, as `cell_at`."""
+        return self.cell_at(*self.position)
+
+    @property
+    def window(self) -> Rectangle:
+        """Of the deciding patch, as `window_at`."""
+        return self.window_at(*self.position)
+
+    @property
+    def origin_cell(self) -> Rectangle:
+        """Of $m^*$ on its training image, as `cell_at`."""
+        return self.cell_at(self.origin.row, self.origin.column)
+
+    @property
+    def origin_window(self) -> Rectangle:
+        """Of $m^*$ on its training image, as `window_at`."""
+        return self.window_at(self.origin.row, self.origin.column)
 
     def __repr__(self) -> str:
         lines = ["Trace of one image"]
@@ -150,6 +201,8 @@ class Trace:
             for key, part in parts.items():
                 name = f"{field.name}[{key!r}]" if key else field.name
                 lines.append(f"  {name:24s} {_brief(part)}")
+        for name in ("cell", "window", "origin_cell", "origin_window"):
+            lines.append(f"  {name:24s} {getattr(self, name)}")
         return "\n".join(lines)
 
 
@@ -231,10 +284,6 @@ def _follow(model: PatchCore, image: Any) -> Trace:
     position = divmod(deciding, width)
     maps = engine.anomaly_map(patch_scores, *prepared.shape[1:], config.sigma)
 
-    def around(place: tuple[int, int], reach: int) -> Rectangle:
-        return _cells(place, reach, config.stride, phi[0].shape[1:], prepared.shape[1:])
-
-    r = config.patchsize // 2
     found = Trace(
         image=view(image, preprocessing),
         prepared=prepared,
@@ -245,13 +294,9 @@ def _follow(model: PatchCore, image: Any) -> Trace:
         nearest=nearest,
         origins=origins[nearest],
         position=position,
-        cell=around(position, 0),
-        window=around(position, r),
         s_star=float(s_star[0]),
         m_star=m_star,
         origin=origin,
-        origin_cell=around((origin.row, origin.column), 0),
-        origin_window=around((origin.row, origin.column), r),
         neighbours=neighbours,
         neighbour_distances=to_neighbours,
         neighbour_origins=origins[neighbours],
@@ -261,24 +306,14 @@ def _follow(model: PatchCore, image: Any) -> Trace:
         map=maps[0],
         threshold=model.threshold_,
         map_threshold=model.map_threshold_,
+        patchsize=config.patchsize,
+        stride=config.stride,
         preprocessing=preprocessing,
     )
     for value in [*vars(found).values(), *found.feature_maps.values()]:
         if isinstance(value, np.ndarray):
             value.setflags(write=False)
     return found
-
-
-def _cells(
-    place: tuple[int, int], reach: int, stride: int, grid: tuple[int, ...], size: tuple[int, ...]
-) -> Rectangle:
-    """Pixels of a place's cell on the feature map `grid`, and of `reach` cells on each side."""
-    first, end = ([stride * at + k for at in place] for k in (-reach, reach + 1))
-    (top, left), (bottom, right) = (
-        [round(at * pixels / cells) for at, pixels, cells in zip(edge, size, grid, strict=True)]
-        for edge in (first, end)
-    )
-    return Rectangle(top, left, bottom, right)
 
 
 def _brief(value: Any) -> str:

@@ -6,10 +6,11 @@ from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.exceptions import NotFittedError
 
 import minicore
-from minicore import PatchCore, equations, images, trace
+from minicore import PatchCore, equations, images, plots, trace
 from minicore.backbones import Backbone
 from minicore.tracing import Rectangle
 
@@ -108,6 +109,7 @@ def test_a_remembered_image_is_its_own_origin(tiny, gear):
     places = np.stack(np.mgrid[:8, :8], axis=-1)
     assert np.array_equal(own.origins[..., 1:], places) and (own.origins[..., 0] == 5).all()
     assert own.origin_cell == own.cell and own.origin_window == own.window
+    assert plots.trace(own, gear.train)._repr_png_()  # a score of 0 can be drawn
 
 
 def test_an_image_is_traced_through_several_networks(write_tiny, tiny, gear, part, tmp_path):
@@ -213,10 +215,119 @@ def test_a_model_without_memory_is_refused(tiny, part):
 
 def test_trace_is_a_function_whatever_was_imported_before():
     code = (
-        "import sys, minicore, minicore.tracing\n"
-        "assert callable(minicore.trace)\n"
+        "import sys, minicore, minicore.tracing, minicore.plots\n"
+        "assert callable(minicore.trace) and callable(minicore.plots.trace)\n"
         "from minicore import trace\n"
         "assert trace is minicore.tracing.trace"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert "trace" in dir(minicore)
+
+
+# The picture
+
+
+@pytest.fixture(scope="module")
+def drawn(found, gear):
+    return plots.trace(found, gear.train, np.eye(64, dtype=bool))
+
+
+def words(figure):
+    return [text.get_text() for text in figure.texts]
+
+
+def pictures(figure):
+    return [axes.images[0] for axes in figure.axes if axes.images]
+
+
+def test_the_picture_numbers_its_panels_and_says_the_score(found, drawn):
+    said = words(drawn)
+    assert [word for word in said if word.isdigit()] == [str(i + 1) for i in range(10)]
+    for expected in ("eq 1–3: 8 × 8 × 20", "φ: 4 × 4 × 12 channels", "weight and score"):
+        assert expected in said
+    assert any(word.endswith(f"= {found.s:#.3g}") for word in said)
+    assert any(word.startswith("eq 4–6: each patch above the nearest of 230") for word in said)
+    (verdict,) = (word for word in said if word.endswith(("anomalous", ": good")))
+    assert verdict.startswith(">" if found.s > found.threshold else "≤")
+
+
+def test_the_picture_shows_the_image_its_distances_and_the_patch_it_is_like(found, drawn, gear):
+    shown = [picture.get_array() for picture in pictures(drawn)]
+    assert np.array_equal(shown[0], found.image) and np.array_equal(shown[4], found.patch_scores)
+    remembered = images.view(gear.train[found.origin.image], found.preprocessing)
+    assert np.array_equal(shown[6], found.image) and np.array_equal(shown[7], remembered)
+    thumbnails = [
+        images.view(gear.train[i], found.preprocessing) for i in found.neighbour_origins[:, 0]
+    ]
+    assert np.array_equal(shown[8:], thumbnails)
+    for axes, place in zip(drawn.axes[-9:], found.neighbour_origins[:, 1:].tolist(), strict=True):
+        top, left, bottom, right = found.window_at(*place)
+        assert axes.get_xlim() == (left - 0.5, right - 0.5)
+        assert axes.get_ylim() == (bottom - 0.5, top - 0.5)
+
+
+def test_the_deciding_patch_is_framed_wherever_it_is_shown(found, drawn):
+    top, left, bottom, right = found.window
+    for k in (0, 6):
+        frame = pictures(drawn)[k].axes.patches[0]
+        assert frame.get_xy() == (left - 0.5, top - 0.5)
+        assert (frame.get_width(), frame.get_height()) == (right - left, bottom - top)
+    row, column = found.position
+    assert pictures(drawn)[4].axes.patches[0].get_xy() == (column - 0.5, row - 0.5)
+
+
+def test_each_patch_hovers_over_its_nearest_as_high_as_it_is_far(found, drawn):
+    axes = next(a for a in drawn.axes if a.collections and not a.images)
+    stems = np.array(axes.collections[1].get_segments())
+    heights = (stems[:, 1] - stems[:, 0])[:, 1] * found.s_star
+    assert np.allclose(heights, np.sort(found.patch_scores.ravel()), atol=1e-5)
+    floor = np.asarray(axes.collections[0].get_offsets())
+    order = np.argsort(found.patch_scores.ravel(), kind="stable")
+    assert np.allclose(stems[:, 0], floor[found.nearest.ravel()[order]])
+
+
+def test_the_true_defect_is_outlined_where_it_is_known(found, drawn):
+    assert len(pictures(drawn)[5].axes.collections) == 1
+    assert not pictures(plots.trace(found))[5].axes.collections
+    assert not pictures(plots.trace(found, mask=np.zeros((64, 64))))[5].axes.collections
+
+
+def test_without_training_images_the_origin_is_said_in_words(found):
+    figure = plots.trace(found)
+    assert len(pictures(figure)) == 8
+    image, row, column = found.origin
+    assert f"good image {image}, ({row}, {column})" in words(figure)
+
+
+def test_the_picture_is_the_same_each_time_and_as_wide_as_a_readme(found, drawn, gear, tmp_path):
+    again = plots.trace(found, gear.train, np.eye(64, dtype=bool))
+    first, second = (plots.save(f, tmp_path / f"{i}.png") for i, f in enumerate((drawn, again)))
+    assert first.read_bytes() == second.read_bytes()
+    with Image.open(first) as picture:
+        assert 1000 <= picture.width <= 1081
+
+
+def test_no_words_leave_the_page_or_run_into_each_other(drawn):
+    boxes = [text.get_window_extent() for text in drawn.texts]
+    page = drawn.bbox
+    for box in boxes:
+        assert box.x0 >= page.x0 and box.x1 <= page.x1 and box.y0 >= page.y0 and box.y1 <= page.y1
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"b": 1}, {"b": 20}, {"layers": ("layer2",)}, {"patchsize": 1, "false_positive_rate": None}],
+    ids=str,
+)
+def test_other_models_can_be_drawn(tiny, gear, part, options):
+    model = PatchCore(tiny, coreset_ratio=0.3, **options).fit(gear.train)
+    assert plots.trace(trace(model, part), gear.train)._repr_png_()
+
+
+def test_a_mask_of_another_size_and_other_training_images_are_refused(found, gear):
+    with pytest.raises(ValueError, match=r"mask must have the shape of the map, \(64, 64\)"):
+        plots.trace(found, mask=np.zeros((65, 64)))
+    with pytest.raises(ValueError, match=r"train_images must be those .* these are 2"):
+        plots.trace(found, gear.train[:2])

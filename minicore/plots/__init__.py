@@ -12,6 +12,7 @@ viridis for order.
 from minicore.plots.bench import comparison, growth
 from minicore.plots.bound import bound
 from minicore.plots.curves import histogram, roc, timings
+from minicore.plots.poster import trace
 from minicore.plots.projection import coreset
 from minicore.plots.rows import pictures
 from minicore.plots.segmentation import panels
@@ -28,4 +29,5 @@ __all__ = [
     "roc",
     "save",
     "timings",
+    "trace",
 ]

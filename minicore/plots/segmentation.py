@@ -79,7 +79,7 @@ def panels(
     for i, row in enumerate(grid):
         cells = dict(zip(heads, row, strict=True))
         cells["image"].imshow(pictures[i])
-        cells["anomaly map"].imshow(_overlay(pictures[i], norm(heat[i])))
+        cells["anomaly map"].imshow(overlay(pictures[i], norm(heat[i])))
         if threshold is not None:
             cells[heads[2]].imshow(_tint(pictures[i], heat[i] >= threshold, ANOMALOUS))
         if truth is not None:
@@ -183,7 +183,7 @@ def _grey(picture: Array) -> Array:
     return np.repeat((picture @ np.array([0.299, 0.587, 0.114]))[..., None], 3, axis=-1)
 
 
-def _overlay(picture: Array, level: Array) -> Array:
+def overlay(picture: Array, level: Array) -> Array:
     """Heat over the grey picture: the hotter, the more it hides what is underneath."""
     level = np.asarray(level)  # matplotlib's norm gives a masked array
     opacity = np.clip(0.4 + 0.8 * level, 0, 0.9)[..., None]
