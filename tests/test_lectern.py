@@ -1,9 +1,14 @@
 """What the notebooks show with."""
 
+import io
+import itertools
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from minicore import course, equations, plots
+from minicore.plots import style
 
 
 def test_source_is_the_code_in_the_file_without_its_docstring():
@@ -53,3 +58,40 @@ def test_pictures_stand_side_by_side_with_titles_and_frames():
             plots.pictures([grid] * 3, **wrong)
     with pytest.raises(ValueError, match="at least one image"):
         plots.pictures([])
+
+
+def test_closeup_keeps_the_patch_in_the_middle_even_at_the_border():
+    image = np.random.default_rng(0).integers(0, 255, (224, 224, 3), dtype=np.uint8)
+    cell = image[8 * 5 : 8 * 6, 8 * 9 : 8 * 10]
+    assert np.array_equal(course.closeup(image, 5, 9)[24:32, 24:32], cell)
+    corner = course.closeup(image, 27, 0)
+    assert corner.shape == (56, 56, 3)
+    assert np.array_equal(corner[24:32, 24:32], image[216:, :8])
+    assert np.array_equal(corner[-1], corner[31])  # the image ends there
+
+
+def test_animation_plays_every_figure_for_its_time():
+    def drawn():
+        for x in range(3):
+            figure, axes = style.one_axes(2, 1)
+            axes.plot([0, x], [0, 1])
+            yield figure
+
+    figures = list(drawn())
+    content = plots.animation(figures, seconds=0.2, hold=1)
+    moving = Image.open(io.BytesIO(content))
+    assert moving.format == "GIF" and moving.n_frames == 3 and moving.info["loop"] == 0
+    durations, seen = [], []
+    for frame in range(3):
+        moving.seek(frame)
+        durations.append(moving.info["duration"])
+        seen.append(np.asarray(moving.convert("RGB")))
+    assert durations == [200, 200, 1000]
+    assert all(np.abs(a.astype(int) - b).max() > 100 for a, b in itertools.pairwise(seen))
+    assert content == plots.animation(list(drawn()), seconds=0.2, hold=1)
+    with pytest.raises(ValueError, match="at least one figure"):
+        plots.animation([])
+    with pytest.raises(ValueError, match="one size"):
+        plots.animation([figures[0], style.one_axes(1, 1)[0]])
+    with pytest.raises(ValueError, match="must be positive"):
+        plots.animation(figures, seconds=0)

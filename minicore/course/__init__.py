@@ -6,10 +6,10 @@
 
 A student's function is called with small seeded cases and held to `minicore.equations`. Where its
 results are those of a well-known mistake, the hint names the mistake; else it says how the results
-differ. `source` and `both` are what the notebooks show with.
+differ. `source`, `both` and `closeup` are what the notebooks show with.
 """
 
 from minicore.course.checking import Result, check, exercises
-from minicore.course.lectern import Source, both, source
+from minicore.course.lectern import Source, both, closeup, source
 
-__all__ = ["Result", "Source", "both", "check", "exercises", "source"]
+__all__ = ["Result", "Source", "both", "check", "closeup", "exercises", "source"]

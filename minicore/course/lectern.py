@@ -1,4 +1,4 @@
-"""What the notebooks show with: a function's source as it stands, and both engines side by side."""
+"""What the notebooks show with: a function's source, both engines timed, a patch close up."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from minicore import equations, fast
 
@@ -98,3 +100,28 @@ def both(name: str, *arguments: Any, repeats: int = 3, **options: Any) -> tuple[
         results.append(result)
         print(f"{engine.__name__.removeprefix('minicore.')}.{name}: {1e3 * min(seconds):.2f} ms")
     return results[0], results[1]
+
+
+def closeup(
+    image: np.ndarray, row: int, column: int, *, step: int = 8, reach: int = 28
+) -> np.ndarray:
+    """Cut a patch and its surroundings out of an image; the patch is always in the middle.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8
+        As the network saw it (`minicore.images.view`).
+    row, column : int
+        Position on the patch grid.
+    step : int, default 8
+        Pixels from one position to the next.
+    reach : int, default 28
+        Pixels to each side of the middle. Beyond the image its border is repeated.
+
+    Returns
+    -------
+    (2 reach, 2 reach, 3) uint8
+    """
+    around = ((reach, reach), (reach, reach), (0, 0))
+    top, left = step * row + step // 2, step * column + step // 2
+    return np.pad(image, around, mode="edge")[top : top + 2 * reach, left : left + 2 * reach]

@@ -9,6 +9,7 @@ common colour vision tell apart; quantities use maps of even perceptual steps, i
 viridis for order.
 """
 
+from minicore.plots.animation import animation
 from minicore.plots.bench import comparison, growth
 from minicore.plots.bound import bound
 from minicore.plots.curves import histogram, roc, timings
@@ -19,6 +20,7 @@ from minicore.plots.segmentation import panels
 from minicore.plots.style import save
 
 __all__ = [
+    "animation",
     "bound",
     "comparison",
     "coreset",
