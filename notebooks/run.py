@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import nbformat
-from nbconvert.preprocessors import ExecutePreprocessor
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor, ExecutePreprocessor
 from PIL import Image
 
 HERE = Path(__file__).parent
@@ -26,6 +26,8 @@ def run(path: Path) -> None:
     """Execute a notebook in place; an exception in a cell leaves the file as it was."""
     notebook = nbformat.read(path, as_version=4)
     ExecutePreprocessor(timeout=600).preprocess(notebook, {"metadata": {"path": str(HERE)}})
+    # What a cell prints in several strokes is one output on the page.
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # the hour it ran: noise in every diff
