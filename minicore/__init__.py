@@ -11,6 +11,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from minicore import kernel_cache
+
 if TYPE_CHECKING:
     from minicore import datasets
     from minicore.backbones import Backbone
@@ -30,6 +32,8 @@ _LAZY = {
     "trace": "minicore.tracing",
 }
 _ROOMS = {"backbones", "course", "datasets", "equations", "fast", "images", "metrics", "plots"}
+
+kernel_cache.provide()  # before any kernel is defined
 
 
 def __getattr__(name: str) -> Any:

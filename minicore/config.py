@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from minicore.bank import Storage
 from minicore.images import Preprocessing
 
 Embedding = Literal["concat", "paper"]
@@ -49,6 +50,9 @@ class Config:
         Of the projection, the first pick, and the choice of held-out images.
     engine : {"fast", "equations"}
         Which of the two made the model. They give the same coreset.
+    bank_storage : {"float32", "float16", "disk"}
+        How the whole memory bank was kept while the coreset was taken from it. Models from before
+        there was a choice do not say: it was float32.
     """
 
     backbone: str | tuple[str, ...]
@@ -69,13 +73,16 @@ class Config:
     false_positive_rate: float | None
     seed: int
     engine: Engine
+    bank_storage: Storage = "float32"
 
     def __post_init__(self) -> None:
         def require(name: str, ok: bool, expected: str) -> None:
             if not ok:
                 raise ValueError(f"{name} must be {expected}, got {getattr(self, name)!r}")
 
-        for name, choices in (("embedding", get_args(Embedding)), ("engine", get_args(Engine))):
+        kinds = {"embedding": Embedding, "engine": Engine, "bank_storage": Storage}
+        for name, kind in kinds.items():
+            choices = get_args(kind)
             require(name, getattr(self, name) in choices, " or ".join(map(repr, choices)))
         for name in ("patchsize", "stride", "projection_dim", "b"):
             require(name, _whole(getattr(self, name), 1), "a whole number of at least 1")

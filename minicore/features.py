@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from minicore import equations, fast
+from minicore import equations, fast, threads
 from minicore.backbones import Backbone, JointBackbone
 from minicore.clock import Seconds
 from minicore.config import Config
 from minicore.errors import BackboneError
 from minicore.images import ImageLike, batches
 from minicore.progress import bar as progress_bar
+
+Place: TypeAlias = Callable[[tuple[int, int, int, int]], np.ndarray]
+DECODING = 2  # threads ahead of the network, of which they take but a little time
 
 
 def engine_functions(engine: str) -> Any:
@@ -28,6 +32,7 @@ def patch_batches(
     config: Config,
     *,
     scales: Sequence[float] = (1.0,),
+    place: Place | None = None,
     engine: str,
     batch_size: int,
     seconds: Seconds,
@@ -43,6 +48,9 @@ def patch_batches(
     config : Config
     scales : sequence of float
         What to multiply each network's patch features with.
+    place : callable, optional
+        Told the shape of the next patches, gives a float32 array to write them into, if that saves
+        a copy. By default a new one.
     engine : {"fast", "equations"}
     batch_size : int
         Images a batch; the memory of two batches is in use.
@@ -60,8 +68,11 @@ def patch_batches(
     patches : (n, h', w', D) float32
     """
     d, d_target = config.dimension if config.embedding == "paper" else (0, 0)
+    embedding = config.patchsize, config.stride, d, d_target
+    workers = min(DECODING, threads.count())
+    prepare = batches(images, config.preprocessing, batch_size, workers=workers)
     with (
-        contextlib.closing(batches(images, config.preprocessing, batch_size)) as prepared,
+        contextlib.closing(prepare) as prepared,
         progress_bar(len(images), doing, "image", show=progress) as bar,
     ):
         while True:
@@ -75,15 +86,42 @@ def patch_batches(
                 with seconds.of("network"):
                     levels = next(networks)
                 with seconds.of("patches (eq 1–3)"):
-                    patches = engine_functions(engine).patch_features(
-                        levels, config.patchsize, config.stride, d, d_target
-                    )
+                    options = {}
+                    if place is not None and engine == "fast" and len(scales) == 1:
+                        options["out"] = place(_shape(levels, *embedding))
+                    patches = engine_functions(engine).patch_features(levels, *embedding, **options)
                     if scale != 1:
                         patches *= np.float32(scale)
                 blocks.append(patches)
             patches = join(blocks, backbone) if len(blocks) > 1 else blocks[0]
             yield batch.shape[2:], patches
             bar.update(len(batch))
+
+
+class SamePlace:
+    """One array for every batch, where nobody looks back: new memory takes time to be given.
+
+    A `place` for `patch_batches`: what it yielded is overwritten once the next is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._array = np.empty(0, np.float32)
+
+    def __call__(self, shape: tuple[int, int, int, int]) -> np.ndarray:
+        """Give the array, of this shape."""
+        size = math.prod(shape)
+        if self._array.size < size:
+            self._array = np.empty(size, np.float32)
+        return self._array[:size].reshape(shape)
+
+
+def _shape(
+    levels: Sequence[np.ndarray], p: int, s: int, d: int, d_target: int
+) -> tuple[int, int, int, int]:
+    """Shape of the patch features of these levels, as `patch_features` will give them."""
+    n, _, h_star, w_star = levels[0].shape
+    D = d_target or sum(d or phi.shape[1] for phi in levels)
+    return n, -(-h_star // s), -(-w_star // s), D
 
 
 def join(blocks: list[np.ndarray], backbone: Backbone | JointBackbone) -> np.ndarray:

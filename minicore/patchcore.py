@@ -17,17 +17,19 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from minicore import equations, fast, modelfile, threads
+from minicore import modelfile, threads
 from minicore.backbones import Backbone, JointBackbone, open_backbone
 from minicore.backbones.joint import Source, Spread
+from minicore.bank import MemoryBank, Storage
 from minicore.clock import Seconds
 from minicore.config import Config, Embedding, Engine
 from minicore.detector import Detector
 from minicore.errors import BackboneError, ModelError
-from minicore.features import engine_functions, patch_batches
+from minicore.features import Place, SamePlace, engine_functions, patch_batches
 from minicore.images import Override, as_images
 from minicore.search import Detection, Search
-from minicore.threshold import conformal_threshold, split
+from minicore.selection import pick, project
+from minicore.threshold import conformal_threshold, held_out_scores
 
 
 class PatchCore(Detector):
@@ -72,6 +74,10 @@ class PatchCore(Detector):
     resize, crop : int, (int, int) or "none", optional
         Size of the images (`minicore.images.Preprocessing`) instead of what the backbone asks for;
         "none" leaves the step out.
+    bank_storage : {"float32", "float16", "disk"}, default "float32"
+        How the whole memory bank, of which the coreset is taken, is kept during a fit: in memory;
+        at half the size, every value rounded to 11 bits; or as float32 in a temporary file (in
+        ``TMPDIR``), which changes no result.
     batch_size : int, default 8
         Images that the network sees at once.
     n_threads : int, optional
@@ -106,6 +112,11 @@ class PatchCore(Detector):
 
     Notes
     -----
+    Memory: at its peak a fit takes at most 1.3 times the bytes of the whole memory bank as stored
+    (on disk 0.3 times those of float32) and 600 MB, for a coreset of up to a tenth and features of
+    512 values or more; a larger coreset adds its own bytes, and narrower features are projected to
+    128 values all the same. Scoring takes the coreset and a batch.
+
     Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, section 3.
     """
 
@@ -127,6 +138,7 @@ class PatchCore(Detector):
         false_positive_rate: float | None = 0.05,
         resize: Override = None,
         crop: Override = None,
+        bank_storage: Storage = "float32",
         batch_size: int = 8,
         n_threads: int | None = None,
         progress: bool = True,
@@ -146,6 +158,7 @@ class PatchCore(Detector):
         self.false_positive_rate = false_positive_rate
         self.resize = resize
         self.crop = crop
+        self.bank_storage = bank_storage
         self.batch_size = batch_size
         self.n_threads = n_threads
         self.progress = progress
@@ -181,13 +194,17 @@ class PatchCore(Detector):
         with threads.limit(self.n_threads):
             self.backbone_ = self._open_backbone()
             self.config_ = self._configure()
-            M = self._memory_bank(images)
-            psi_M = self._project(M)
-            thresholds = self._calibrate(M, psi_M, len(images))
-            with self.seconds_.of("coreset (eq 5)"):
-                self.coreset_indices_ = self._coreset(psi_M)
-                bank = M[self.coreset_indices_]
-            self._search = Search(bank, self.config_.b)
+            with MemoryBank(len(images), self.bank_storage) as M:
+                self._fill(M, images)
+                thresholds = self._calibrate(M)
+                with self.seconds_.of("projection (eq 5)"):
+                    psi_M = project(M, self.config_)
+                with self.seconds_.of("coreset (eq 5)"):
+                    self.coreset_indices_ = pick(psi_M, self.config_, self.progress)
+                    del psi_M  # before the coreset is copied: the bound on memory counts on it
+                    bank = M[self.coreset_indices_]
+            with self.seconds_.of("axes of the coreset (eq 6)"):
+                self._search = Search(bank, self.config_.b)
             self.memory_bank_ = bank
         self.threshold_, self.map_threshold_ = thresholds
         return self
@@ -219,28 +236,22 @@ class PatchCore(Detector):
             false_positive_rate=self.false_positive_rate,
             seed=self.seed,
             engine=self.engine,
+            bank_storage=self.bank_storage,
         )
 
-    def _memory_bank(self, images: Any) -> np.ndarray:
+    def _fill(self, M: MemoryBank, images: Any) -> None:
         """Equation 4, a batch at a time: only the bank itself grows with the images."""
-        M = np.empty((0, 0), np.float32)
-        row = 0
         self.scales_ = (1.0,) * len(self.backbone_.networks)
         spread = self._spread()
-        for size, patches in self._patches(images, "memory bank"):
-            n, height, width, D = patches.shape
-            if row == 0:
-                self.input_size_, self.grid_ = size, (height, width)
-                M = np.empty((len(images) * height * width, D), np.float32)
+        for size, patches in self._patches(images, "memory bank", M.place):
             with self.seconds_.of("memory bank (eq 4)"):
-                M[row : row + n * height * width] = patches.reshape(-1, D)
+                self.input_size_, self.grid_ = size, patches.shape[1:3]
+                M.append(patches)
                 if spread is not None:
-                    spread.add(M[row : row + n * height * width])
-            row += n * height * width
+                    spread.add(patches.reshape(-1, patches.shape[3]))
         if spread is not None:
             self.scales_ = spread.scales()
-            M *= np.repeat(np.asarray(self.scales_, np.float32), spread.widths)
-        return M
+            M.multiply(np.repeat(np.asarray(self.scales_, np.float32), spread.widths))
 
     def _spread(self) -> Spread | None:
         """Of several networks, what each one's features are to be divided by; not known yet."""
@@ -250,50 +261,23 @@ class PatchCore(Detector):
         paper, width = self.config_.embedding == "paper", self.config_.dimension[1]
         return Spread([width if paper else sum(n.widths.values()) for n in networks])
 
-    def _project(self, M: np.ndarray) -> np.ndarray:
-        D, d_star = M.shape[1], self.config_.projection_dim
-        if d_star >= D:
-            return M
-        with self.seconds_.of("projection (eq 5)"):
-            return fast.project(M, equations.projection(D, d_star, self.config_.seed))
-
-    def _coreset(self, psi_M: np.ndarray) -> np.ndarray:
-        N = len(psi_M)
-        l = max(1, round(self.config_.coreset_ratio * N))
-        start = int(np.random.default_rng([self.config_.seed, N]).integers(N))
-        if self.engine == "fast":
-            return fast.greedy_coreset(psi_M, l, start, progress=self.progress)
-        return equations.greedy_coreset(psi_M, l, start)
-
-    def _calibrate(
-        self, M: np.ndarray, psi_M: np.ndarray, n: int
-    ) -> tuple[float, float] | tuple[None, None]:
-        """Place the thresholds: a coreset without some of the images, and the scores of these."""
+    def _calibrate(self, M: MemoryBank) -> tuple[float, float] | tuple[None, None]:
+        """Place the thresholds on score and map."""
         self.held_out_scores_ = self.held_out_peaks_ = np.empty(0)
         alpha = self.config_.false_positive_rate
-        if alpha is None or n < 2:
+        if alpha is None or M.n < 2:
             return None, None
         with self.seconds_.of("threshold"):
-            held_out, kept = split(n, self.config_.seed)
-            patches = np.arange(len(M)).reshape(n, -1)
-            rows = patches[kept].ravel()
-            trial = rows[self._coreset(psi_M[rows])]
-            search = Search(M[trial], self.config_.b, "memory bank without the held-out images")
-            parts = [
-                search.score(M[image].reshape(1, *self.grid_, -1), self.engine)
-                for image in patches[held_out]
-            ]
-            scores, _, distances = map(np.concatenate, zip(*parts, strict=True))
-            maps = fast.anomaly_map(distances, *self.input_size_, self.config_.sigma)
-            self.held_out_scores_ = scores
-            self.held_out_peaks_ = maps.max(axis=(1, 2)).astype(float)
+            self.held_out_scores_, self.held_out_peaks_ = held_out_scores(
+                M, self.grid_, self.input_size_, self.config_, self.progress
+            )
         by_score = conformal_threshold(self.held_out_scores_, alpha)
         return by_score, conformal_threshold(self.held_out_peaks_, alpha)
 
     # ----------------------------------------------------------------- scoring
 
     def _detections(self, images: Any) -> Iterator[Detection]:
-        for size, patches in self._patches(images, "score"):
+        for size, patches in self._patches(images, "score", SamePlace()):
             with self.seconds_.of("nearest (eq 6, 7)"):
                 s, s_star, patch_scores = self._search.score(patches, self.engine)
             with self.seconds_.of("map"):
@@ -316,8 +300,9 @@ class PatchCore(Detector):
     def _stored(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything that is fitted: arrays, and what JSON can hold."""
         check_is_fitted(self)
+        half = self.config_.bank_storage == "float16"  # exact: that is how its values came about
         arrays = {
-            "memory_bank": self.memory_bank_,
+            "memory_bank": self.memory_bank_.astype(np.float16 if half else np.float32, copy=False),
             "coreset_indices": self.coreset_indices_,
             "held_out_scores": self.held_out_scores_,
             "held_out_peaks": self.held_out_peaks_,
@@ -383,8 +368,10 @@ class PatchCore(Detector):
             peaks = arrays.get("held_out_peaks", np.empty(0))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: damaged: no usable entry {error}") from error
-        if bank.ndim != 2 or bank.dtype != np.float32 or len(bank) != len(indices) or not bank.size:
+        stored = np.float16 if config.bank_storage == "float16" else np.float32
+        if bank.ndim != 2 or bank.dtype != stored or len(bank) != len(indices) or not bank.size:
             raise ModelError(f"{path}: damaged: its memory bank is {bank.dtype} {bank.shape}")
+        bank = bank.astype(np.float32, copy=False)
 
         names = cls._get_param_names()
         parameters = {k: v for k, v in config.to_json().items() if k in names}
@@ -420,12 +407,15 @@ class PatchCore(Detector):
         check_is_fitted(self)
         return [self]
 
-    def _patches(self, images: Any, doing: str) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    def _patches(
+        self, images: Any, doing: str, place: Place | None = None
+    ) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
         return patch_batches(
             images,
             self.backbone_,
             self.config_,
             scales=self.scales_,
+            place=place,
             engine=self.engine,
             batch_size=self.batch_size,
             seconds=self.seconds_,

@@ -11,7 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from minicore import fast
+from minicore.bank import MemoryBank
+from minicore.config import Config
+from minicore.search import Search
+from minicore.selection import pick, project
+
 HELD_OUT = 0.2  # share of the good images
+TOGETHER = 8  # held-out images that are searched for at once
 
 
 def split(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -54,3 +61,50 @@ def conformal_threshold(scores: np.ndarray, alpha: float) -> float:
     n = len(scores)
     k = min(int(np.ceil(round((1 - alpha) * (n + 1), 9))), n)  # (1 - 0.7) * 10 > 3 in floats
     return float(np.sort(scores)[k - 1])
+
+
+def held_out_scores(
+    M: MemoryBank,
+    grid: tuple[int, int],
+    size: tuple[int, int],
+    config: Config,
+    progress: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score images that a trial coreset has not seen.
+
+    Parameters
+    ----------
+    M : MemoryBank
+        Of all good images, at least two.
+    grid : (int, int)
+        Patches of an image, h' and w'.
+    size : (int, int)
+        (h, w) of the prepared images in pixels.
+    config : Config
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    scores : (n,) float64
+        Equation 7 of each held-out image.
+    peaks : (n,) float64
+        The largest value of its map.
+
+    Raises
+    ------
+    ValueError
+        If the trial coreset is too small for `config.b`.
+    """
+    held_out, kept = split(M.n, config.seed)
+    patches = np.arange(len(M)).reshape(M.n, -1)
+    rows = patches[kept].ravel()
+    trial = rows[pick(project(M, config, rows), config, progress)]
+    search = Search(M[trial], config.b, "memory bank without the held-out images")
+    scores, peaks = [], []
+    for first in range(0, len(held_out), TOGETHER):
+        batch = M[patches[held_out[first : first + TOGETHER]].ravel()]
+        s, _, distances = search.score(batch.reshape(-1, *grid, M.shape[1]), config.engine)
+        scores.append(s)
+        peaks.append(fast.anomaly_map(distances, *size, config.sigma).max(axis=(1, 2)))
+    return np.concatenate(scores), np.concatenate(peaks).astype(float)

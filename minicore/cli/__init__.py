@@ -20,6 +20,8 @@ from minicore.cli import bench as bench_
 from minicore.cli.options import (
     BackboneOption,
     BackbonesOption,
+    BankStorageName,
+    BankStorageOption,
     BatchOption,
     BOption,
     CoresetOption,
@@ -123,6 +125,7 @@ def fit(
     resize: ResizeOption = None,
     crop: CropOption = None,
     fpr: FprOption = 0.05,
+    bank_storage: BankStorageOption = BankStorageName.float32,
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
     engine: EngineOption = EngineName.fast,
@@ -137,7 +140,8 @@ def fit(
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,
-        false_positive_rate=fpr, seed=seed, threads=threads, engine=engine, batch_size=batch_size,
+        false_positive_rate=fpr, bank_storage=bank_storage, seed=seed, threads=threads,
+        engine=engine, batch_size=batch_size,
     ).fit(train)  # fmt: skip
     model.save(out)
     say(f"{len(train)} images, of each {_seen(model)}")
@@ -237,6 +241,7 @@ def evaluate(
     resize: ResizeOption = None,
     crop: CropOption = None,
     fpr: FprOption = 0.05,
+    bank_storage: BankStorageOption = BankStorageName.float32,
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
     engine: EngineOption = EngineName.fast,
@@ -260,7 +265,8 @@ def evaluate(
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,
-        false_positive_rate=fpr, seed=seed, threads=threads, engine=engine, batch_size=batch_size,
+        false_positive_rate=fpr, bank_storage=bank_storage, seed=seed, threads=threads,
+        engine=engine, batch_size=batch_size,
     )  # fmt: skip
 
     rows = []

@@ -51,6 +51,14 @@ class StorageName(str, Enum):
     int8 = "int8"
 
 
+class BankStorageName(str, Enum):
+    """How a fit keeps the whole memory bank."""
+
+    float32 = "float32"
+    float16 = "float16"
+    disk = "disk"
+
+
 class Format(str, Enum):
     """How scores are written."""
 
@@ -113,6 +121,13 @@ CropOption = Annotated[
 FprOption = Annotated[
     float, typer.Option("--fpr", help="Share of good images that may be called anomalous.")
 ]
+BankStorageOption = Annotated[
+    BankStorageName,
+    typer.Option(
+        help="Where the whole memory bank is kept during a fit: in memory; rounded, at half the "
+        "size; in a temporary file ($TMPDIR), the same results."
+    ),
+]
 BatchOption = Annotated[int, typer.Option("--batch-size", help="Images the network sees at once.")]
 SeedOption = Annotated[int, typer.Option(help="Same seed, same result.")]
 ThreadsOption = Annotated[
@@ -154,6 +169,7 @@ def new_model(
     layers: str | None = None,
     resize: str | None = None,
     crop: str | None = None,
+    bank_storage: BankStorageName = BankStorageName.float32,
     **options: Any,
 ) -> Any:
     """Build the model that the options of a fitting command ask for."""
@@ -171,6 +187,7 @@ def new_model(
             layers=names,
             resize=size(resize, "--resize"),
             crop=size(crop, "--crop"),
+            bank_storage=bank_storage.value,
             n_threads=threads,
             batch_size=batch_size,
             **options,

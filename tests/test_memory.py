@@ -1,0 +1,51 @@
+"""How much memory a fit takes at most: what the docstring of `PatchCore` promises."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+N, WIDTH = 400, 512  # images of 32 x 32 patches: 839 MB as float32, of which a copy would show
+FIXED = 600e6
+
+FIT = """
+import resource, sys
+import numpy as np
+from minicore import PatchCore
+noise = np.random.default_rng(0).integers(256, size=(256 + 400, 256, 3), dtype=np.uint8)
+images = [noise[i : i + 256] for i in range(400)]  # views: they take no memory of their own
+model = PatchCore(sys.argv[1], coreset_ratio=0.002, bank_storage=sys.argv[2])
+model.set_params(resize="none", crop="none").fit(images)
+assert model.threshold_ is not None and model.memory_bank_.shape == (819, 512)
+unit = 1 if sys.platform == "darwin" else 1024
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+"""
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A network of one random convolution: 512 channels at stride 8."""
+    from onnx import TensorProto, helper, save
+    from onnx.numpy_helper import from_array
+
+    w = np.random.default_rng(0).standard_normal((WIDTH, 3, 8, 8)).astype(np.float32)
+    image, layer = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, sides)
+        for name, sides in (("image", ("n", 3, "h", "w")), ("layer2", ("n", WIDTH, "y", "x")))
+    )
+    node = helper.make_node("Conv", ["image", "w"], ["layer2"], strides=[8, 8])
+    graph = helper.make_graph([node], "wide", [image], [layer], [from_array(w, "w")])
+    path = tmp_path_factory.mktemp("network") / "wide.onnx"
+    save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)]), path)
+    return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no getrusage on Windows")
+@pytest.mark.parametrize("storage, bank", [("float32", 1.3), ("float16", 0.65), ("disk", 0.3)])
+def test_a_fit_stays_within_the_memory_promised(wide, storage, bank):
+    command = [sys.executable, "-c", FIT, str(wide), storage]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    promised = bank * N * 32 * 32 * WIDTH * 4 + FIXED
+    assert int(done.stdout) <= promised, f"{int(done.stdout) / 1e6:.0f} MB"
