@@ -204,7 +204,7 @@ ALGORITHM1 = Exercise(
         ),
         mistake(
             "start-missing",
-            "`start` itself is missing from the picks: it is the first of the l.",
+            "The row `start` itself is missing from the picks: it is the first of the l.",
             lambda M, l, start: _greedy(M, l + 1, start)[1:],
             lambda M, l, start: _greedy(M, l, start)[1:],
         ),

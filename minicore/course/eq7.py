@@ -28,9 +28,9 @@ def _weighted(distances, own, s_star, sign=1):
     return float((1 - share) * s_star)
 
 
-def _score(m_test, bank, b, *, sign=1, own=1, **options):
-    distances, s_star, _, _ = _parts(m_test, bank, b, exponent=own, **options)
-    return _weighted(distances, s_star**own, s_star, sign)
+def _score(m_test, bank, b, *, sign=1, exponent=1, power=1, **options):
+    distances, s_star, _, _ = _parts(m_test, bank, b, exponent=exponent, **options)
+    return _weighted(distances, s_star**exponent, s_star**power, sign)
 
 
 def _naive(m_test, bank, b, kind=np.float64):
@@ -95,7 +95,7 @@ EQ7 = Exercise(
         ),
         mistake(
             "m-star-excluded",
-            "m* is missing from its own neighbourhood: it is the first of the b rows.",
+            "The row m* is missing from its own neighbourhood: it is the first of the b rows.",
             lambda m_test, bank, b: _score(m_test, bank, b, skip=1),
             lambda m_test, bank, b: _score(m_test, bank, b - 1, skip=1),
         ),
@@ -112,9 +112,9 @@ EQ7 = Exercise(
         mistake(
             "squared",
             "Somewhere a distance is squared: s*, the exponents, or both. All are Euclidean.",
-            lambda m_test, bank, b: _score(m_test, bank, b, own=2),
-            lambda m_test, bank, b: _squared(m_test, bank, b, 2),
-            lambda m_test, bank, b: _squared(m_test, bank, b, 1),
+            lambda m_test, bank, b: _score(m_test, bank, b, exponent=2, power=2),
+            lambda m_test, bank, b: _score(m_test, bank, b, power=2),
+            lambda m_test, bank, b: _score(m_test, bank, b, exponent=2),
         ),
         mistake(
             "sign",
@@ -145,7 +145,7 @@ EQ7 = Exercise(
         ),
         mistake(
             "max-for-min",
-            "m* should be the *nearest* row of the bank to the test patch; you take the farthest.",
+            "The row m* should be the one *nearest* to the test patch; you take the farthest.",
             lambda m_test, bank, b: _score(m_test, bank, b, nearest=np.argmax),
         ),
         mistake(
@@ -156,13 +156,6 @@ EQ7 = Exercise(
         ),
     ),
 )
-
-
-def _squared(m_test, bank, b, power):
-    """Weights of Euclidean distances and a squared s* (2), or the other way round (1)."""
-    exponent = 3 - power
-    distances, s_star, _, _ = _parts(m_test, bank, b, exponent=exponent)
-    return _weighted(distances, s_star**exponent, s_star**power)
 
 
 ALL = (EQ7,)

@@ -1,0 +1,124 @@
+"""Solutions of the exercises, in plain NumPy: look only after `minicore.course.check` said yes.
+
+Each function has the name that `minicore.course.exercises()` gives it. `SOLUTIONS` maps the
+exercises to them. There are other right ways.
+"""
+
+import numpy as np
+
+
+def neighbourhood(h, w, p):
+    """eq1."""
+    r = p // 2
+    return np.array([(a, b) for a in range(h - r, h + r + 1) for b in range(w - r, w + r + 1)])
+
+
+def aggregate(phi, h, w, p):
+    """eq2. Zeros around the map make the border like any other place."""
+    r = p // 2
+    padded = np.pad(phi, ((0, 0), (r, r), (r, r)))
+    return padded[:, h : h + p, w : w + p].mean(axis=(1, 2))
+
+
+def adaptive_average_pool(v, d):
+    """pool. In whole numbers: -(-a // d) rounds a / d up."""
+    L = len(v)
+    return np.array([v[i * L // d : -(-(i + 1) * L // d)].mean() for i in range(d)])
+
+
+def patch_collection(phi, p, s):
+    """eq3."""
+    _, rows, columns = phi.shape
+    return np.array(
+        [[aggregate(phi, h, w, p) for w in range(0, columns, s)] for h in range(0, rows, s)]
+    )
+
+
+def upsample(grid, height, width):
+    """upsample. Along one axis, then along the other: bilinear is the product of the two."""
+
+    def along_rows(grid, fine):
+        coarse = len(grid)
+        y = (np.arange(fine) + 0.5) * coarse / fine - 0.5
+        y = np.clip(y, 0, coarse - 1)  # beyond the outermost centres their values are repeated
+        low = y.astype(int)
+        high = np.minimum(low + 1, coarse - 1)
+        share = (y - low)[:, None, None]
+        return (1 - share) * grid[low] + share * grid[high]
+
+    return along_rows(along_rows(grid, height).swapaxes(0, 1), width).swapaxes(0, 1)
+
+
+def memory_bank(patches):
+    """eq4. The channels are the last axis already, so the memory's order is the one asked for."""
+    return patches.reshape(-1, patches.shape[-1])
+
+
+def distances(a, b):
+    """Euclidean distance of every row of a to every row of b, (len(a), len(b))."""
+    difference = a[:, None].astype(np.float64) - b[None]
+    return np.sqrt((difference**2).sum(axis=2))
+
+
+def covering_radius(M, indices):
+    """eq5."""
+    return distances(M, M[indices]).min(axis=1).max()
+
+
+def greedy_coreset(M, l, start):
+    """algorithm1. Each row keeps its distance to the nearest pick; a pick is out of the race."""
+    picked = [start]
+    to_nearest = distances(M, M[[start]])[:, 0]
+    while len(picked) < l:
+        candidates = to_nearest.copy()
+        candidates[picked] = -1
+        picked.append(int(candidates.argmax()))  # argmax takes the first of equals
+        to_nearest = np.minimum(to_nearest, distances(M, M[picked[-1:]])[:, 0])
+    return np.array(picked)
+
+
+def nearest(queries, bank, k):
+    """nearest. A stable sort leaves equals in the order of their rows."""
+    table = distances(queries, bank)
+    indices = np.argsort(table, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(table, indices, axis=1), indices
+
+
+def deciding_patch(patches, bank):
+    """eq6."""
+    table = distances(patches, bank)
+    patch = table.min(axis=1).argmax()
+    row = table[patch].argmin()
+    return patch, row, table[patch, row]
+
+
+def anomaly_score(m_test, bank, b):
+    """eq7. Every exponent less the largest: the quotient stays, and nothing overflows."""
+    to_test = distances(m_test[None], bank)[0]
+    m_star = to_test.argmin()
+    neighbours = np.argsort(distances(bank[[m_star]], bank)[0], kind="stable")[:b]
+    exponents = np.exp(to_test[neighbours] - to_test[neighbours].max())
+    own = np.exp(to_test[m_star] - to_test[neighbours].max())
+    return (1 - own / exponents.sum()) * to_test[m_star]
+
+
+def auroc(labels, scores):
+    """auroc."""
+    bad, good = scores[labels == 1][:, None], scores[labels == 0][None]
+    return (bad > good).mean() + 0.5 * (bad == good).mean()
+
+
+SOLUTIONS = {
+    "eq1": neighbourhood,
+    "eq2": aggregate,
+    "pool": adaptive_average_pool,
+    "eq3": patch_collection,
+    "upsample": upsample,
+    "eq4": memory_bank,
+    "eq5": covering_radius,
+    "algorithm1": greedy_coreset,
+    "nearest": nearest,
+    "eq6": deciding_patch,
+    "eq7": anomaly_score,
+    "auroc": auroc,
+}
