@@ -31,6 +31,8 @@ from minicore.search import Detection, Search
 from minicore.selection import pick, project
 from minicore.threshold import conformal_threshold, held_out_scores
 
+SEARCH = "search."  # before the names of what a saved model knows of its bank's principal axes
+
 
 class PatchCore(Detector):
     r"""Anomaly detection and segmentation from good images alone.
@@ -306,6 +308,7 @@ class PatchCore(Detector):
             "coreset_indices": self.coreset_indices_,
             "held_out_scores": self.held_out_scores_,
             "held_out_peaks": self.held_out_peaks_,
+            **{SEARCH + name: array for name, array in self._search.state().items()},
         }
         header = {
             "config": self.config_.to_json(),
@@ -372,6 +375,7 @@ class PatchCore(Detector):
         if bank.ndim != 2 or bank.dtype != stored or len(bank) != len(indices) or not bank.size:
             raise ModelError(f"{path}: damaged: its memory bank is {bank.dtype} {bank.shape}")
         bank = bank.astype(np.float32, copy=False)
+        state = {k.removeprefix(SEARCH): a for k, a in arrays.items() if k.startswith(SEARCH)}
 
         names = cls._get_param_names()
         parameters = {k: v for k, v in config.to_json().items() if k in names}
@@ -393,7 +397,10 @@ class PatchCore(Detector):
         model.config_, model.input_size_, model.grid_ = config, size, grid
         model.memory_bank_, model.coreset_indices_ = bank, indices
         model.held_out_scores_, model.held_out_peaks_, model.scales_ = held_out, peaks, scales
-        model._search = Search(bank, config.b)
+        try:
+            model._search = Search(bank, config.b, state=state or None)
+        except ValueError as error:
+            raise ModelError(f"{path}: damaged: {error}") from error
         model.seconds_ = Seconds()
         model._forget()
         model.threshold_, model.map_threshold_ = thresholds

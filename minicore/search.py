@@ -55,16 +55,33 @@ class Search:
         Neighbours of equation 7; 1 leaves it out.
     what : str
         What to call the bank, should it be too small for `b`.
+    state : dict of str to array, optional
+        What `state` gave for this bank: saves finding its principal axes again, changes no result.
+
+    Raises
+    ------
+    ValueError
+        If the bank is too small for `b`, or the state is of no use to it.
     """
 
-    def __init__(self, bank: np.ndarray, b: int, what: str = "memory bank") -> None:
+    def __init__(
+        self,
+        bank: np.ndarray,
+        b: int,
+        what: str = "memory bank",
+        state: dict[str, np.ndarray] | None = None,
+    ) -> None:
         if b > len(bank):
             raise ValueError(
                 f"b must be at most the {len(bank)} rows of the {what}, got {b}; "
                 f"lower b or raise coreset_ratio"
             )
         self.bank, self.b = bank, b
-        self._index = fast.Nearest(bank)
+        self._index = fast.Nearest(bank, state=state)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Give what was found out about the bank, to be stored with it."""
+        return self._index.state()
 
     def score(self, patches: np.ndarray, engine: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Score a batch of images.

@@ -56,6 +56,24 @@ def tiny(write_tiny, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wide(tmp_path_factory) -> Path:
+    """A network of one random convolution: 512 channels at stride 8."""
+    from onnx import TensorProto, helper, save
+    from onnx.numpy_helper import from_array
+
+    w = np.random.default_rng(0).standard_normal((512, 3, 8, 8)).astype(np.float32)
+    image, layer = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, sides)
+        for name, sides in (("image", ("n", 3, "h", "w")), ("layer2", ("n", 512, "y", "x")))
+    )
+    node = helper.make_node("Conv", ["image", "w"], ["layer2"], strides=[8, 8])
+    graph = helper.make_graph([node], "wide", [image], [layer], [from_array(w, "w")])
+    path = tmp_path_factory.mktemp("network") / "wide.onnx"
+    save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)]), path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def gear():
     """Small synthetic parts: 12 to train on, 4 good and 6 defective to test on."""
     return datasets.synthetic("gear", n_train=12, n_good=4, n_defective=6, size=128)

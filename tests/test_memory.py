@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 N, WIDTH = 400, 512  # images of 32 x 32 patches: 839 MB as float32, of which a copy would show
@@ -21,24 +20,6 @@ assert model.threshold_ is not None and model.memory_bank_.shape == (819, 512)
 unit = 1 if sys.platform == "darwin" else 1024
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 """
-
-
-@pytest.fixture(scope="module")
-def wide(tmp_path_factory):
-    """A network of one random convolution: 512 channels at stride 8."""
-    from onnx import TensorProto, helper, save
-    from onnx.numpy_helper import from_array
-
-    w = np.random.default_rng(0).standard_normal((WIDTH, 3, 8, 8)).astype(np.float32)
-    image, layer = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, sides)
-        for name, sides in (("image", ("n", 3, "h", "w")), ("layer2", ("n", WIDTH, "y", "x")))
-    )
-    node = helper.make_node("Conv", ["image", "w"], ["layer2"], strides=[8, 8])
-    graph = helper.make_graph([node], "wide", [image], [layer], [from_array(w, "w")])
-    path = tmp_path_factory.mktemp("network") / "wide.onnx"
-    save(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 13)]), path)
-    return path
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no getrusage on Windows")

@@ -54,6 +54,53 @@ def test_a_model_comes_back_with_identical_answers(model, path, gear):
     assert again.save(path.with_name("again")).read_bytes() == path.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def with_axes(wide, gear):
+    """A model whose bank is large enough to be searched along principal axes."""
+    model = PatchCore(wide, resize="none", crop="none", coreset_ratio=0.5, b=3).fit(gear.train)
+    assert model._search.state()["axes"].shape == (512, 64)
+    return model
+
+
+def test_a_bank_comes_back_with_its_principal_axes(with_axes, gear, tmp_path, monkeypatch):
+    path = with_axes.save(tmp_path / "m")
+    before = with_axes.detect(gear.test)
+
+    def found_again(*_, **__):
+        raise AssertionError("the axes were to be taken from the file")
+
+    monkeypatch.setattr("scipy.linalg.eigh", found_again)
+    again = PatchCore.load(path)
+    after = again.detect(gear.test)
+    for name in vars(before):
+        assert np.array_equal(getattr(before, name), getattr(after, name)), name
+    assert again.save(tmp_path / "again").read_bytes() == path.read_bytes()
+    with pytest.raises(AssertionError, match="taken from the file"):
+        PatchCore.load(path).fit(gear.train)
+
+
+def test_a_model_from_before_axes_and_storage_were_saved_answers_the_same(
+    with_axes, gear, tmp_path
+):
+    arrays, header = modelfile.read(with_axes.save(tmp_path / "m"))
+    arrays = {name: array for name, array in arrays.items() if not name.startswith("search.")}
+    del header["config"]["bank_storage"]
+    old = PatchCore.load(modelfile.write(tmp_path / "old", arrays, header))
+    assert old.config_ == with_axes.config_
+    before, after = with_axes.detect(gear.test), old.detect(gear.test)
+    for name in vars(before):
+        assert np.array_equal(getattr(before, name), getattr(after, name)), name
+
+
+def test_axes_that_cannot_be_right_are_refused(with_axes, tmp_path):
+    path = with_axes.save(tmp_path / "m")
+    arrays, header = modelfile.read(path)
+    axes = arrays["search.axes"]
+    for change in ({"search.axes": 2 * axes}, {"search.axes": axes[1:]}, {"search.mean": axes}):
+        modelfile.write(path, {**arrays, **change}, header)
+        refused(path, "damaged", "state must")
+
+
 def test_a_loaded_model_can_be_fitted_again_to_the_same(path, gear, tmp_path):
     again = PatchCore.load(path).fit(gear.train)
     assert again.save(tmp_path / "again").read_bytes() == path.read_bytes()
@@ -167,5 +214,5 @@ def test_there_is_no_pickle_in_a_model(path):
     size = int.from_bytes(path.read_bytes()[:8], "little")
     described = json.loads(path.read_bytes()[8 : 8 + size])
     names = {"memory_bank", "coreset_indices", "held_out_scores", "held_out_peaks", "__metadata__"}
-    assert set(described) == names
+    assert set(described) == names | {"search.mean", "search.axes"}
     assert {d["dtype"] for k, d in described.items() if k[0] != "_"} == {"F32", "I64", "F64"}
