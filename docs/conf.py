@@ -2,11 +2,23 @@
 
 import os
 import re
+import shutil
+from pathlib import Path
 
 # Undecorated kernels: nothing compiles, and Sphinx sees plain functions with their signatures.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 from minicore import __version__
+
+# The notebooks, as pages. A copy, for Sphinx follows a symbolic link out of its folder and finds no
+# page there that another could link to. It keeps its times: what is unchanged is not built again.
+HERE = Path(__file__).parent
+shutil.rmtree(HERE / "notebooks", ignore_errors=True)
+shutil.copytree(
+    HERE.parent / "notebooks",
+    HERE / "notebooks",
+    ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"),
+)
 
 project = "minicore"
 author = "The minicore authors"
