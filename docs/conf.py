@@ -5,10 +5,15 @@ import re
 import shutil
 from pathlib import Path
 
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+
 # Undecorated kernels: nothing compiles, and Sphinx sees plain functions with their signatures.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 from minicore import __version__
+from minicore.bench import Result
 
 # The notebooks, as pages. A copy, for Sphinx follows a symbolic link out of its folder and finds no
 # page there that another could link to. It keeps its times: what is unchanged is not built again.
@@ -80,6 +85,29 @@ def dollars_to_roles(app, what, name, obj, options, lines):
     lines[:] = INLINE.sub(_inline, text).splitlines()
 
 
+class Measured(Directive):
+    """Lay out what ``minicore bench --json`` wrote: its ``table``, ``growth`` table or ``words``."""
+
+    required_arguments = 2  # the file, beside the page; what of it
+
+    def run(self):
+        env = self.state.document.settings.env
+        _, path = env.relfn2path(self.arguments[0])
+        env.note_dependency(path)
+        found = Result.load(Path(path))
+        layouts = {
+            "command": lambda: f"```\n{found.settings['command']}\n```",
+            "table": found.table,
+            "growth": found.growth_table,
+            "words": lambda: "\n".join(f"- {line}" for line in found.words()),
+        }
+        lines = StringList(layouts[self.arguments[1]]().splitlines(), path)
+        node = nodes.container(classes=["measured"])
+        self.state.nested_parse(lines, self.content_offset, node)
+        return [node]
+
+
 def setup(app):
     """Before napoleon, which runs at 500: it splits the text into fields."""
     app.connect("autodoc-process-docstring", dollars_to_roles, priority=400)
+    app.add_directive("measured", Measured)

@@ -18,7 +18,7 @@ from minicore.errors import MinicoreError
 
 @pytest.fixture(scope="module")
 def material(tiny, gear):
-    return bench.Material(list(gear.train), list(gear.test), Backbone(tiny), name="gear")
+    return bench.Material(list(gear.train), list(gear.test), Backbone(tiny, threads=1), name="gear")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,8 @@ def result(material):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stopwatch, "SHORTEST", 0.0)
         patch.setattr(stages, "STEPS", 1e6)
-        return bench.run(material, repeats=2, growth=True, progress=False)
+        # On one thread: on a busy machine several wait for each other at every pick.
+        return bench.run(material, repeats=2, n_threads=1, growth=True, progress=False)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def quick(monkeypatch, tiny):
     monkeypatch.setattr("minicore.bench.material.TRAIN", 4)
     monkeypatch.setattr("minicore.bench.material.TEST", 2)
     monkeypatch.setattr(stopwatch, "SHORTEST", 0.0)
-    return ["--backbone", tiny, "--repeats", 2]
+    return ["--backbone", tiny, "--repeats", 2, "--threads", 1]
 
 
 # What is timed
@@ -81,7 +82,7 @@ def test_a_run_says_that_fast_gave_what_the_literal_loops_give(result):
 def test_a_difference_is_not_passed_over(material, monkeypatch):
     right = fast.greedy_coreset
     monkeypatch.setattr(fast, "greedy_coreset", lambda *a, **k: right(*a, **k)[::-1])
-    wrong = bench.run(material, ["coreset"], repeats=1, progress=False)
+    wrong = bench.run(material, ["coreset"], repeats=1, n_threads=1, progress=False)
     assert wrong.same == {"coreset": False}
     assert "NOT what the literal loops give: coreset" in wrong.words()
 

@@ -19,6 +19,8 @@ from minicore.bench.stages import Stage
 from minicore.bench.stopwatch import Timing
 from minicore.files import whole
 
+GLUE = "\N{NO-BREAK SPACE}"  # a number and its unit stay on one line
+UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 LIBRARIES = ("numpy", "scipy", "numba", "onnxruntime", "scikit-learn", "faiss-cpu")
 
 
@@ -116,7 +118,7 @@ class Result:
                 head = f"{stage} ({t.equation})" if i == 0 else ""
                 ratios = [f"{significant(t.median / x)}" if x else "" for x in (fast, limit)]
                 side = f"*limit: {t.side}*" if t.limit else t.side
-                spread = f"{duration(min(t.seconds))} – {duration(max(t.seconds))}"
+                spread = span(min(t.seconds), max(t.seconds))
                 rows.append([head, side, duration(t.median), spread, *ratios, t.part])
         return markdown.table(rows, names=2)
 
@@ -128,7 +130,7 @@ class Result:
             rows.append(
                 [
                     c.stage, f"{c.axis} ({c.fixed})", c.side, f"{c.sizes[0]:,}", f"{c.sizes[-1]:,}",
-                    f"{duration(low)} – {duration(high)}", f"power {c.slope:.2f}",
+                    span(low, high), f"power {c.slope:.2f}",
                 ]
             )  # fmt: skip
         return markdown.table(rows, names=3)
@@ -213,7 +215,20 @@ def significant(x: float) -> str:
 
 def duration(seconds: float) -> str:
     """Three significant digits, in the unit that suits."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if float(f"{seconds:.3g}") >= size or unit == "µs":
-            return f"{significant(seconds / size)} {unit}"
-    raise AssertionError
+    unit, size = _unit(seconds)
+    return f"{significant(seconds / size)}{GLUE}{unit}"
+
+
+def span(low: float, high: float) -> str:
+    """Give two durations, the unit once if it is the same."""
+    (unit, size), (other, _) = _unit(low), _unit(high)
+    first = f"{significant(low / size)}" if unit == other else duration(low)
+    return f"{first} – {duration(high)}"
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    """Name the largest unit of which there is one, or the smallest there is, and its seconds."""
+    for unit, size in UNITS:
+        if float(f"{seconds:.3g}") >= size:
+            return unit, size
+    return UNITS[-1]

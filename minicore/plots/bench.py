@@ -147,9 +147,10 @@ def _panel(axes: Axes, stage: str, axis: str, group: list[Curve]) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(axis="x", labelsize=7)
-    axes.yaxis.set_major_locator(LogLocator(numticks=8))
+    low, high = axes.get_ylim()
+    between = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)  # else there would be one tick
+    axes.yaxis.set_major_locator(LogLocator(subs=between, numticks=8))
     axes.yaxis.set_major_formatter(DURATION)
     axes.yaxis.set_minor_formatter(NullFormatter())
-    low, high = axes.get_ylim()
     axes.set_ylim(low, high * (high / low) ** 0.45)  # room for the legend above the lines
     axes.legend(loc="upper left", fontsize=7, borderaxespad=0.1, handlelength=1.6)

@@ -31,8 +31,8 @@ def bound(found: Bound) -> Figure:
     best = found.distances.min()
     stays = found.lower <= best * (1 + 1e-9)
     size = float(np.clip(9000 / stays.size, 2, 12))
-    for rows, colour in ((~stays, PALE), (stays, ANOMALOUS)):
-        left.scatter(found.distances[rows], found.lower[rows], size, color=colour, linewidths=0)
+    for rows, colour, area in ((~stays, PALE, size), (stays, ANOMALOUS, max(size, 8))):
+        left.scatter(found.distances[rows], found.lower[rows], area, color=colour, linewidths=0)
     high = found.distances.max() * 1.04
     left.plot([0, high], [0, high], color=GREY, linewidth=0.8)
     left.axhline(best, color=INK, linewidth=1, linestyle=DASHED)
