@@ -86,11 +86,12 @@ def dollars_to_roles(app, what, name, obj, options, lines):
 
 
 class Measured(Directive):
-    """Lay out what ``minicore bench --json`` wrote: its ``table``, ``growth`` table or ``words``."""
+    """Lay out what ``minicore bench --json`` wrote: its table, for instance."""
 
     required_arguments = 2  # the file, beside the page; what of it
 
     def run(self):
+        """Parse the Markdown as if it stood in the page."""
         env = self.state.document.settings.env
         _, path = env.relfn2path(self.arguments[0])
         env.note_dependency(path)

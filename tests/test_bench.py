@@ -79,6 +79,12 @@ def test_a_run_says_that_fast_gave_what_the_literal_loops_give(result):
     assert any("and the same: patches, coreset" in line for line in result.words())
 
 
+@pytest.mark.parametrize(("load", "said"), [(0.9, False), (2.5, True), (None, False)])
+def test_a_busy_machine_is_owned_up_to(result, load, said):
+    calm = bench.Result(result.settings, {**result.machine, "cores": 2, "load": load})
+    assert any("a busy machine" in line for line in calm.words()) == said
+
+
 def test_a_difference_is_not_passed_over(material, monkeypatch):
     right = fast.greedy_coreset
     monkeypatch.setattr(fast, "greedy_coreset", lambda *a, **k: right(*a, **k)[::-1])

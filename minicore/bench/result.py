@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 import shlex
 import sys
@@ -130,7 +131,7 @@ class Result:
             rows.append(
                 [
                     c.stage, f"{c.axis} ({c.fixed})", c.side, f"{c.sizes[0]:,}", f"{c.sizes[-1]:,}",
-                    span(low, high), f"power {c.slope:.2f}",
+                    span(low, high), f"power {c.slope:.2f}".replace("-", "−"),
                 ]
             )  # fmt: skip
         return markdown.table(rows, names=3)
@@ -156,6 +157,11 @@ class Result:
                 if wrong
                 else f"checked against the literal loops, on what both did, and the same: "
                 f"{', '.join(self.same)}"
+            )
+        if (m["load"] or 0) > m["cores"] / 2:
+            lines.append(
+                f"other programs were running when this began (load {m['load']:.1f}, "
+                f"{m['cores']} cores): these are times of a busy machine"
             )
         if "faiss-cpu" not in m["versions"]:
             lines.append("faiss is not installed, so not compared: pip install faiss-cpu")
@@ -189,6 +195,7 @@ def machine(used: int) -> dict[str, Any]:
         "threads": used,
         "system": platform.platform(),
         "blas": sorted(set(blas)),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "versions": versions,
     }
 

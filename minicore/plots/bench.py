@@ -136,7 +136,7 @@ def _panel(axes: Axes, stage: str, axis: str, group: list[Curve]) -> None:
         axes.plot(
             sizes, medians, color=colour, marker="" if curve.limit else "o", markersize=3.5,
             linewidth=1.1 if curve.limit else 1.6, linestyle=DASHED if curve.limit else "-",
-            label=f"{name}, power {curve.slope:.1f}",
+            label=f"{name}, power {curve.slope:.1f}".replace("-", "−"),
         )  # fmt: skip
         if not curve.limit:
             low, high = np.min(curve.seconds, axis=1), np.max(curve.seconds, axis=1)
