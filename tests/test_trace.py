@@ -279,11 +279,19 @@ def test_the_deciding_patch_is_framed_wherever_it_is_shown(found, drawn):
 def test_each_patch_hovers_over_its_nearest_as_high_as_it_is_far(found, drawn):
     axes = next(a for a in drawn.axes if a.collections and not a.images)
     stems = np.array(axes.collections[1].get_segments())
-    heights = (stems[:, 1] - stems[:, 0])[:, 1] * found.s_star
+    reach = max(found.s_star, 1.5 * found.threshold)
+    heights = (stems[:, 1] - stems[:, 0])[:, 1] * reach
     assert np.allclose(heights, np.sort(found.patch_scores.ravel()), atol=1e-5)
     floor = np.asarray(axes.collections[0].get_offsets())
     order = np.argsort(found.patch_scores.ravel(), kind="stable")
     assert np.allclose(stems[:, 0], floor[found.nearest.ravel()[order]])
+
+
+def test_a_good_image_keeps_to_the_dark_part_of_the_scales(model, gear):
+    calm = trace(model, gear.test[int(model.anomaly_score(gear.test[:4]).argmin())])
+    assert calm.s < calm.threshold
+    distances = pictures(plots.trace(calm))[4]
+    assert distances.get_clim() == (0, max(calm.s_star, 1.5 * calm.threshold))
 
 
 def test_the_true_defect_is_outlined_where_it_is_known(found, drawn):

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle as Box
+from matplotlib.patheffects import withStroke
 
 from minicore.images import as_images, view
 from minicore.plots.page import CELL, GAP, SMALL, Page
@@ -32,7 +33,7 @@ if TYPE_CHECKING:  # drawing needs no network and no search
 Array = npt.NDArray[Any]
 Edges = tuple[int, int, int, int]  # top, left, bottom, right; the latter two exclusive
 
-# Panel 5, in units of the largest distance: depth of the floor, room below it and on top.
+# Panel 5, in units of the end of its scale: depth of the floor, room below it and on top.
 DEPTH, BELOW, ABOVE = 0.75, 0.26, 0.12
 SURROUNDINGS = 5  # cells shown on each side of a patch
 THUMBNAILS = 12  # neighbours that can be shown side by side
@@ -132,19 +133,19 @@ def _pixels_to_patches(page: Page, trace: Trace) -> None:
 def _search(page: Page, trace: Trace, truth: Array | None) -> None:
     page.heading(1, "Every patch looks for its like")
     h, w = trace.patch_scores.shape
-    norm = Normalize(0, max(float(trace.patch_scores.max()), 1e-12))
     l = len(trace.memory_bank)
+    reach = _top(trace.s_star, trace.threshold)
 
     axes = page.panel(
         1, 0, "memory bank", f"eq 4–6: each patch above the nearest of {l:,} remembered ones", 2
     )
-    _bank(axes, trace)
+    _bank(axes, trace, reach)
     page.arrow(1, 1)
 
     low = float(trace.patch_scores.min())
     detail = f"eq 6: {h} × {w}, {_short(low)} to {_short(trace.s_star)}"
     axes = page.panel(1, 2, "distance to the nearest", detail)
-    axes.imshow(trace.patch_scores, cmap=HEAT, norm=norm, aspect="auto")
+    axes.imshow(trace.patch_scores, cmap=HEAT, vmin=0, vmax=reach, aspect="auto")
     row, column = trace.position
     axes.add_patch(Box((column - 0.5, row - 0.5), 1, 1, fill=False, ec=ANOMALOUS, lw=1.6))
     page.arrow(1, 2)
@@ -152,20 +153,25 @@ def _search(page: Page, trace: Trace, truth: Array | None) -> None:
     height, width = trace.map.shape
     detail = f"{height} × {width}" + ("" if truth is None else "; truth outlined")
     axes = page.panel(1, 3, "anomaly map", detail)
-    scale = Normalize(float(trace.map.min()), max(float(trace.map.max()), 1e-12), clip=True)
+    scale = Normalize(trace.map.min(), _top(trace.map.max(), trace.map_threshold))
     axes.imshow(overlay(trace.image / np.float32(255), scale(trace.map)), aspect="auto")
     if truth is not None and truth.any():
         axes.contour(truth, levels=[0.5], colors=TRUTH, linewidths=1.2)
 
 
-def _bank(axes: Axes, trace: Trace) -> None:
+def _top(largest: float, threshold: float | None) -> float:
+    """End a scale where a good image keeps to its lower part, and nothing divides by zero."""
+    return max(float(largest), 1.5 * (threshold or 0.0), 1e-12)
+
+
+def _bank(axes: Axes, trace: Trace, reach: float) -> None:
     """Draw the bank as a floor, and each patch above its nearest row, as high as it is far."""
     bank = trace.memory_bank.astype(float)
     floor = bank @ principal_axes(bank, 2)
     floor -= floor.min(axis=0)
     floor /= np.maximum(floor.max(axis=0), 1e-12)
     floor[:, 1] *= DEPTH
-    heights = trace.patch_scores.ravel() / max(trace.s_star, 1e-12)
+    heights = trace.patch_scores.ravel() / reach
     x, ground = floor[trace.nearest.ravel()].T
     top = ground + heights
 
@@ -185,9 +191,10 @@ def _bank(axes: Axes, trace: Trace) -> None:
     ring: Any = {"s": 40, "facecolors": "white", "linewidths": 1.8, "zorder": 4}
     axes.scatter(at, high, edgecolors=ANOMALOUS, **ring)
     axes.scatter(at, low, edgecolors=GOOD, **ring)
-    axes.set(xlim=(-0.02, 1.02), ylim=(-BELOW, max(high, DEPTH) + ABOVE))
+    axes.set(xlim=(-0.02, 1.02), ylim=(-BELOW, max(top.max(), DEPTH) + ABOVE))
     # Words go to the side that has more room.
     right = at < 0.5
+    halo = [withStroke(linewidth=2, foreground="white")]
     for y, words, colour in (
         (high, "the patch that decides", ANOMALOUS),
         (high - 0.25 * (high - low), f"s* = {_short(trace.s_star)}", INK),
@@ -195,7 +202,7 @@ def _bank(axes: Axes, trace: Trace) -> None:
     ):
         axes.annotate(words, (at, y), (7 if right else -7, 0), textcoords="offset points",
                       ha="left" if right else "right", va="center", color=colour, size=SMALL,
-                      zorder=5)  # fmt: skip
+                      zorder=5, path_effects=halo)  # fmt: skip
 
 
 # ------------------------------------------------------------------- third row
