@@ -151,11 +151,12 @@ def _search(page: Page, trace: Trace, truth: Array | None) -> None:
     page.arrow(1, 2)
 
     height, width = trace.map.shape
-    detail = f"{height} × {width}" + ("" if truth is None else "; truth outlined")
+    outlined = truth is not None and truth.any()
+    detail = f"{height} × {width}" + ("; truth outlined" if outlined else "")
     axes = page.panel(1, 3, "anomaly map", detail)
     scale = Normalize(trace.map.min(), _top(trace.map.max(), trace.map_threshold))
     axes.imshow(overlay(trace.image / np.float32(255), scale(trace.map)), aspect="auto")
-    if truth is not None and truth.any():
+    if outlined:
         axes.contour(truth, levels=[0.5], colors=TRUTH, linewidths=1.2)
 
 
