@@ -32,10 +32,12 @@ def result(material):
 
 
 @pytest.fixture
-def run(capsys):
+def run(capsys, monkeypatch):
     def run(*arguments):
+        typed = ["bench", *map(str, arguments)]
+        monkeypatch.setattr("sys.argv", ["minicore", *typed])
         with pytest.raises(SystemExit) as end:
-            main(["bench", *map(str, arguments)])
+            main(typed)
         return end.value.code or 0, *capsys.readouterr()
 
     return run
@@ -224,7 +226,7 @@ def test_the_command_prints_a_table_and_leaves_json_and_pictures(run, quick, tmp
     code, text, error = run("nearest", "map", *quick, "--json", out, "--pictures", folder)
     assert code == 0 and "| nearest (eq 6)" in text and "| map (section 3.3)" in text
     assert "coreset (eq 5)" not in text and str(out) in error
-    assert "bench" in json.loads(out.read_text())["settings"]["command"]
+    assert json.loads(out.read_text())["settings"]["command"].startswith("minicore bench nearest")
     assert sorted(p.name for p in folder.iterdir()) == ["bench.png", "bound.png"]
     for path in folder.iterdir():
         with Image.open(path) as picture:
