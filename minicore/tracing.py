@@ -18,7 +18,7 @@ from scipy.special import softmax
 from sklearn.utils.validation import check_is_fitted
 
 from minicore import threads
-from minicore.fast.nearest import squared_distance
+from minicore.fast.arithmetic import squared_distance
 from minicore.features import engine_functions
 from minicore.images import Preprocessing, as_images, prepare, view
 from minicore.patchcore import PatchCore

@@ -30,7 +30,7 @@ def test_source_is_the_code_in_the_file_without_its_docstring():
 
 
 def test_source_of_a_jitted_function_is_the_python_beneath():
-    from minicore.fast.nearest import squared_distance
+    from minicore.fast.arithmetic import squared_distance
 
     assert "np.float64(x[c])" in course.source(squared_distance).text
     with pytest.raises(TypeError):

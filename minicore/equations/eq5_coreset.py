@@ -24,6 +24,9 @@ Ties
 Duplicates
     The maximum is over $\mathcal{M} - \mathcal{M}_C$: a row is never taken twice, even when all
     that remains lies at distance 0.
+Radius
+    What equation 5 makes small, its $\max \min$, is known after each pick. It can decide how many
+    to take: as few as leave no row farther than a given `radius` from its nearest pick.
 Rounding
     Differences, squares and sums are float64 in the order of the coordinates. Squared distances are
     compared, which have the same $\arg\max$ as the distances.
@@ -61,41 +64,70 @@ def projection(D, d_star=128, seed=0):
     return (psi / np.sqrt(d_star)).astype(np.float32)
 
 
-@njit(cache=True)
-def greedy_coreset(M, l, start=0):
-    r"""Algorithm 1: pick `l` rows greedily, each the farthest from those before it.
+def greedy_coreset(M, l=None, start=0, radius=None, return_radii=False):
+    r"""Algorithm 1: pick rows greedily, each the farthest from those before it.
 
     Parameters
     ----------
     M : (N, d) float32
         $\psi(\mathcal{M})$: the memory bank, already projected.
-    l : int
-        How many rows to pick, between 1 and `N`.
+    l : int, optional
+        How many rows to pick, between 1 and `N`; with a `radius`, at most so many (None: `N`).
     start : int, default 0
         The first pick.
+    radius : float, optional
+        Stop as soon as no row is farther than this (Euclidean) from its nearest pick.
+    return_radii : bool, default False
+        Return the radius after each pick too.
 
     Returns
     -------
     M_C : (l,) int64
-        Row indices in the order picked.
+        Row indices in the order picked; fewer if `radius` was reached.
+    radii : (l,) float64
+        If asked for: largest distance of any row to its nearest pick, after each pick.
 
     Raises
     ------
     ValueError
-        If `l` or `start` is out of range.
+        If `l`, `start` or `radius` is out of range, or neither `l` nor `radius` is given.
 
     Notes
     -----
     Algorithm 1 of Roth et al., CVPR 2022. $O(N l d)$ operations.
     """
+    l, reach = stopping_rule(len(M), l, start, radius)
+    M_C, radii = algorithm_1(M, l, start, reach)
+    return (M_C, radii) if return_radii else M_C
+
+
+def stopping_rule(N, l, start, radius):
+    """Check the arguments of `greedy_coreset`; give the most picks and the radius, -1 if none."""
+    if l is None and radius is None:
+        raise ValueError("give the size l of the coreset, or a radius, or both")
+    if l is not None and not 1 <= l <= N:
+        raise ValueError(f"coreset size l must be between 1 and the {N} rows of M, got {l}")
+    if not 0 <= start < N:
+        raise ValueError(f"start must be one of the {N} rows of M, got {start}")
+    if radius is not None and not radius >= 0:
+        raise ValueError(f"radius must be at least 0, got {radius}")
+    return N if l is None else l, -1.0 if radius is None else float(radius)
+
+
+@njit(cache=True)
+def algorithm_1(M, l, start, radius):
+    r"""Do the picking of `greedy_coreset`: at most `l` rows, until `radius` is reached.
+
+    Returns
+    -------
+    M_C : (l,) int64
+    radii : (l,) float64
+    """
     N, d = M.shape
-    if l < 1 or l > N:
-        raise ValueError("coreset size l must be between 1 and the number of rows of M")
-    if start < 0 or start >= N:
-        raise ValueError("the first pick `start` must be a row of M")
 
     # \mathcal{M}_C \leftarrow \{\}
     M_C = np.empty(l, np.int64)
+    radii = np.empty(l, np.float64)
     taken = np.zeros(N, np.bool_)
     to_nearest = np.full(N, np.inf)  # \min_{n \in \mathcal{M}_C} \lVert \psi(m) - \psi(n) \rVert^2
 
@@ -105,8 +137,6 @@ def greedy_coreset(M, l, start=0):
         # \mathcal{M}_C \leftarrow \mathcal{M}_C \cup \{ m_i \}
         M_C[i] = m_i
         taken[m_i] = True
-        if i + 1 == l:
-            break
 
         # m_{i+1} \leftarrow \arg\max_{m \in \mathcal{M} - \mathcal{M}_C}
         #     \min_{n \in \mathcal{M}_C} \lVert \psi(m) - \psi(n) \rVert_2
@@ -123,4 +153,9 @@ def greedy_coreset(M, l, start=0):
                 farthest = to_nearest[m]
                 m_i = m
 
-    return M_C
+        # \max_{m \in \mathcal{M}} \min_{n \in \mathcal{M}_C} \lVert \psi(m) - \psi(n) \rVert_2
+        radii[i] = np.sqrt(max(farthest, 0.0))
+        if radii[i] <= radius:
+            return M_C[: i + 1], radii[: i + 1]
+
+    return M_C, radii

@@ -22,11 +22,10 @@ import numpy as np
 from numba import njit, prange
 
 from minicore import threads
-from minicore.equations.eq5_coreset import projection
-from minicore.fast.nearest import (
+from minicore.equations.eq5_coreset import projection, stopping_rule
+from minicore.fast.arithmetic import (
     HUGE,
     TINY,
-    lower_bounds,
     rounding_bound,
     squared_distance,
     squared_norms,
@@ -70,6 +69,19 @@ def _project(M, psi, projected):
         projected[rows] = np.dot(M[rows], psi)
 
 
+@njit(cache=True, fastmath={"nnan", "nsz"})  # the least of many, with the processor's vectors
+def _lower_bounds(products, row_norms, pick_norms, bound, floor, nearest):
+    """Turn inner products into what is certain of each distance, in place, and find the least."""
+    for i in range(products.shape[0]):
+        least = np.float32(np.inf)
+        for j in range(products.shape[1]):
+            norms = row_norms[i] + pick_norms[j]
+            lower = norms - 2 * products[i, j] - bound * norms - floor
+            products[i, j] = lower
+            least = min(least, lower)
+        nearest[i] = least
+
+
 @njit(parallel=True, cache=True)
 def _catch_up(M, norms, rows, picks, seen, to_nearest, bound):
     """Bring `to_nearest` of `rows` (ordered by `seen`) up to date with all `picks`."""
@@ -89,7 +101,7 @@ def _catch_up(M, norms, rows, picks, seen, to_nearest, bound):
         for p0 in range(seen[mine[0]], t, PICKS):
             p1 = min(p0 + PICKS, t)
             lower = np.dot(block, pick_rows[p0:p1].T)
-            lower_bounds(lower, norms[mine], pick_norms[p0:p1], bound, floor, nearest)
+            _lower_bounds(lower, norms[mine], pick_norms[p0:p1], bound, floor, nearest)
             for i in range(mine.shape[0]):
                 row = mine[i]
                 if nearest[i] >= to_nearest[row]:
@@ -119,8 +131,10 @@ def _catch_up_literally(M, rows, picks, seen, to_nearest):
 
 
 @njit(cache=True)
-def _pick(lanes, rows, to_nearest, outside, outside_row, picks, i, l):
-    """Pick from the candidates while they are ahead of all others; return how many picks there are.
+def _pick(lanes, rows, to_nearest, outside, outside_row, picks, radii, radius, i, l):
+    """Pick from the candidates while they are ahead of all others, until `radius` is reached.
+
+    Return how many picks there are, and whether that was the last.
 
     `lanes` (d, n) holds the candidates' vectors, `rows` (n,) their row numbers in increasing order,
     `to_nearest` (n,) their squared distances, -1 where picked. The largest bound of all other rows
@@ -135,6 +149,9 @@ def _pick(lanes, rows, to_nearest, outside, outside_row, picks, i, l):
         farthest = to_nearest[m]
         if farthest < outside or (farthest == outside and rows[m] > outside_row) or farthest < 0:
             break
+        radii[i - 1] = np.sqrt(farthest)
+        if radii[i - 1] <= radius:
+            return i, True
         picks[i] = rows[m]
         i += 1
         pick = lanes[:, m].copy()
@@ -150,32 +167,40 @@ def _pick(lanes, rows, to_nearest, outside, outside_row, picks, i, l):
                 if squared[c] < to_nearest[first + c]:
                     to_nearest[first + c] = squared[c]
         to_nearest[m] = -1.0
-    return i
+    return i, False
 
 
-def greedy_coreset(M, l, start=0, progress=False):
-    r"""Algorithm 1: pick `l` rows greedily, each the farthest from those before it.
+def greedy_coreset(M, l=None, start=0, radius=None, return_radii=False, progress=False):
+    r"""Algorithm 1: pick rows greedily, each the farthest from those before it.
 
     Parameters
     ----------
     M : (N, d) float32
         $\psi(\mathcal{M})$: the memory bank, already projected.
-    l : int
-        How many rows to pick, between 1 and `N`.
+    l : int, optional
+        How many rows to pick, between 1 and `N`; with a `radius`, at most so many (None: `N`).
     start : int, default 0
         The first pick.
+    radius : float, optional
+        Stop as soon as no row is farther than this (Euclidean) from its nearest pick.
+    return_radii : bool, default False
+        Return the radius after each pick too.
     progress : bool, default False
         Show how far it is.
 
     Returns
     -------
     M_C : (l,) int64
-        Row indices in the order picked; the same as from `equations.greedy_coreset`.
+        Row indices in the order picked, fewer if `radius` was reached; the same as from
+        `equations.greedy_coreset`.
+    radii : (l,) float64
+        If asked for: largest distance of any row to its nearest pick, after each pick.
 
     Raises
     ------
     ValueError
-        If `l` or `start` is out of range, or a value is not finite.
+        If `l`, `start` or `radius` is out of range, neither `l` nor `radius` is given, or a value
+        is not finite.
 
     Notes
     -----
@@ -185,10 +210,7 @@ def greedy_coreset(M, l, start=0, progress=False):
     if M.ndim != 2 or M.shape[1] < 1:
         raise ValueError(f"M must be a (rows, dimensions) array, got shape {M.shape}")
     N, d = M.shape
-    if not 1 <= l <= N:
-        raise ValueError(f"coreset size l must be between 1 and the {N} rows of M, got {l}")
-    if not 0 <= start < N:
-        raise ValueError(f"start must be one of the {N} rows of M, got {start}")
+    l, reach = stopping_rule(N, l, start, radius)
     norms = squared_norms(M)
     if not np.isfinite(norms.max()):
         raise ValueError("M must be finite: found NaN or infinity")
@@ -199,29 +221,37 @@ def greedy_coreset(M, l, start=0, progress=False):
     to_nearest = np.full(N, np.inf)  # squared, to the picks seen so far; -1 where picked
     seen = np.zeros(N, np.int64)  # how many picks that is
     picks = np.empty(l, np.int64)
+    radii = np.zeros(l)  # 0 when all rows are picked
     picks[0] = start
     to_nearest[start] = -1.0
-    i = 1
+    i, enough = 1, False
+    # The radius is known when the next pick is: look for one more than is taken, if it is asked.
+    asked = (return_radii or reach >= 0) and l < N
 
     with (
         progress_bar(l, "coreset", "row", show=progress, initial=1) as bar,
         threads.single_threaded_blas(),
     ):
-        while i < l:
+        while not enough and i < l + asked:
             candidates, outside, outside_row = _refresh(
                 M, norms, picks[:i], seen, to_nearest, bound, literal
             )
-            lanes = np.ascontiguousarray(M[candidates].T)
             distances = to_nearest[candidates]
+            if i == l:
+                radii[-1] = np.sqrt(distances.max())
+                break
+            lanes = np.ascontiguousarray(M[candidates].T)
             ahead = True
-            while ahead and i < l:
+            while ahead and not enough and i < l:
                 before, end = i, min(i + STEP, l)
-                i = _pick(lanes, candidates, distances, outside, outside_row, picks, i, end)
+                i, enough = _pick(
+                    lanes, candidates, distances, outside, outside_row, picks, radii, reach, i, end
+                )
                 bar.update(i - before)
                 ahead = i == end
             to_nearest[candidates] = distances
             seen[candidates] = i
-    return picks
+    return (picks[:i], radii[:i]) if return_radii else picks[:i]
 
 
 def _refresh(M, norms, picks, seen, to_nearest, bound, literal):

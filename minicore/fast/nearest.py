@@ -1,16 +1,17 @@
 r"""Equation 6: exact nearest neighbours, most distances never computed.
 
-Three filters, each cheaper than the next and each *certain*: a row is skipped only if even the
-largest error that rounding can have made would not make it as near as the best known.
+Filters, each cheaper than the next and each *certain*: a row is skipped only if even the largest
+error that rounding can have made would not make it as near as one already measured.
 
-1. **Principal axes.** Let $x_k$ be the first $k$ coordinates of $x - \mu$ along the bank's
-   principal axes and $x_r$ the length of the rest. Whatever direction the rests have,
-   $\lVert x - y \rVert^2 \ge \lVert x_k - y_k \rVert^2 + (x_r - y_r)^2$: the squared distance of
-   two short vectors, which for a tile of queries and a tile of the bank is one small matrix
-   product. Features of real parts lie near few axes: one or two rows in a hundred survive 64.
-2. **float32.** The survivors are measured coordinate by coordinate in float32. (Where too many
-   survive, as of random vectors, the tile is done again as a matrix product of the whole vectors.)
-3. **The literal arithmetic** of `equations.nearest`: float64, in the order of the coordinates. Only
+1. **Principal axes** (`minicore.fast.axes`). For a tile of queries and a tile of the bank, lower
+   bounds of all distances are one small matrix product. Features of real parts lie near few axes:
+   less than one row in a hundred survives 64. The survivor with the smallest bound is measured at
+   once: the nearer it is, the fewer survive in the tiles to come. (Where too many survive, as of
+   random vectors, tiles are done as matrix products of the whole vectors instead.)
+2. **Bytes** (`minicore.fast.codes`). When the whole bank has been sifted, what still survives is
+   looked at with eight bits a coordinate: a row is in main memory, and it is reading it that costs.
+3. **float32**, coordinate by coordinate.
+4. **The literal arithmetic** of `equations.nearest`: float64, in the order of the coordinates. Only
    these measurements are compared with each other and returned.
 
 Indices and ties are therefore those of the literal version, on any number of threads.
@@ -22,49 +23,22 @@ import numpy as np
 from numba import njit, prange
 
 from minicore import threads
+from minicore.fast.arithmetic import (
+    EPS,
+    HUGE,
+    TINY,
+    rounding_bound,
+    squared_distance,
+    squared_norms,
+)
+from minicore.fast.axes import AXES_BOUND, STATE, checked_axes, principal_axes, short_vectors
+from minicore.fast.codes import code_distance, encode, step_of
 
-QUERIES, ROWS = 112, 512  # tile of a matrix product: 0.2 MB of results, read back from cache
-EPS = 2.0**-24  # unit roundoff of float32
-TINY = 2.0**-126  # below it float32 products lose bits or are flushed to zero
-HUGE = 2.0**120  # squared norms above it may overflow in the products
-AXES = 64  # principal axes of the first filter
-WORTH_ROWS, WORTH_DIMENSIONS = 1024, 4 * AXES  # from which on finding the axes pays
-CROWD = 1 / 8  # of a tile's pairs: from so many survivors on a matrix product is cheaper
-ORTHONORMAL = 1e-10  # largest error of the axes' inner products
-STATE = ("mean", "axes")
-AXES_BOUND = 2e-5  # of the first filter, per unit of the norms' sum; see `_PrincipalAxes`
-
-
-def rounding_bound(d):
-    """Largest error of a float32 squared distance by inner products, per unit of the norms' sum.
-
-    The inner product of `d` terms errs by at most about ``d * EPS * |q| * |m|`` in whatever order
-    it is summed (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), and
-    ``2 |q| |m| <= |q|**2 + |m|**2``; eight more roundings cover norms, sum and bound.
-    """
-    return (d + 8) * EPS / (1 - (d + 8) * EPS)
-
-
-@njit(cache=True)
-def squared_distance(x, y):
-    """Literal arithmetic: float64, in the order of the coordinates."""
-    squared = 0.0
-    for c in range(x.shape[0]):
-        difference = np.float64(x[c]) - np.float64(y[c])
-        squared += difference * difference
-    return squared
-
-
-@njit(parallel=True, cache=True)
-def squared_norms(rows):
-    """Squared norm of each row, (n,) float64."""
-    norms = np.empty(rows.shape[0], np.float64)
-    for r in prange(rows.shape[0]):
-        total = 0.0
-        for c in range(rows.shape[1]):
-            total += np.float64(rows[r, c]) * np.float64(rows[r, c])
-        norms[r] = total
-    return norms
+QUERIES, ROWS = 196, 512  # tile of a matrix product: 0.4 MB of results, read back from cache
+LANES = 64  # products looked at together
+KEPT = 2 * ROWS  # survivors of a query that can wait to be measured
+CROWD = 1 / 8  # of a tile's pairs: from so many survivors on a matrix product is cheaper,
+PATIENCE = 15  # and the next tiles are not tried otherwise
 
 
 @njit(cache=True)
@@ -95,82 +69,195 @@ def _rough_squared_distance(x, y):
 
 
 @njit(cache=True)
-def lower_bounds(products, query_norms, bank_norms, bound, floor, nearest):
-    """Turn inner products into what is certain of each distance, in place, and find the least."""
+def _insert_bound(bound, nearest):
+    rank = nearest.shape[0] - 1
+    if bound >= nearest[rank]:
+        return
+    while rank > 0 and bound < nearest[rank - 1]:
+        nearest[rank] = nearest[rank - 1]
+        rank -= 1
+    nearest[rank] = bound
+
+
+@njit(cache=True)
+def _find_peaks(products, peaks):
+    """Fill `peaks` (m, LANES) with the largest of every LANES-th product: vectors, no branches."""
     for q in range(products.shape[0]):
-        least = np.float32(np.inf)
-        for r in range(products.shape[1]):
-            norms = query_norms[q] + bank_norms[r]
-            lower = norms - 2 * products[q, r] - bound * norms - floor
-            products[q, r] = lower
-            least = min(least, lower)
-        nearest[q] = least
+        row, peak = products[q], peaks[q]
+        n = row.shape[0]
+        peak[:] = -np.inf
+        for first in range(0, n - LANES + 1, LANES):
+            for lane in range(LANES):
+                peak[lane] = max(peak[lane], row[first + lane])
+        for r in range(n - n % LANES, n):
+            peak[r % LANES] = max(peak[r % LANES], row[r])
+
+
+@njit(cache=True)
+def _reaches(values, bar):
+    n = 0
+    for i in range(values.shape[0]):
+        n += values[i] >= bar
+    return n
+
+
+@njit(cache=True)
+def _lower_bar(products, peak, bar, first_row, query, bank, margin, floor, nearest):
+    """Measure the likeliest row of a tile; `nearest` holds upper bounds of the k least distances.
+
+    Only a row whose product reaches `bar` is worth it.
+    """
+    k = nearest.shape[0]
+    if k > 1 and nearest[k - 1] == np.inf:  # not k rows yet: take them all
+        for r in range(products.shape[0]):
+            rough = _rough_squared_distance(query, bank[first_row + r])
+            _insert_bound(rough * margin + floor, nearest)
+    elif _reaches(peak, bar) > 0:
+        lane = peak.argmax()
+        for r in range(lane, products.shape[0], LANES):
+            if products[r] == peak[lane]:
+                rough = _rough_squared_distance(query, bank[first_row + r])
+                _insert_bound(rough * margin + floor, nearest)
+                return
+
+
+@njit(cache=True)
+def _keep(products, peak, bar, base, first_row, rows, lower, n):
+    """Append the rows that reach `bar` and their lower bounds; return how many there are now."""
+    for lane in range(LANES):
+        if peak[lane] >= bar:
+            for r in range(lane, products.shape[0], LANES):
+                if products[r] >= bar:
+                    rows[n] = first_row + r
+                    lower[n] = base - products[r]
+                    n += 1
+    return n
+
+
+@njit(cache=True)
+def _measure(q, whole, coded, rows, lower, nearest, margin, floor, best, who):
+    """Measure those of the rows kept for query `q` that can be among the nearest."""
+    queries, _, bank, _ = whole
+    query_codes, query_rest, bank_codes, bank_rest, step = coded
+    k = best.shape[0]
+    bar, length = -1.0, 0.0
+    for i in range(rows.shape[0]):
+        if min(best[k - 1], nearest[k - 1]) + floor != bar:
+            bar = min(best[k - 1], nearest[k - 1]) + floor
+            length = np.sqrt(bar) * (1 + 1e-9)
+        if lower[i] > bar:
+            continue
+        row = rows[i]
+        if step > 0:
+            enough = (length + query_rest[q] + bank_rest[row]) / step * (1 + 1e-9)
+            if code_distance(query_codes[q], bank_codes[row]) > enough * enough:
+                continue
+        if _rough_squared_distance(queries[q], bank[row]) > bar * margin:
+            continue
+        _insert(squared_distance(queries[q], bank[row]), row, best, who)
+
+
+@njit(cache=True)
+def _settle(q0, whole, coded, rows, lower, kept, nearest, margin, floor, best, who):
+    """Measure what is kept for a tile of queries, and forget it.
+
+    The likeliest of each query first, then part by part of the bank: the rows that one query has
+    brought from memory are in the cache for those after it.
+    """
+    m = kept.shape[0]
+    queries, _, bank, _ = whole
+    done = np.zeros(m, np.int64)
+    last = 0
+    for q in range(m):
+        if kept[q] > 0:
+            c = lower[q, : kept[q]].argmin()
+            row = rows[q, c]
+            _insert(squared_distance(queries[q0 + q], bank[row]), row, best[q0 + q], who[q0 + q])
+            lower[q, c] = np.inf
+            last = max(last, rows[q, kept[q] - 1] + ROWS)
+    for part in range(ROWS, last + ROWS, ROWS):
+        for q in range(m):
+            first, end = done[q], done[q]
+            while end < kept[q] and rows[q, end] < part:
+                end += 1
+            if end > first:
+                done[q] = end
+                _measure(
+                    q0 + q, whole, coded, rows[q, first:end], lower[q, first:end], nearest[q],
+                    margin, floor, best[q0 + q], who[q0 + q],
+                )  # fmt: skip
+    kept[:] = 0
 
 
 @njit(parallel=True, cache=True)
-def _search(whole, short, bounds, best, who):
+def _search(whole, short, coded, bounds, best, who):
     """Fill `best` (squared distances) and `who` (rows), both (n, k), for every query.
 
     `whole` and `short` hold queries, their squared norms, bank and its squared norms: of the
     vectors themselves, and of the short ones (of no columns, if there are none). `bounds` are the
-    largest errors of their squared distances by inner products, per unit of the norms' sum.
+    largest errors of their squared distances by inner products, per unit of the norms' sum. The
+    short bank's last column is minus its squared norms less their error, the short queries are
+    doubled and end in 1, so that their product says all but what depends on the query alone.
+    `coded` holds the codes of queries and bank, the lengths of their rests, and the step.
     """
     queries, query_norms, bank, bank_norms = whole
-    short_queries, short_query_norms, short_bank, short_bank_norms = short
+    short_queries, short_query_norms, short_bank = short
     bound, short_bound = bounds
     n, d = queries.shape
     N, k = bank.shape[0], best.shape[1]
-    floor = np.float32(d * TINY)
-    rough = np.float32(1 - 2 * (d + 8) * EPS)
+    floor = 4 * d * TINY
+    margin = 1 + 4 * (d + 8) * EPS
     shorten = short_bank.shape[1] > 0
 
     for tile in prange((n + QUERIES - 1) // QUERIES):
         q0, q1 = tile * QUERIES, min((tile + 1) * QUERIES, n)
-        nearest = np.empty(q1 - q0, np.float32)
-        likeliest = np.empty(q1 - q0, np.int64)
+        m = q1 - q0
+        nearest = np.full((m, k), np.inf)
+        rows = np.empty((m, KEPT), np.int32)
+        lower = np.empty((m, KEPT), np.float32)
+        kept = np.zeros(m, np.int64)
+        bars = np.empty(m, np.float32)
+        peaks = np.empty((m, LANES), np.float32)
+        base = np.empty(m)
+        patience = 0
         for r0 in range(0, N, ROWS):
             r1 = min(r0 + ROWS, N)
-            if shorten:
-                lower = np.dot(short_queries[q0:q1], short_bank[r0:r1].T)
-                query_part, bank_part = short_query_norms[q0:q1], short_bank_norms[r0:r1]
-                lower_bounds(lower, query_part, bank_part, short_bound, floor, nearest)
-            else:
-                lower = np.dot(queries[q0:q1], bank[r0:r1].T)
-                query_part, bank_part = query_norms[q0:q1], bank_norms[r0:r1]
-                lower_bounds(lower, query_part, bank_part, bound, floor, nearest)
-
-            # The likeliest row first: it lowers the bar for all the others.
-            survivors = 0
-            for q in range(q1 - q0):
-                likeliest[q] = -1
-                if nearest[q] > best[q0 + q, k - 1]:
-                    continue
-                for r in range(r1 - r0):
-                    if lower[q, r] == nearest[q]:
-                        likeliest[q] = r
-                        break
-                row = r0 + likeliest[q]
-                squared = squared_distance(queries[q0 + q], bank[row])
-                _insert(squared, row, best[q0 + q], who[q0 + q])
-                bar = best[q0 + q, k - 1]
-                for r in range(r1 - r0):
-                    survivors += lower[q, r] <= bar
-            if shorten and survivors > CROWD * (q1 - q0) * (r1 - r0):
-                lower = np.dot(queries[q0:q1], bank[r0:r1].T)
-                query_part, bank_part = query_norms[q0:q1], bank_norms[r0:r1]
-                lower_bounds(lower, query_part, bank_part, bound, floor, nearest)
-
-            for q in range(q1 - q0):
-                if likeliest[q] < 0:
-                    continue
-                for r in range(r1 - r0):
-                    bar = best[q0 + q, k - 1]
-                    if lower[q, r] > bar or r == likeliest[q]:
-                        continue
-                    x, y = queries[q0 + q], bank[r0 + r]
-                    if _rough_squared_distance(x, y) * rough - floor > bar:
-                        continue
-                    _insert(squared_distance(x, y), r0 + r, best[q0 + q], who[q0 + q])
+            by_axes = shorten and patience == 0
+            patience = max(patience - 1, 0)
+            for attempt in range(2):
+                if by_axes:
+                    products = np.dot(short_queries[q0:q1], short_bank[r0:r1].T)
+                else:
+                    products = np.dot(queries[q0:q1], bank[r0:r1].T)
+                    for q in range(m):
+                        for r in range(r1 - r0):
+                            less = bank_norms[r0 + r] - bound * bank_norms[r0 + r]
+                            products[q, r] = 2 * products[q, r] - less
+                _find_peaks(products, peaks)
+                hits, most = 0, 0
+                for q in range(m):
+                    if by_axes:
+                        base[q] = (1 - np.float64(short_bound)) * short_query_norms[q0 + q]
+                    else:
+                        base[q] = (1 - np.float64(bound)) * query_norms[q0 + q]
+                    if attempt == 0:
+                        bar = np.float32(base[q] - nearest[q, k - 1] - floor)
+                        x, near = queries[q0 + q], nearest[q]
+                        _lower_bar(products[q], peaks[q], bar, r0, x, bank, margin, floor, near)
+                    bars[q] = base[q] - min(nearest[q, k - 1], best[q0 + q, k - 1]) - floor
+                    mine = _reaches(products[q], bars[q])
+                    hits += mine
+                    most = max(most, kept[q] + mine)
+                if not by_axes or hits <= CROWD * m * (r1 - r0):
+                    break
+                by_axes, patience = False, PATIENCE
+            if most > KEPT:
+                _settle(q0, whole, coded, rows, lower, kept, nearest, margin, floor, best, who)
+            for q in range(m):
+                kept[q] = _keep(
+                    products[q], peaks[q], bars[q], base[q], r0, rows[q], lower[q], kept[q]
+                )
+        _settle(q0, whole, coded, rows, lower, kept, nearest, margin, floor, best, who)
 
 
 @njit(parallel=True, cache=True)
@@ -186,83 +273,6 @@ def _as_rows(array, name):
     if array.ndim != 2 or array.shape[1] < 1:
         raise ValueError(f"{name} must be a (rows, dimensions) array, got shape {array.shape}")
     return array
-
-
-@njit(parallel=True, cache=True)
-def _shorten(rows, mean, axes):
-    """Coordinates along the axes and the length of the rest, (n, axes + 1) float32."""
-    n, d = rows.shape
-    k = axes.shape[1]
-    short = np.empty((n, k + 1), np.float32)
-    for tile in prange((n + ROWS - 1) // ROWS):
-        first, end = tile * ROWS, min((tile + 1) * ROWS, n)
-        centred = np.empty((end - first, d))
-        for i in range(end - first):
-            for c in range(d):
-                centred[i, c] = np.float64(rows[first + i, c]) - mean[c]
-        along = np.dot(centred, axes)
-        for i in range(end - first):
-            rest = 0.0
-            for c in range(d):
-                rest += centred[i, c] * centred[i, c]
-            for c in range(k):
-                rest -= along[i, c] * along[i, c]
-                short[first + i, c] = along[i, c]
-            short[first + i, k] = np.sqrt(max(rest, 0.0))
-    return short
-
-
-class _PrincipalAxes:
-    """The first filter's short vectors.
-
-    They are computed in float64, to about 1e-13 of the square, so the rest's length is off by at
-    most 3e-7 of the vector's, and rounded to float32, 6e-8 of it: the distance of two short vectors
-    is off by E <= 5e-7 (|x| + |y|). For any t, (d - E)^2 >= (1 - t) d^2 - E^2 / t; with t = 1e-6
-    that and the rounding of a product of 65 terms are below ``AXES_BOUND`` (|x|^2 + |y|^2).
-    """
-
-    def __init__(self, bank):
-        from scipy.linalg import eigh
-
-        D = bank.shape[1]
-        self.mean, self.axes = np.zeros(D), np.zeros((D, 0))
-        if len(bank) >= WORTH_ROWS and D >= WORTH_DIMENSIONS:
-            sample = bank[:: -(-len(bank) // 4096)].astype(np.float64)
-            self.mean = sample.mean(axis=0)
-            sample -= self.mean
-            last = D - 1
-            self.axes = np.ascontiguousarray(
-                eigh(sample.T @ sample, subset_by_index=(last - AXES + 1, last))[1]
-            )
-
-    @classmethod
-    def from_state(cls, state, D):
-        """Take over what `Nearest.state` gave, if the bounds hold for it."""
-        try:
-            mean, axes = (np.ascontiguousarray(state[name], np.float64) for name in STATE)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"state must hold the arrays {', '.join(STATE)}: {error!r}") from error
-        if mean.shape != (D,) or axes.ndim != 2 or axes.shape[0] != D or axes.shape[1] > D:
-            raise ValueError(
-                f"state must have a mean ({D},) and axes ({D}, up to {D}) for a bank of {D} "
-                f"columns, got {mean.shape} and {axes.shape}; leave state out to find them again"
-            )
-        off = np.abs(axes.T @ axes - np.eye(axes.shape[1])).max(initial=0.0)
-        if not (off <= ORTHONORMAL and mean @ mean < HUGE):
-            raise ValueError(
-                "state must have a mean of reasonable size and orthonormal axes; leave state out "
-                "to find them again"
-            )
-        self = cls.__new__(cls)
-        self.mean, self.axes = mean, axes
-        return self
-
-    def shorten(self, rows):
-        """Short vectors (n, axes + 1) and their squared norms; no columns if it does not pay."""
-        if self.axes.shape[1] == 0:
-            return np.empty((len(rows), 0), np.float32), np.empty(len(rows), np.float32)
-        short = _shorten(rows, self.mean, self.axes)
-        return short, squared_norms(short).astype(np.float32)
 
 
 class Nearest:
@@ -290,8 +300,7 @@ class Nearest:
     -----
     No state changes a result. The bounds hold for any centre and any orthonormal axes, and that
     they are orthonormal is checked; the bank's coordinates along them, which have to be right, are
-    not taken from the state but computed anew, at a tenth of what the axes cost. Axes of another
-    bank only make the search slower.
+    not taken from the state but computed anew. Axes of another bank only make the search slower.
     """
 
     def __init__(self, bank, state=None):
@@ -303,11 +312,27 @@ class Nearest:
             raise ValueError("bank must be finite: found NaN or infinity")
         with threads.single_threaded_blas():  # several threads take thirty times as long in eigh
             if state is not None:
-                self._axes = _PrincipalAxes.from_state(state, self.bank.shape[1])
+                self._mean, self._axes = checked_axes(state, self.bank.shape[1])
             else:
                 usable = self._norms.max() < HUGE
-                self._axes = _PrincipalAxes(self.bank if usable else self.bank[:1])
-            self._short = self._axes.shorten(self.bank)
+                self._mean, self._axes = principal_axes(self.bank if usable else self.bank[:1])
+            self._short, norms = self._shorten(self.bank, 1.0)
+            self._short[:, -1:] = -(1 - AXES_BOUND) * norms[:, None]
+        has_axes = self._axes.shape[1] > 0  # without them almost nothing is left to look at
+        self._step = step_of(self.bank, self._mean) if has_axes else 0.0
+        self._codes = self._encode(self.bank)
+
+    def _encode(self, rows):
+        """Codes and the lengths of the rests; of no columns if codes are of no use."""
+        if self._step == 0:
+            return np.empty((len(rows), 0), np.int8), np.empty(len(rows))
+        return encode(rows, self._mean, self._step)
+
+    def _shorten(self, rows, factor):
+        """Short vectors and their squared norms; no columns if there are no axes."""
+        if self._axes.shape[1] == 0:
+            return np.empty((len(rows), 0), np.float32), np.empty(len(rows))
+        return short_vectors(rows, self._mean, self._axes, factor)
 
     def state(self):
         """Give what was found out about the bank, to be stored beside it.
@@ -318,7 +343,7 @@ class Nearest:
             ``"mean"`` (D,) float64, the bank's centre, and ``"axes"`` (D, k) float64, its first
             principal axes as columns; k is 0 where the bank is too small for them to pay.
         """
-        return {name: getattr(self._axes, name) for name in STATE}
+        return dict(zip(STATE, (self._mean, self._axes), strict=True))
 
     def query(self, queries, k=1):
         """Find the `k` nearest rows of the bank for each query.
@@ -358,11 +383,12 @@ class Nearest:
             largest = max(norms.max(), self._norms.max())
             with threads.single_threaded_blas():
                 if largest < HUGE:
-                    bank_norms = self._norms.astype(np.float32)
-                    whole = queries, norms.astype(np.float32), self.bank, bank_norms
-                    short = *self._axes.shorten(queries), *self._short
+                    short, short_norms = self._shorten(queries, 2.0)
+                    short[:, -1:] = 1
+                    whole = queries, norms, self.bank, self._norms.astype(np.float32)
                     bounds = np.float32(rounding_bound(D)), np.float32(AXES_BOUND)
-                    _search(whole, short, bounds, best, who)
+                    coded = *self._encode(queries), *self._codes, self._step
+                    _search(whole, (short, short_norms, self._short), coded, bounds, best, who)
                 else:
                     _search_literally(queries, self.bank, best, who)
         return np.sqrt(best).astype(np.float32), who

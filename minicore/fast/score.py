@@ -13,7 +13,8 @@ import numpy as np
 
 from minicore import threads
 from minicore.equations.eq7_score import reweight
-from minicore.fast.nearest import Nearest, squared_distance
+from minicore.fast.arithmetic import squared_distance
+from minicore.fast.nearest import Nearest
 from minicore.fast.patches import interpolation
 
 
