@@ -17,7 +17,7 @@ NOBODY = 54321
 SCORE = """
 import os, sys, numba, numpy as np
 from minicore import equations
-from minicore.fast.nearest import squared_distance
+from minicore.fast.arithmetic import squared_distance
 rows = np.eye(3, dtype=np.float32)
 print(squared_distance(rows[0], rows[1]))
 print(os.path.dirname(__import__("minicore").__file__))
