@@ -32,6 +32,8 @@ def run(path: Path) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # the hour it ran: noise in every diff
         for output in cell.get("outputs", []):
+            # Sliders are nothing without their kernel: of these the picture is kept.
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
             if "image/png" in output.get("data", {}):
                 output["data"]["image/png"] = smaller(output["data"]["image/png"])
     nbformat.write(notebook, path)
