@@ -50,6 +50,8 @@ class Config:
         Of the projection, the first pick, and the choice of held-out images.
     engine : {"fast", "equations"}
         Which of the two made the model. They give the same coreset.
+    coreset_radius : float or None
+        Distance in the projection $\psi$ at which the coreset covers enough; None: no such end.
     bank_storage : {"float32", "float16", "disk"}
         How the whole memory bank was kept while the coreset was taken from it. Models from before
         there was a choice do not say: it was float32.
@@ -74,6 +76,7 @@ class Config:
     seed: int
     engine: Engine
     bank_storage: Storage = "float32"
+    coreset_radius: float | None = None
 
     def __post_init__(self) -> None:
         def require(name: str, ok: bool, expected: str) -> None:
@@ -95,6 +98,12 @@ class Config:
         ratio, sigma, rate = self.coreset_ratio, self.sigma, self.false_positive_rate
         require("coreset_ratio", _number(ratio) and 0 < ratio <= 1, "above 0 and at most 1")
         require("sigma", _number(sigma) and 0 <= sigma < np.inf, "a number of at least 0")
+        radius = self.coreset_radius
+        require(
+            "coreset_radius",
+            radius is None or (_number(radius) and 0 <= radius < np.inf),
+            "a number of at least 0, or None",
+        )
         require(
             "false_positive_rate",
             rate is None or (_number(rate) and 0 < rate < 1),

@@ -76,6 +76,9 @@ class PatchCore(Detector):
     resize, crop : int, (int, int) or "none", optional
         Size of the images (`minicore.images.Preprocessing`) instead of what the backbone asks for;
         "none" leaves the step out.
+    coreset_radius : float, optional
+        Stop picking as soon as every patch is within this distance of a pick, in the projection
+        $\psi$ (`coreset_radii_` has its scale); `coreset_ratio` is then the most to keep.
     bank_storage : {"float32", "float16", "disk"}, default "float32"
         How the whole memory bank, of which the coreset is taken, is kept during a fit: in memory;
         at half the size, every value rounded to 11 bits; or as float32 in a temporary file (in
@@ -93,6 +96,9 @@ class PatchCore(Detector):
         The coreset $\mathcal{M}_C$ in the order picked.
     coreset_indices_ : (l,) int64
         Its rows in the whole memory bank $\mathcal{M}$, image by image.
+    coreset_radii_ : (l,) float64
+        How far the rows of $\mathcal{M}$ are from their nearest picks at most, after each pick:
+        Euclidean distances in the projection $\psi$. Empty in models from before they were kept.
     grid_ : (int, int)
         Patches of an image, h' and w'.
     input_size_ : (int, int)
@@ -140,6 +146,7 @@ class PatchCore(Detector):
         false_positive_rate: float | None = 0.05,
         resize: Override = None,
         crop: Override = None,
+        coreset_radius: float | None = None,
         bank_storage: Storage = "float32",
         batch_size: int = 8,
         n_threads: int | None = None,
@@ -160,6 +167,7 @@ class PatchCore(Detector):
         self.false_positive_rate = false_positive_rate
         self.resize = resize
         self.crop = crop
+        self.coreset_radius = coreset_radius
         self.bank_storage = bank_storage
         self.batch_size = batch_size
         self.n_threads = n_threads
@@ -202,12 +210,13 @@ class PatchCore(Detector):
                 with self.seconds_.of("projection (eq 5)"):
                     psi_M = project(M, self.config_)
                 with self.seconds_.of("coreset (eq 5)"):
-                    self.coreset_indices_ = pick(psi_M, self.config_, self.progress)
+                    picks, radii = pick(psi_M, self.config_, self.progress)
                     del psi_M  # before the coreset is copied: the bound on memory counts on it
-                    bank = M[self.coreset_indices_]
+                    bank = M[picks]
             with self.seconds_.of("axes of the coreset (eq 6)"):
                 self._search = Search(bank, self.config_.b)
             self.memory_bank_ = bank
+            self.coreset_indices_, self.coreset_radii_ = picks, radii
         self.threshold_, self.map_threshold_ = thresholds
         return self
 
@@ -239,6 +248,7 @@ class PatchCore(Detector):
             seed=self.seed,
             engine=self.engine,
             bank_storage=self.bank_storage,
+            coreset_radius=self.coreset_radius,
         )
 
     def _fill(self, M: MemoryBank, images: Any) -> None:
@@ -306,6 +316,7 @@ class PatchCore(Detector):
         arrays = {
             "memory_bank": self.memory_bank_.astype(np.float16 if half else np.float32, copy=False),
             "coreset_indices": self.coreset_indices_,
+            "coreset_radii": self.coreset_radii_,
             "held_out_scores": self.held_out_scores_,
             "held_out_peaks": self.held_out_peaks_,
             **{SEARCH + name: array for name, array in self._search.state().items()},
@@ -369,6 +380,7 @@ class PatchCore(Detector):
             bank, indices = arrays["memory_bank"], arrays["coreset_indices"]
             held_out = arrays["held_out_scores"]
             peaks = arrays.get("held_out_peaks", np.empty(0))
+            radii = arrays.get("coreset_radii", np.empty(0))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: damaged: no usable entry {error}") from error
         stored = np.float16 if config.bank_storage == "float16" else np.float32
@@ -395,7 +407,7 @@ class PatchCore(Detector):
                 f"({model.backbone_.sha256[:12]}…); pass the right one as backbone"
             )
         model.config_, model.input_size_, model.grid_ = config, size, grid
-        model.memory_bank_, model.coreset_indices_ = bank, indices
+        model.memory_bank_, model.coreset_indices_, model.coreset_radii_ = bank, indices, radii
         model.held_out_scores_, model.held_out_peaks_, model.scales_ = held_out, peaks, scales
         try:
             model._search = Search(bank, config.b, state=state or None)

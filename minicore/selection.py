@@ -39,8 +39,10 @@ def project(M: MemoryBank, config: Config, rows: np.ndarray | None = None) -> np
     return psi_M
 
 
-def pick(psi_M: np.ndarray, config: Config, progress: bool = False) -> np.ndarray:
-    """Algorithm 1 with the size and the first pick that `config` asks for.
+def pick(
+    psi_M: np.ndarray, config: Config, progress: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Algorithm 1 with the size, the radius and the first pick that `config` asks for.
 
     Parameters
     ----------
@@ -51,12 +53,14 @@ def pick(psi_M: np.ndarray, config: Config, progress: bool = False) -> np.ndarra
 
     Returns
     -------
-    (l,) int64
+    picks : (l,) int64
         Row numbers in the order picked.
+    radii : (l,) float64
+        Largest distance of any row of $\psi(\mathcal{M})$ to its nearest pick, after each pick.
     """
     N = len(psi_M)
     l = max(1, round(config.coreset_ratio * N))
     start = int(np.random.default_rng([config.seed, N]).integers(N))
     if config.engine == "fast":
-        return fast.greedy_coreset(psi_M, l, start, progress=progress)
-    return equations.greedy_coreset(psi_M, l, start)
+        return fast.greedy_coreset(psi_M, l, start, config.coreset_radius, True, progress)
+    return equations.greedy_coreset(psi_M, l, start, config.coreset_radius, True)

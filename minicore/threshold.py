@@ -99,7 +99,7 @@ def held_out_scores(
     held_out, kept = split(M.n, config.seed)
     patches = np.arange(len(M)).reshape(M.n, -1)
     rows = patches[kept].ravel()
-    trial = rows[pick(project(M, config, rows), config, progress)]
+    trial = rows[pick(project(M, config, rows), config, progress)[0]]
     search = Search(M[trial], config.b, "memory bank without the held-out images")
     scores, peaks = [], []
     for first in range(0, len(held_out), TOGETHER):

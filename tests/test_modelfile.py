@@ -51,6 +51,7 @@ def test_a_model_comes_back_with_identical_answers(model, path, gear):
     assert np.array_equal(again.predict(gear.test), model.predict(gear.test))
     assert np.array_equal(again.held_out_scores_, model.held_out_scores_)
     assert again.map_threshold_ == model.map_threshold_
+    assert np.array_equal(again.coreset_radii_, model.coreset_radii_)
     assert again.save(path.with_name("again")).read_bytes() == path.read_bytes()
 
 
@@ -69,7 +70,7 @@ def test_a_bank_comes_back_with_its_principal_axes(with_axes, gear, tmp_path, mo
     def found_again(*_, **__):
         raise AssertionError("the axes were to be taken from the file")
 
-    monkeypatch.setattr("scipy.linalg.eigh", found_again)
+    monkeypatch.setattr("minicore.fast.nearest.principal_axes", found_again)
     again = PatchCore.load(path)
     after = again.detect(gear.test)
     for name in vars(before):
@@ -83,8 +84,10 @@ def test_a_model_from_before_axes_and_storage_were_saved_answers_the_same(
     with_axes, gear, tmp_path
 ):
     arrays, header = modelfile.read(with_axes.save(tmp_path / "m"))
-    arrays = {name: array for name, array in arrays.items() if not name.startswith("search.")}
-    del header["config"]["bank_storage"]
+    since = ("search.", "coreset_radii")
+    arrays = {name: array for name, array in arrays.items() if not name.startswith(since)}
+    for option in ("bank_storage", "coreset_radius"):
+        del header["config"][option]
     old = PatchCore.load(modelfile.write(tmp_path / "old", arrays, header))
     assert old.config_ == with_axes.config_
     before, after = with_axes.detect(gear.test), old.detect(gear.test)
@@ -214,5 +217,5 @@ def test_there_is_no_pickle_in_a_model(path):
     size = int.from_bytes(path.read_bytes()[:8], "little")
     described = json.loads(path.read_bytes()[8 : 8 + size])
     names = {"memory_bank", "coreset_indices", "held_out_scores", "held_out_peaks", "__metadata__"}
-    assert set(described) == names | {"search.mean", "search.axes"}
+    assert set(described) == names | {"coreset_radii", "search.mean", "search.axes"}
     assert {d["dtype"] for k, d in described.items() if k[0] != "_"} == {"F32", "I64", "F64"}

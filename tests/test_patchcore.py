@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from minicore import PatchCore, datasets
+from minicore import PatchCore, datasets, equations
 from minicore.backbones import Backbone
 from minicore.errors import BackboneError, ImageError
 from minicore.evaluation import evaluate
@@ -85,6 +85,26 @@ def test_every_row_of_the_bank_is_a_patch_of_the_training_images(tiny, gear):
     part = PatchCore(tiny, coreset_ratio=0.2, batch_size=5).fit(gear.train)
     assert np.array_equal(part.memory_bank_, bank[part.coreset_indices_])
     assert np.allclose(whole.anomaly_score(gear.train), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["fast", "equations"])
+def test_a_radius_ends_the_coreset_as_soon_as_every_patch_is_within_it(tiny, gear, engine):
+    options = {"engine": engine, "b": 2}
+    model = PatchCore(tiny, coreset_ratio=1.0, false_positive_rate=None, **options).fit(gear.train)
+    radii = model.coreset_radii_
+    M = np.empty_like(model.memory_bank_)  # no wider than the projection, which is left out
+    M[model.coreset_indices_] = model.memory_bank_
+    assert len(radii) == len(M) and radii[-1] == 0 and (np.diff(radii) <= 0).all()
+    asked = radii[40]
+    short = PatchCore(tiny, coreset_ratio=1.0, coreset_radius=asked, **options).fit(gear.train)
+    l = np.flatnonzero(radii <= asked)[0] + 1
+    assert np.array_equal(short.coreset_indices_, model.coreset_indices_[:l])
+    assert np.array_equal(short.coreset_radii_, radii[:l])
+    farthest = equations.nearest(M, short.memory_bank_)[0].max()
+    assert farthest == pytest.approx(radii[l - 1], rel=1e-6) and farthest <= asked * (1 + 1e-6)
+    few = PatchCore(tiny, coreset_ratio=0.02, coreset_radius=asked, **options).fit(gear.train)
+    assert np.array_equal(few.coreset_indices_, model.coreset_indices_[: round(0.02 * len(M))])
+    assert few.coreset_radii_[-1] > asked
 
 
 # One pass
@@ -235,6 +255,7 @@ def test_memory_grows_with_the_bank_and_not_with_the_images(tiny, tmp_path):
         *((name, v) for name in ("batch_size", "n_threads") for v in (0, -1)),
         ("embedding", "sum"),
         ("engine", "slow"),
+        *(("coreset_radius", v) for v in (-1, float("nan"), "1")),
         ("b", 10_000),
     ],
 )
