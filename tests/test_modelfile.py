@@ -1,5 +1,6 @@
 """Saved models: whole, refused when damaged, and refused with the wrong network."""
 
+import importlib
 import json
 import os
 
@@ -70,7 +71,8 @@ def test_a_bank_comes_back_with_its_principal_axes(with_axes, gear, tmp_path, mo
     def found_again(*_, **__):
         raise AssertionError("the axes were to be taken from the file")
 
-    monkeypatch.setattr("minicore.fast.nearest.principal_axes", found_again)
+    module = importlib.import_module("minicore.fast.nearest")  # its name is also a function's
+    monkeypatch.setattr(module, "principal_axes", found_again)
     again = PatchCore.load(path)
     after = again.detect(gear.test)
     for name in vars(before):
