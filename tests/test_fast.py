@@ -242,6 +242,25 @@ def test_nearest_equals_the_literal_search_in_banks_worth_rotating(make):
     assert_same_search(queries[::2] * np.float32(50), bank, 1)  # far outside
 
 
+def test_preparing_a_small_bank_computes_with_no_uninitialised_memory(monkeypatch):
+    bank = normal(np.random.default_rng(0), 20, 4)
+    fast.Nearest(bank)  # compiled before NumPy is exchanged
+
+    class Poisoned:
+        def __getattr__(self, name):
+            return getattr(np, name)
+
+        def empty(self, *arguments, **options):
+            array = np.empty(*arguments, **options)
+            if array.dtype == np.float64:
+                array.view(np.uint64)[...] = 0x7FF0000000000001  # a NaN that warns when used
+            return array
+
+    monkeypatch.setattr(sys.modules["minicore.fast.nearest"], "np", Poisoned())
+    with np.errstate(all="raise"):
+        fast.Nearest(bank)
+
+
 def test_a_prepared_bank_answers_as_one_search_does():
     rng = np.random.default_rng(2)
     bank, queries = normal(rng, 700, 30), normal(rng, 50, 30)

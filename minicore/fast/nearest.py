@@ -331,7 +331,7 @@ class Nearest:
     def _shorten(self, rows, factor):
         """Short vectors and their squared norms; no columns if there are no axes."""
         if self._axes.shape[1] == 0:
-            return np.empty((len(rows), 0), np.float32), np.empty(len(rows))
+            return np.empty((len(rows), 0), np.float32), np.zeros(len(rows))
         return short_vectors(rows, self._mean, self._axes, factor)
 
     def state(self):
