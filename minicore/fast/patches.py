@@ -99,53 +99,80 @@ def interpolation(coarse, fine):
     return low, high, (x - low).astype(np.float32)
 
 
-BLOCK = 32  # features computed by one task: the block is transposed into rows while in cache
+BLOCK = 32  # features computed by one task: they stay in cache until they are rows
+
+
+@njit(cache=True)
+def _correlate(channel, weights, s, framed, grid):
+    """Add one channel's weighted neighbourhood sums to `grid`.
+
+    `framed` (h + k - 1, w + k - 1) has zeros where the channel goes not; `grid` (h', w + k - 1) is
+    as wide, so that with unit stride both are walked as one long line: the compiler's vectors need
+    length, and the k - 1 sums behind each row that mix two rows are not looked at.
+    """
+    k = weights.shape[0]
+    r = k // 2
+    h_star, w_star = channel.shape
+    for h in range(h_star):
+        framed[r + h, r : r + w_star] = channel[h]
+    if s == 1:
+        source, sums = framed.ravel(), grid.ravel()
+        length = (h_star - 1) * framed.shape[1] + w_star
+        for a in range(k):
+            for b in range(k):
+                weight = weights[a, b]
+                offset = a * framed.shape[1] + b
+                for t in range(length):
+                    sums[t] += weight * source[offset + t]
+    else:
+        for h in range(grid.shape[0]):
+            for a in range(k):
+                for b in range(k):
+                    for w in range((w_star + s - 1) // s):
+                        grid[h, w] += weights[a, b] * framed[h * s + a, w * s + b]
 
 
 @njit(parallel=True, cache=True)
-def _add_level(padded, s, first, channels, weights, rows, columns, out, overwrite):
-    """Add one level's share of every patch feature; `padded` (n, c, h + k - 1, w + k - 1)."""
+def _add_level(phi, s, first, channels, weights, started, rows, columns, out):
+    """Add one level's share of every patch feature; `phi` (n, c, h, w).
+
+    `started` says of each block of features whether an earlier level has written to it.
+    """
     n, height, width, D = out.shape
     k = weights.shape[1]
-    h_j = (padded.shape[2] - k) // s + 1
-    w_j = (padded.shape[3] - k) // s + 1
+    h_j = (phi.shape[2] + s - 1) // s
+    w_j = (phi.shape[3] + s - 1) // s
     row_low, row_high, row_share = rows
     column_low, column_high, column_share = columns
     blocks = (D + BLOCK - 1) // BLOCK
 
     for task in prange(n * blocks):
-        i = task // blocks
-        o_first = (task % blocks) * BLOCK
-        o_end = min(o_first + BLOCK, D)
-        grid = np.zeros((o_end - o_first, h_j, w_j), np.float32)
+        i, block = task // blocks, task % blocks
+        o_first, o_end = block * BLOCK, min((block + 1) * BLOCK, D)
+        if first[o_first] == first[o_end]:  # nothing of this level goes there
+            continue
+        framed = np.zeros((phi.shape[2] + k - 1, phi.shape[3] + k - 1), np.float32)
+        grid = np.empty((h_j, framed.shape[1]), np.float32)
+        vectors = np.empty((h_j, w_j, o_end - o_first), np.float32)
         for o in range(o_first, o_end):
+            grid[:] = 0
             for item in range(first[o], first[o + 1]):
-                channel = padded[i, channels[item]]
-                for h in range(h_j):
-                    line = grid[o - o_first, h]
-                    for a in range(k):
-                        for b in range(k):
-                            weight = weights[item, a, b]
-                            if s == 1:  # said apart, so that the compiler sees a unit step
-                                for w in range(w_j):
-                                    line[w] += weight * channel[h + a, w + b]
-                            else:
-                                for w in range(w_j):
-                                    line[w] += weight * channel[h * s + a, w * s + b]
+                _correlate(phi[i, channels[item]], weights[item], s, framed, grid)
+            vectors[:, :, o - o_first] = grid[:, :w_j]
 
+        new = not started[block]
         same = h_j == height and w_j == width
         for h in range(height):
-            h0, h1, y = row_low[h], row_high[h], row_share[h]
+            above, below, y = vectors[row_low[h]], vectors[row_high[h]], row_share[h]
             for w in range(width):
-                w0, w1, x = column_low[w], column_high[w], column_share[w]
+                left, right, x = column_low[w], column_high[w], column_share[w]
                 for o in range(o_end - o_first):
-                    if same:
-                        value = grid[o, h, w]
-                    else:
-                        above = (1 - x) * grid[o, h0, w0] + x * grid[o, h0, w1]
-                        below = (1 - x) * grid[o, h1, w0] + x * grid[o, h1, w1]
-                        value = (1 - y) * above + y * below
-                    if overwrite:
+                    value = above[left, o]
+                    if not same:
+                        upper = (1 - x) * value + x * above[right, o]
+                        lower = (1 - x) * below[left, o] + x * below[right, o]
+                        value = (1 - y) * upper + y * lower
+                    if new:
                         out[i, h, w, o_first + o] = value
                     else:
                         out[i, h, w, o_first + o] += value
@@ -194,14 +221,13 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, out=None):
     D, plan = pooling_weights(tuple(shape[1] for shape in shapes), p, d, d_target)
     if out is None:
         out = np.empty((n, height, width, D), np.float32)
-    r = p // 2
-    for j, (phi, (first, channels, weights)) in enumerate(zip(levels, plan, strict=True)):
+    started = np.zeros(-(-D // BLOCK), np.bool_)
+    for phi, (first, channels, weights) in zip(levels, plan, strict=True):
         h_j, w_j = -(-phi.shape[2] // s), -(-phi.shape[3] // s)
-        padded = np.pad(phi, ((0, 0), (0, 0), (r, r), (r, r)))
-        # Reach a whole number of strides, so that the kernel can tell the grid's size.
-        padded = padded[:, :, : (h_j - 1) * s + 2 * r + 1, : (w_j - 1) * s + 2 * r + 1]
         _add_level(
-            np.ascontiguousarray(padded, np.float32), s, first, channels, weights,
-            interpolation(h_j, height), interpolation(w_j, width), out, j == 0,
+            np.ascontiguousarray(phi, np.float32), s, first, channels, weights, started,
+            interpolation(h_j, height), interpolation(w_j, width), out,
         )  # fmt: skip
+        ends = np.minimum(np.arange(1, len(started) + 1) * BLOCK, D)
+        started |= first[ends] > first[np.arange(len(started)) * BLOCK]
     return out
