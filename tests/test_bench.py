@@ -23,12 +23,20 @@ def material(tiny, gear):
 
 @pytest.fixture(scope="module")
 def result(material):
-    """A whole run in miniature, growth and all."""
+    """A whole run in miniature."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stopwatch, "SHORTEST", 0.0)
         patch.setattr(stages, "STEPS", 1e6)
         # On one thread: on a busy machine several wait for each other at every pick.
-        return bench.run(material, repeats=2, n_threads=1, growth=True, progress=False)
+        return bench.run(material, repeats=2, n_threads=1, progress=False)
+
+
+@pytest.fixture(scope="module")
+def grown(material):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stopwatch, "SHORTEST", 0.0)
+        patch.setattr(stages, "STEPS", 1e6)
+        return bench.run_growth(material, repeats=1, n_threads=1, progress=False)
 
 
 @pytest.fixture
@@ -189,17 +197,19 @@ def test_the_table_is_markdown_with_a_row_a_side(result):
     assert len({line.count("|") for line in lines}) == 1 and len({len(s) for s in lines}) == 1
 
 
-def test_growth_has_a_curve_a_side_and_its_slope(result):
-    axes = {(c.stage, c.axis) for c in result.curves}
-    assert len(axes) == 5 and len(result.growth_table().splitlines()) == 2 + len(result.curves)
+def test_growth_has_a_curve_a_side_and_its_slope(grown, tmp_path):
+    axes = {(c.stage, c.axis) for c in grown.curves}
+    assert len(axes) == 5 and len(grown.growth_table().splitlines()) == 2 + len(grown.curves)
+    grown.save(tmp_path / "growth.json")
+    assert bench.Result.load(tmp_path / "growth.json") == grown
     curve = bench.Curve("coreset", "rows N", "", "fast", (10, 100), ((1.0, 3.0), (200.0, 200.0)))
     assert curve.slope == pytest.approx(2)
 
 
-def test_the_figures_show_every_side_and_fit_the_page(result, material):
+def test_the_figures_show_every_side_and_fit_the_page(result, grown, material):
     figures = {
         "comparison": plots.comparison(result.timings),
-        "growth": plots.growth(result.curves),
+        "growth": plots.growth(grown.curves),
         "bound": plots.bound(bound(material.bank, material.queries[0])),
     }
     ticks = [t.get_text() for axes in figures["comparison"].axes for t in axes.get_yticklabels()]
@@ -233,13 +243,23 @@ def test_the_command_prints_a_table_and_leaves_json_and_pictures(run, quick, tmp
             assert 500 <= picture.width <= 1081
 
 
+def test_growth_is_a_run_of_its_own(run, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "STEPS", 1e6)
+    code, text, _ = run("--growth", *quick, "--json", tmp_path / "g.json", "--pictures", tmp_path)
+    assert code == 0 and "| coreset" in text and "picks l" in text and "first calls" not in text
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["g.json", "growth.png"]
+    code, _, error = run("--growth", "coreset", *quick)
+    assert code == 1 and "leave out coreset" in error
+
+
 def test_a_folder_of_images_and_a_category_are_taken(mvtec_root, monkeypatch):
     from minicore.bench.material import read_images
 
     category = mvtec_root / "gear"
     name, train, test = read_images(category, full=True)
-    assert (name, len(train), len(test)) == ("gear", 12, 10)
+    assert (name.split("/")[-1], len(train), len(test)) == ("gear", 12, 10)
     name, train, test = read_images(category / "train" / "good", full=True)
+    assert name == "gear/train/good"
     assert (len(train), len(test)) == (10, 2) and not set(train) & set(test)
     monkeypatch.setattr("minicore.bench.material.TRAIN", 5)
     monkeypatch.setattr("minicore.bench.material.TEST", 3)

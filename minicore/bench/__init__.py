@@ -8,7 +8,7 @@ from minicore.bench.bound import Bound, bound
 from minicore.bench.growth import Curve, grow
 from minicore.bench.material import Material, RandomMaterial
 from minicore.bench.result import Result
-from minicore.bench.run import run
+from minicore.bench.run import run, run_growth
 from minicore.bench.stages import STAGES, Stage
 from minicore.bench.stopwatch import Side, Timing, measure
 
@@ -26,4 +26,5 @@ __all__ = [
     "grow",
     "measure",
     "run",
+    "run_growth",
 ]

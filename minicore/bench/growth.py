@@ -15,7 +15,6 @@ from minicore.bench.stages import Stage, coreset_of, nearest_in, whole
 from minicore.bench.stopwatch import measure
 from minicore.progress import bar as progress_bar
 
-REPEATS = 3
 SHOWN = {  # of the stages' sides: the fast engine, the plain way, the limit
     "coreset": ("fast", "parallel loop", "matrix product"),
     "nearest": ("fast", "scikit-learn", "faiss", "matrix product"),
@@ -106,12 +105,14 @@ def sweeps(m: Material) -> Iterator[Sweep]:
         )  # fmt: skip
 
 
-def grow(m: Material, progress: bool = False) -> list[Curve]:
+def grow(m: Material, repeats: int = 3, progress: bool = False) -> list[Curve]:
     """Measure every sweep.
 
     Parameters
     ----------
     m : Material
+    repeats : int, default 3
+        Rounds at each size.
     progress : bool, default False
         Show how far each is.
 
@@ -126,7 +127,7 @@ def grow(m: Material, progress: bool = False) -> list[Curve]:
         with progress_bar(len(sizes), f"{stage}, {axis}", "size", show=progress) as bar:
             for size in sizes:
                 sides = [side for side in make(size).sides if side.name in SHOWN[stage]]
-                samples, _, _ = measure(sides, REPEATS)
+                samples, _, _ = measure(sides, repeats)
                 for side, seconds in zip(sides, samples, strict=True):
                     found.setdefault(side.name, []).append(seconds)
                     scaled = about.get(side.name, (False, False))[1] or bool(side.part)

@@ -178,4 +178,4 @@ def read_images(data: Path | None, full: bool) -> tuple[str, list[ImageLike], li
         train = train[:TRAIN]
         some = np.linspace(0, len(test) - 1, min(TEST, len(test))).astype(int)
         test = [test[i] for i in some]
-    return data.resolve().name, train, test
+    return "/".join(data.resolve().parts[-3:]), train, test

@@ -146,10 +146,13 @@ class Result:
             "; ".join(f"{name} {version}" for name, version in m["versions"].items()),
             f"{s['data']}: {s['train']} images to learn, {s['test']} to score; network "
             f"{s['network']}, embedding {s['embedding']}; coreset {s['coreset']:.0%}",
-            f"median, least and most of {s['repeats']} rounds; the sides take turns; first calls "
-            f"not counted: {sum(t.first for t in self.timings):.1f} s more than later ones "
-            f"(compiling, or loading what was compiled)",
+            f"medians of {s['repeats']} rounds; the sides take turns",
         ]
+        if self.timings:
+            lines.append(
+                f"first calls are not counted; they took {sum(t.first for t in self.timings):.1f} "
+                f"s more than later ones (compiling, or loading what was compiled)"
+            )
         wrong = [stage for stage, same in self.same.items() if not same]
         if self.same:
             lines.append(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from minicore import threads
@@ -20,7 +21,6 @@ def run(
     *,
     repeats: int = 5,
     n_threads: int | None = None,
-    growth: bool = False,
     settings: dict[str, Any] | None = None,
     progress: bool = True,
 ) -> result.Result:
@@ -36,8 +36,6 @@ def run(
         Rounds; at least 1.
     n_threads : int, optional
         Of Numba, BLAS and OpenMP; by default all cores. The network has its own, from `m`.
-    growth : bool, default False
-        Also measure how costs grow.
     settings : dict, optional
         More to keep with the result.
     progress : bool, default True
@@ -46,28 +44,7 @@ def run(
     -------
     Result
     """
-    from threadpoolctl import threadpool_limits
-
-    if repeats < 1:
-        raise ValueError(f"repeats must be at least 1, got {repeats}")
-    import sklearn.neighbors  # noqa: F401  # loaded now, so that its threads are limited too
-
-    peers.faiss()
-    with threads.limit(n_threads) as used, threadpool_limits(used):
-        found = result.Result(
-            {
-                "data": m.name,
-                "train": len(m.train),
-                "test": len(m.test),
-                "network": m.backbone.name,
-                "embedding": m.embedding,
-                "coreset": m.ratio,
-                "seed": m.seed,
-                "repeats": repeats,
-                **(settings or {}),
-            },
-            result.machine(used),
-        )
+    with _started(m, repeats, n_threads, settings) as found:
         for name in names or STAGES:
             if not possible(name, m):
                 continue
@@ -77,9 +54,47 @@ def run(
                 found.add(stage, *measure(stage.sides, repeats, bar.update))
         if "end to end" in found.stages():
             add_literal(found, m)
-        if growth:
-            found.curves = grow(m, progress)
     return found
+
+
+def run_growth(
+    m: Material,
+    *,
+    repeats: int = 3,
+    n_threads: int | None = None,
+    settings: dict[str, Any] | None = None,
+    progress: bool = True,
+) -> result.Result:
+    """Measure how the costs grow. Parameters and result are those of `run`."""
+    with _started(m, repeats, n_threads, settings) as found:
+        found.curves = grow(m, repeats, progress)
+    return found
+
+
+@contextlib.contextmanager
+def _started(
+    m: Material, repeats: int, n_threads: int | None, settings: dict[str, Any] | None
+) -> Iterator[result.Result]:
+    """Give a result to fill, with all threads limited meanwhile."""
+    from threadpoolctl import threadpool_limits
+
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1, got {repeats}")
+    import sklearn.neighbors  # noqa: F401  # loaded now, so that its threads are limited too
+
+    peers.faiss()
+    with threads.limit(n_threads) as used, threadpool_limits(used):
+        asked = {
+            "data": m.name,
+            "train": len(m.train),
+            "test": len(m.test),
+            "network": m.backbone.name,
+            "embedding": m.embedding,
+            "coreset": m.ratio,
+            "seed": m.seed,
+            "repeats": repeats,
+        }
+        yield result.Result({**asked, **(settings or {})}, result.machine(used))
 
 
 def add_literal(found: result.Result, m: Material) -> None:

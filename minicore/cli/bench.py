@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from minicore.cli.options import (
     ThreadsOption,
     say,
 )
+from minicore.errors import MinicoreError
 
 
 class StageName(str, Enum):
@@ -49,7 +51,7 @@ def bench(
         typer.Option("--full", help="All images, of drawn parts as many as MVTec AD has. Minutes."),
     ] = False,
     growth: Annotated[
-        bool, typer.Option("--growth", help="Also measure how each cost grows.")
+        bool, typer.Option("--growth", help="Measure how each cost grows, instead.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--json", help="Also write every sample here.")
@@ -73,7 +75,10 @@ def bench(
     from minicore.bench.result import command
     from minicore.files import check_writable
 
-    files = {name: pictures / f"{name}.png" for name in DRAWN} if pictures else {}
+    if growth and stage:
+        raise MinicoreError("--growth has stages of its own; leave out " + " ".join(stage))
+    drawn = ("growth",) if growth else ("bench", "bound")
+    files = {name: pictures / f"{name}.png" for name in drawn} if pictures else {}
     for path in (out, *files.values()):
         if path:
             check_writable(path)
@@ -83,18 +88,12 @@ def bench(
     name = f"random vectors in the shapes of {name}" if random else name
     material = kind(train, test, network, embedding.value, coreset, seed, name)
     say(f"{material.name}: {len(train)} images to learn, {len(test)} to score; {network.name}")
-    found = bench_.run(
-        material,
-        [s.value for s in stage] if stage else None,
-        repeats=repeats,
-        n_threads=threads,
-        growth=growth,
-        settings={"command": command(), "full": full},
-    )
-    print(found.table() + "\n")
+    names = [s.value for s in stage] if stage else None
+    settings = {"command": command(), "full": full}
+    measured = bench_.run_growth if growth else functools.partial(bench_.run, names=names)
+    found = measured(material, repeats=repeats, n_threads=threads, settings=settings)
+    print((found.growth_table() if growth else found.table()) + "\n")
     print("\n".join(found.words()))
-    if found.curves:
-        print("\n" + found.growth_table())
     if out:
         found.save(out)
         say(f"samples: {out}")
@@ -102,16 +101,13 @@ def bench(
         _draw(found, material, files)
 
 
-DRAWN = ("bench", "bound", "growth")
-
-
 def _draw(found, material, files: dict[str, Path]) -> None:
-    """Leave the pictures there is something to draw for."""
     from minicore import bench, plots
 
-    figures = {"bench": plots.comparison(found.timings)}
-    figures["bound"] = plots.bound(bench.bound(material.bank, material.queries[0]))
-    if found.curves:
-        figures["growth"] = plots.growth(found.curves)
-    for name, figure in figures.items():
-        say(f"picture: {plots.save(figure, files[name])}")
+    figures = {
+        "bench": lambda: plots.comparison(found.timings),
+        "bound": lambda: plots.bound(bench.bound(material.bank, material.queries[0])),
+        "growth": lambda: plots.growth(found.curves),
+    }
+    for name, file in files.items():
+        say(f"picture: {plots.save(figures[name](), file)}")
