@@ -182,6 +182,8 @@ def test_a_folder_that_cannot_be_written_is_named(tiny, gear, tmp_path, monkeypa
 
 
 FIT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 import sys, time
 import numpy as np
 from minicore import PatchCore, features
