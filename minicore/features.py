@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +16,7 @@ from minicore.config import Config
 from minicore.errors import BackboneError
 from minicore.images import ImageLike, batches
 from minicore.progress import bar as progress_bar
+from minicore.recording import Recording
 
 Place: TypeAlias = Callable[[tuple[int, int, int, int]], np.ndarray]
 DECODING = 2  # threads ahead of the network, of which they take but a little time
@@ -69,19 +70,12 @@ def patch_batches(
     """
     d, d_target = config.dimension if config.embedding == "paper" else (0, 0)
     embedding = config.patchsize, config.stride, d, d_target
-    workers = min(DECODING, threads.count())
-    prepare = batches(images, config.preprocessing, batch_size, workers=workers)
     with (
-        contextlib.closing(prepare) as prepared,
+        contextlib.closing(_looks(images, backbone, config, batch_size, seconds)) as looks,
         progress_bar(len(images), doing, "image", show=progress) as bar,
     ):
-        while True:
-            with seconds.of("images"):
-                batch = next(prepared, None)
-            if batch is None:
-                return
+        for n, size, networks in looks:
             blocks = []
-            networks = backbone.levels(batch)
             for scale in scales:
                 with seconds.of("network"):
                     levels = next(networks)
@@ -94,8 +88,36 @@ def patch_batches(
                         patches *= np.float32(scale)
                 blocks.append(patches)
             patches = join(blocks, backbone) if len(blocks) > 1 else blocks[0]
-            yield batch.shape[2:], patches
-            bar.update(len(batch))
+            yield size, patches
+            bar.update(n)
+
+
+def _looks(
+    images: Sequence[ImageLike],
+    backbone: Backbone | JointBackbone,
+    config: Config,
+    batch_size: int,
+    seconds: Seconds,
+) -> Generator[tuple[int, tuple[int, int], Iterator[tuple[np.ndarray, ...]]], None, None]:
+    """Give n, (h, w) and the networks' feature maps of a batch at a time, recorded or computed."""
+    if isinstance(backbone, Recording) and backbone.knows(images, config.preprocessing):
+        played = backbone.play(images, batch_size)
+        while True:
+            with seconds.of("recorded maps"):
+                found = next(played, None)
+            if found is None:
+                return
+            n, levels = found
+            yield n, backbone.size, iter((levels,))
+    workers = min(DECODING, threads.count())
+    prepare = batches(images, config.preprocessing, batch_size, workers=workers)
+    with contextlib.closing(prepare) as prepared:
+        while True:
+            with seconds.of("images"):
+                batch = next(prepared, None)
+            if batch is None:
+                return
+            yield len(batch), batch.shape[2:], backbone.levels(batch)
 
 
 class SamePlace:

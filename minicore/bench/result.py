@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import platform
-import shlex
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minicore import __version__, markdown, threads
+from minicore import __version__, markdown
 from minicore.bench.growth import Curve
 from minicore.bench.stages import Stage
 from minicore.bench.stopwatch import Timing
@@ -22,7 +17,6 @@ from minicore.files import whole
 
 GLUE = "\N{NO-BREAK SPACE}"  # a number and its unit stay on one line
 UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
-LIBRARIES = ("numpy", "scipy", "numba", "onnxruntime", "scikit-learn", "faiss-cpu")
 
 
 @dataclass
@@ -169,52 +163,6 @@ class Result:
         if "faiss-cpu" not in m["versions"]:
             lines.append("faiss is not installed, so not compared: pip install faiss-cpu")
         return lines
-
-
-def machine(used: int) -> dict[str, Any]:
-    """Describe where the numbers come from.
-
-    Parameters
-    ----------
-    used : int
-        Threads.
-    """
-    from threadpoolctl import threadpool_info
-
-    versions = {"python": platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            versions[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    blas = [
-        f"{pool['internal_api']} {pool.get('version')} ({pool.get('architecture')})"
-        for pool in threadpool_info()
-        if pool["user_api"] == "blas"
-    ]
-    return {
-        "cpu": _cpu(),
-        "cores": threads.available(),
-        "threads": used,
-        "system": platform.platform(),
-        "blas": sorted(set(blas)),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "versions": versions,
-    }
-
-
-def command() -> str:
-    """Give the command line as it was typed."""
-    return shlex.join(["minicore", *sys.argv[1:]])
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def significant(x: float) -> str:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from minicore import threads
+from minicore import machine, threads
 from minicore.bench import peers, result
 from minicore.bench.growth import grow
 from minicore.bench.material import Material
@@ -94,7 +94,7 @@ def _started(
             "seed": m.seed,
             "repeats": repeats,
         }
-        yield result.Result({**asked, **(settings or {})}, result.machine(used))
+        yield result.Result({**asked, **(settings or {})}, machine.describe(used))
 
 
 def add_literal(found: result.Result, m: Material) -> None:

@@ -17,6 +17,7 @@ import typer
 from minicore import __version__
 from minicore.cli import backbone as backbone_
 from minicore.cli import bench as bench_
+from minicore.cli import reproduce as reproduce_
 from minicore.cli.options import (
     BackboneOption,
     BackbonesOption,
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 app.add_typer(backbone_.app, name="backbone")
 app.command()(bench_.bench)
+app.command()(reproduce_.reproduce)
 
 
 def _print_version(asked: bool) -> None:
@@ -256,7 +258,7 @@ def evaluate(
     for path in (out, pictures and pictures / "panels.png"):
         if path:
             check_writable(path)
-    single = layout in (Layout.kolektor_sdd, Layout.mtd)
+    single = layout.value in datasets.WITHOUT_CATEGORIES
     if single and category:
         raise MinicoreError(f"{layout.value} has no categories; leave out {' '.join(category)}")
     names = [None] if single else category or datasets.categories(data, layout.value)

@@ -72,8 +72,8 @@ def bench(
     from minicore import bench as bench_
     from minicore.backbones import Backbone
     from minicore.bench.material import BATCH, read_images
-    from minicore.bench.result import command
     from minicore.files import check_writable
+    from minicore.machine import command
 
     if growth and stage:
         raise MinicoreError("--growth has stages of its own; leave out " + " ".join(stage))

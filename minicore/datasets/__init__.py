@@ -6,6 +6,7 @@ Each loader gives a `Dataset`: good images to learn from, labelled images and ma
 from minicore.datasets.dataset import Dataset
 from minicore.datasets.drawn import SYNTHETIC, synthetic
 from minicore.datasets.published import (
+    WITHOUT_CATEGORIES,
     btad,
     categories,
     folder,
@@ -18,6 +19,7 @@ from minicore.datasets.published import (
 
 __all__ = [
     "SYNTHETIC",
+    "WITHOUT_CATEGORIES",
     "Dataset",
     "btad",
     "categories",

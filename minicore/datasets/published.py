@@ -30,6 +30,8 @@ from minicore.datasets.folders import (
 from minicore.errors import DatasetError
 from minicore.images.decode import read_binary
 
+WITHOUT_CATEGORIES = ("kolektor_sdd", "mtd")  # each is one category itself
+
 
 def mvtec(root: str | Path, category: str) -> Dataset:
     """MVTec AD, and any data in its layout.

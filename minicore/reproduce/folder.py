@@ -1,8 +1,11 @@
 """A run's folder: what was asked for, and the units that are finished.
 
-    settings.json                                what every unit has in common
-    units/CATEGORY/ROW/seedN.safetensors         one file a finished unit
-    table.md, table.csv, table.json, report.html made from them
+=====================================  ===================================
+settings.json                          what every unit has in common
+units/CATEGORY/ROW/seedN.safetensors   one file a finished unit
+table.md, table.csv, table.json        made from the units
+report.html                            likewise
+=====================================  ===================================
 """
 
 from __future__ import annotations

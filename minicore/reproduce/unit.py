@@ -1,10 +1,10 @@
 r"""The unit of work of a reproduction: one category, one row of the table, one seed.
 
-A finished unit is one file of a run's folder, written whole or not at all: what is there is done, and
-a run that was stopped goes on with the rest. It holds the numbers of the table, and the evidence for
-them: every image's score, and for the images worth looking at their maps, the patch that decided and
-the training patch that came closest to it. Reports are made from these files alone; neither the data
-set nor the network has to be at hand any more.
+A finished unit is one file of a run's folder, written whole or not at all: what is there is done,
+and a run that was stopped goes on with the rest. It holds the numbers of the table, and the
+evidence for them: every image's score, and for the images worth looking at their maps, the patch
+that decided and the training patch that came closest to it. Reports are made from these files
+alone; neither the data set nor the network has to be at hand any more.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Evidence:
     masks : (k, h, w) bool
         Ground truth; without any, (k, 0, 0).
     map_limits : (2,) float64
-        Smallest value of all maps, and the threshold on pixels with the best F1 (NaN without masks):
-        one scale of colours for all images of a unit.
+        Smallest value of all maps, and the threshold on pixels with the best F1 (NaN without
+        masks): one scale of colours for all images of a unit.
     windows : (k, 4) int64
         Pixels of the deciding patch's neighbourhood: top, left, bottom, right, the latter two
         exclusive; clipped to the image. (0, 4) where a method has no such patch.
@@ -158,14 +158,14 @@ class Finished:
         try:
             words = {k: tuple(map(str, v)) for k, v in header["words"].items()}
             known = {f.name for f in fields(Evidence)}
-            evidence = Evidence(**{k: v for k, v in {**arrays, **words}.items() if k in known})
+            kept: dict[str, Any] = {k: v for k, v in {**arrays, **words}.items() if k in known}
             return cls(
                 unit=Unit(**header["unit"]),
                 evaluation=Evaluation(**header["evaluation"]),
                 seconds=header["seconds"],
                 peak_memory=header["peak_memory"],
                 config=header["config"],
-                evidence=evidence,
+                evidence=Evidence(**kept),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ModelError(f"{path}: not a unit of a reproduction: {error}") from error

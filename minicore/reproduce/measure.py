@@ -1,0 +1,156 @@
+"""Measure one unit: make the detector, fit, score, write the file. Runs on any machine of a run."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicore import datasets
+from minicore.backbones import Backbone
+from minicore.datasets import Dataset
+from minicore.detector import Detector
+from minicore.evaluation import evaluate
+from minicore.recording import Recording, record
+from minicore.reproduce.evidence import gather
+from minicore.reproduce.peak import peak_memory
+from minicore.reproduce.rows import Row
+from minicore.reproduce.unit import Finished, Unit
+
+SHARED_STAGE = "network, shared by all rows"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all units of a run have in common; everything a worker needs to know.
+
+    Attributes
+    ----------
+    data : str
+        The data set's folder.
+    layout : str
+        How it is laid out: the name of a loader in `minicore.datasets`.
+    folder : str
+        The run's. Workers on other machines must see it, and the data, under the same names.
+    network : str
+        An ONNX file or a known network.
+    layers : tuple of str
+        To record: all that any row asks for.
+    resize, crop : int
+        Pixels.
+    shared : dict
+        Parameters of all detectors.
+    threads : int or None
+        Of each worker.
+    """
+
+    data: str
+    layout: str
+    folder: str
+    network: str
+    layers: tuple[str, ...]
+    resize: int
+    crop: int
+    shared: dict[str, Any]
+    threads: int | None
+
+    def dataset(self, category: str) -> Dataset:
+        """Open a category; of a data set without any, the data set itself."""
+        load = getattr(datasets, self.layout)
+        return load(self.data) if category == self.layout else load(self.data, category)
+
+    def backbone(self) -> Backbone:
+        """Open the network."""
+        return Backbone(
+            self.network,
+            layers=self.layers,
+            threads=self.threads,
+            resize=self.resize,
+            crop=self.crop,
+        )
+
+    def recording(self, category: str) -> Path:
+        """Where the feature maps of a category are, while it is in work."""
+        return Path(self.folder) / "features" / category
+
+    def forget(self, category: str) -> None:
+        """Delete them."""
+        shutil.rmtree(self.recording(category), ignore_errors=True)
+
+
+def record_category(setup: Setup, category: str, progress: bool = False) -> tuple[float, float]:
+    """Run the network on all images of a category, unless that has been done.
+
+    Returns
+    -------
+    total, network : float
+        Seconds that it took, reading and preparing the images included and not. An earlier pass
+        that can still be used counts as what it took then.
+    """
+    dataset = setup.dataset(category)
+    images = [*dataset.train, *dataset.test]
+    made = record(setup.backbone(), images, setup.recording(category), progress=progress)
+    return made.seconds_an_image * len(images), made.network_seconds
+
+
+def measure(setup: Setup, unit: Unit, row: Row, pictures: bool = True) -> Unit:
+    """Fit and score a category by one row with one seed, and write what was found.
+
+    Parameters
+    ----------
+    setup : Setup
+    unit : Unit
+    row : Row
+    pictures : bool
+        Keep the images that a report shows.
+
+    Returns
+    -------
+    Unit
+        The same, now with a file.
+    """
+    dataset = setup.dataset(unit.category)
+    if row.n_train is not None:
+        dataset = replace(dataset, train=_some(dataset, row.n_train, unit.seed))
+    wanted = {"n_threads": setup.threads, "progress": False, **setup.shared}
+    layers = row.parameters.get("layers") or wanted.get("layers")
+    recording = Recording(setup.backbone(), setup.recording(unit.category), layers)
+    model = row.detector(recording, unit.seed, {**wanted, "layers": None})
+    with peak_memory() as peak:
+        evaluation, found = evaluate(model, dataset)
+    each = recording.seconds_an_image
+    evaluation = replace(
+        evaluation,
+        fit_seconds=evaluation.fit_seconds + each * len(dataset.train),
+        milliseconds=evaluation.milliseconds + 1e3 * each,
+    )
+    seconds = dict(getattr(model, "seconds_", {}))
+    seconds[SHARED_STAGE] = each * (len(dataset.train) + len(dataset.test))
+    masks = None if dataset.masks is None else dataset.read_masks(model.preprocessing_)
+    finished = Finished(
+        unit,
+        evaluation,
+        seconds,
+        peak.bytes,
+        _config(model, row),
+        gather(model, dataset, found, masks, pictures=pictures),
+    )
+    finished.save(Path(setup.folder))
+    return unit
+
+
+def _some(dataset: Dataset, n: int, seed: int) -> Any:
+    if n > len(dataset.train):
+        raise ValueError(
+            f"{dataset.name}: {n} training images asked for, there are {len(dataset.train)}"
+        )
+    chosen = np.sort(np.random.default_rng([seed, n]).permutation(len(dataset.train))[:n])
+    return [dataset.train[i] for i in chosen]
+
+
+def _config(model: Detector, row: Row) -> dict[str, Any]:
+    """Everything that decided the outcome."""
+    return {**model.config_.to_json(), "method": row.method, "n_train": row.n_train}

@@ -1,0 +1,247 @@
+"""Do all units of a run: in order, or on several processes or machines; what is done stays done.
+
+Units do not depend on each other, so they go through joblib: on one machine by `jobs`, elsewhere
+by whatever engine the caller has chosen with ``joblib.parallel_config`` (Dask, Ray, Spark). The
+network runs once a category, before its units; its feature maps lie in the run's folder for as long
+as the category is in work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+from joblib import delayed
+
+from minicore import __version__, datasets, machine, threads
+from minicore.errors import ModelError
+from minicore.progress import bar as progress_bar
+from minicore.reproduce.folder import Run
+from minicore.reproduce.measure import Setup, measure, record_category
+from minicore.reproduce.rows import Row
+from minicore.reproduce.unit import Unit
+
+TIMES = "times.jsonl"  # a line for each time the run was started
+DECISIVE = {"layout", "network", "image_size", "layers", "parameters"}
+RESIZE_TO_CROP = 256 / 224  # images are resized to 256, and the central 224 kept (section 4)
+
+
+def reproduce(
+    data: str | Path,
+    out: str | Path,
+    rows: Sequence[Row],
+    *,
+    categories: Sequence[str] | None = None,
+    layout: str = "mvtec",
+    seeds: Sequence[int] = (0, 1, 2),
+    backbone: str | Path = "default",
+    layers: Sequence[str] | None = None,
+    image_size: int = 224,
+    parameters: dict[str, Any] | None = None,
+    jobs: int | None = 1,
+    n_threads: int | None = None,
+    progress: bool = True,
+    command: str = "",
+    after: Callable[[Run], None] | None = None,
+) -> Run:
+    """Measure every row with every seed on every category, as far as that is not done yet.
+
+    Parameters
+    ----------
+    data : str or Path
+        The data set's folder.
+    out : str or Path
+        The run's folder. A unit's file appears there when the unit is finished; the same call goes
+        on where an earlier one was stopped, and may ask for more rows, seeds or categories.
+    rows : sequence of Row
+    categories : sequence of str, optional
+        By default all.
+    layout : str, default "mvtec"
+        Name of a loader in `minicore.datasets`.
+    seeds : sequence of int
+        Of methods in which nothing is random only the first is measured.
+    backbone : str or Path
+        An ONNX file or a known network.
+    layers : sequence of str, optional
+        By default the network's choice, layer2 and layer3. Rows may ask for others.
+    image_size : int
+        Side of the central crop in pixels; images are first resized to 256 / 224 of it.
+    parameters : dict, optional
+        Of all detectors: `embedding`, `b`, `patchsize` … A method takes those that it has.
+    jobs : int or None
+        Units at a time, each on its share of the threads. None leaves it to
+        ``joblib.parallel_config``.
+    n_threads : int, optional
+        Threads in all. Changes no result.
+    progress : bool
+    command : str
+        What was typed, for the report.
+    after : callable, optional
+        Told of the run after every unit that this process sees finished.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    OutputError
+        If the folder holds a run with other settings, or cannot be written.
+    MinicoreError
+        If the data or the network cannot be used.
+    """
+    asked, names = dict(parameters or {}), _categories(data, layout, categories)
+    setup = Setup(
+        data=str(Path(data).absolute()),
+        layout=layout,
+        folder=str(Path(out).absolute()),
+        network=_found(backbone),
+        layers=_recorded(backbone, layers, rows),
+        resize=round(image_size * RESIZE_TO_CROP),
+        crop=image_size,
+        shared={**asked, "layers": tuple(layers) if layers else None},
+        threads=n_threads,
+    )
+    network = setup.backbone()
+    for name in names:
+        setup.dataset(name)  # a missing folder is said now, not after an hour
+    settings = {
+        "minicore": __version__,
+        "command": command,
+        "data": Path(data).name,
+        "layout": layout,
+        "network": network.sha256,
+        "backbone": network.describe() | {"file": network.path.name},
+        "layers": list(layers) if layers else None,
+        "image_size": image_size,
+        "parameters": asked,
+        "machine": machine.describe(n_threads or threads.available()),
+    }
+    run = Run.create(out, settings, DECISIVE)
+    _sweep(run.folder)
+    tasks = {
+        name: [
+            (Unit(name, row.name, seed), row, seed == seeds[0])
+            for row in rows
+            for seed in (seeds if row.seeded else seeds[:1])
+        ]
+        for name in names
+    }
+    done = {unit for unit in run.finished() if _sound(run, unit)}
+    total = sum(map(len, tasks.values()))
+    left = {name: [t for t in its if t[0] not in done] for name, its in tasks.items()}
+    left = {name: its for name, its in left.items() if its}
+    started, looked = time.perf_counter(), 0.0
+    with (
+        threads.limit(n_threads),
+        progress_bar(
+            total,
+            "units",
+            "unit",
+            show=progress,
+            initial=total - sum(map(len, left.values())),
+        ) as bar,
+    ):
+        at_once = joblib.effective_n_jobs(jobs)
+        if at_once > 1:
+            share = max(1, (n_threads or threads.available()) // at_once)
+            setup = Setup(**{**vars(setup), "threads": share})
+        parallel = joblib.Parallel(n_jobs=jobs, return_as=_ordered(), batch_size=1)
+        for some in _chunks(list(left), at_once):
+            times = parallel(
+                delayed(record_category)(setup, name, progress and at_once == 1) for name in some
+            )
+            looked += sum(network_seconds for _, network_seconds in times)
+            todo = [task for name in some for task in left[name]]
+            for _ in parallel(delayed(measure)(setup, *task) for task in todo):
+                bar.update(1)
+                if after is not None:
+                    after(run)
+            for name in some:
+                setup.forget(name)
+    with contextlib.suppress(OSError):
+        (run.folder / "features").rmdir()  # unless something else lies there
+    if left:
+        _remember(run, time.perf_counter() - started, looked, sum(map(len, left.values())))
+    return run
+
+
+def _categories(data: str | Path, layout: str, asked: Sequence[str] | None) -> list[str]:
+    if layout in datasets.WITHOUT_CATEGORIES:
+        return [layout]
+    return list(asked) if asked else datasets.categories(data, layout)
+
+
+def _found(backbone: str | Path) -> str:
+    """Give a file by its full name, since workers may stand elsewhere; a known one by its own."""
+    path = Path(backbone)
+    return str(path.absolute()) if path.suffix.lower() == ".onnx" else str(backbone)
+
+
+def _recorded(
+    backbone: str | Path, layers: Sequence[str] | None, rows: Iterable[Row]
+) -> tuple[str, ...]:
+    """Layers that are asked for by any row, finest first."""
+    from minicore.backbones import Backbone
+
+    wanted = set(Backbone(backbone, layers=layers).layers)
+    for row in rows:
+        wanted |= set(row.parameters.get("layers") or ())
+    return tuple(sorted(wanted))
+
+
+def _sound(run: Run, unit: Unit) -> bool:
+    """Whether a unit's file can be read: one that a failing disk has spoiled is measured again."""
+    try:
+        run.load(unit)
+    except ModelError:
+        return False
+    return True
+
+
+def _chunks(names: list[str], size: int) -> Iterable[list[str]]:
+    """As many categories at a time as there are workers: that many recordings lie on disk."""
+    return (names[first : first + size] for first in range(0, len(names), size))
+
+
+def _remember(run: Run, seconds: float, network: float, units: int) -> None:
+    """Add a line to the run's account of its time."""
+    line = {"units": units, "seconds": round(seconds, 1), "network_seconds": round(network, 1)}
+    with (run.folder / TIMES).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that are no more have left half-written."""
+    for partial in [*folder.glob("features/.*.partial"), *folder.glob("units/*/*/.*.partial")]:
+        owner = partial.name.split(".")[-2]
+        if not (owner.isdecimal() and _alive(int(owner))):
+            shutil.rmtree(partial, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if sys.platform == "win32":  # there, signal 0 would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _ordered() -> str:
+    """Let results come as they are finished, where joblib's engine can do that."""
+    engine, _ = joblib.parallel.get_active_backend()
+    return "generator_unordered" if engine.supports_return_generator else "list"
