@@ -62,10 +62,10 @@ class Row:
         shared : dict
             Parameters that all rows of a run share; those that a method does not have are left out.
         """
-        from minicore import baselines
-
         cls: Any = PatchCore
         if self.method in BASELINES:
+            from minicore import baselines
+
             cls = getattr(baselines, BASELINES[self.method])
         own = cls._get_param_names()
         parameters = {k: v for k, v in shared.items() if k in own} | self.parameters

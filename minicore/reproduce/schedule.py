@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def reproduce(
     layers: Sequence[str] | None = None,
     image_size: int = 224,
     parameters: dict[str, Any] | None = None,
-    jobs: int | None = 1,
+    jobs: int | None = None,
     n_threads: int | None = None,
     progress: bool = True,
     command: str = "",
@@ -76,11 +77,11 @@ def reproduce(
         Side of the central crop in pixels; images are first resized to 256 / 224 of it.
     parameters : dict, optional
         Of all detectors: `embedding`, `b`, `patchsize` … A method takes those that it has.
-    jobs : int or None
-        Units at a time, each on its share of the threads. None leaves it to
-        ``joblib.parallel_config``.
+    jobs : int, optional
+        Units at a time, each in a process with its share of the threads. By default what
+        ``joblib.parallel_config`` says, and without it one.
     n_threads : int, optional
-        Threads in all. Changes no result.
+        Threads in all; on an engine of `joblib.parallel_config`, of each worker. Changes no result.
     progress : bool
     command : str
         What was typed, for the report.
@@ -151,9 +152,8 @@ def reproduce(
         ) as bar,
     ):
         at_once = joblib.effective_n_jobs(jobs)
-        if at_once > 1:
-            share = max(1, (n_threads or threads.available()) // at_once)
-            setup = Setup(**{**vars(setup), "threads": share})
+        if jobs is not None and at_once > 1:
+            setup = replace(setup, threads=max(1, (n_threads or threads.available()) // at_once))
         parallel = joblib.Parallel(n_jobs=jobs, return_as=_ordered(), batch_size=1)
         for some in _chunks(list(left), at_once):
             times = parallel(

@@ -1,0 +1,362 @@
+"""Reproducing tables: every unit once, stopped at any moment, on one machine or several."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from minicore import PatchCore, datasets
+from minicore.cli import main
+from minicore.errors import ModelError, OutputError
+from minicore.evaluation import evaluate
+from minicore.reproduce import Finished, Row, Run, Unit, published, reproduce, row, tables
+from minicore.reproduce.evidence import worst
+
+SIZE = 64  # pixels
+ROWS = [row("PatchCore-10"), row("PatchCore-5")]
+SEEDS = (0, 1)
+MEASURED_ANEW = {"fit_seconds", "milliseconds"}
+
+
+@pytest.fixture
+def again(tiny, mvtec_root):
+    """Reproduce the small category into a folder."""
+
+    def again(out, rows=ROWS, **options):
+        options = {"seeds": SEEDS, "image_size": SIZE, "progress": False} | options
+        return reproduce(mvtec_root, out, rows, backbone=tiny, **options)
+
+    return again
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny, mvtec_root, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    run = reproduce(
+        mvtec_root, out, ROWS, backbone=tiny, seeds=SEEDS, image_size=SIZE, progress=False
+    )
+    tables.write(run)
+    return run
+
+
+def results(run):
+    """Everything of a run's units that a second measurement must give again."""
+    return {
+        unit: (
+            {k: v for k, v in found.evaluation.to_json().items() if k not in MEASURED_ANEW},
+            found.config,
+            {
+                k: v.tolist() if isinstance(v, np.ndarray) else v
+                for k, v in vars(found.evidence).items()
+            },
+        )
+        for unit in run.finished()
+        for found in [run.load(unit)]
+    }
+
+
+# What is measured
+
+
+def test_a_unit_is_the_evaluation_of_its_images(undisturbed, tiny, mvtec_root):
+    model = PatchCore(tiny, coreset_ratio=0.1, seed=1, resize=73, crop=64, false_positive_rate=None)
+    parts = datasets.mvtec(mvtec_root, "gear")
+    evaluation, detection = evaluate(model, parts)
+    found = undisturbed.load(Unit("gear", "PatchCore-10", 1))
+    ours, theirs = found.evaluation.to_json(), evaluation.to_json()
+    for name in theirs.keys() - MEASURED_ANEW:
+        assert ours[name] == theirs[name], name
+    assert np.array_equal(found.evidence.scores, detection.scores)
+    assert found.config.items() >= model.config_.to_json().items()
+
+
+def test_evidence_leads_from_the_worst_mistakes_to_the_training_images(
+    undisturbed, tiny, mvtec_root
+):
+    evidence = undisturbed.load(Unit("gear", "PatchCore-10", 0)).evidence
+    parts = datasets.mvtec(mvtec_root, "gear")
+    assert len(evidence.shown) == 8 and evidence.images.shape == (8, 64, 64, 3)
+    assert evidence.names[evidence.shown[0]].startswith("test/")
+    for i, window, nearest, there in zip(
+        evidence.shown,
+        evidence.windows,
+        evidence.nearest,
+        evidence.nearest_windows,
+        strict=True,
+    ):
+        assert evidence.labels[i] == parts.labels[i]
+        for top, left, bottom, right in (window, there):
+            assert 0 <= top < bottom <= 64 and 0 <= left < right <= 64
+        assert nearest.startswith("train/good/")
+    assert evidence.map_limits[0] < evidence.map_limits[1]
+    silent = undisturbed.load(Unit("gear", "PatchCore-10", 1)).evidence  # pictures of one seed
+    assert not len(silent.shown) and len(silent.scores) == 10
+
+
+def test_the_mean_wrongness_of_either_class_is_one_minus_the_auroc():
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(2, size=40), rng.normal(size=40)
+    order = worst(labels, scores)
+    assert sorted(order) == list(range(40))
+    wrong = [
+        np.mean(scores[labels == 0] >= s) if label else np.mean(scores[labels == 1] <= s)
+        for label, s in zip(labels, scores, strict=True)
+    ]
+    assert all(np.diff(np.array(wrong)[order]) <= 0)
+    auroc = roc_auc_score(labels, scores)
+    for label in (0, 1):
+        assert np.mean(np.array(wrong)[labels == label]) == pytest.approx(1 - auroc)
+
+
+def test_images_that_are_all_right_come_by_how_close_they_are():
+    labels, scores = np.array([0, 0, 1, 1]), np.array([1.0, 3.0, 9.0, 4.5])
+    assert worst(labels, scores).tolist()[:2] == [1, 3] or worst(labels, scores)[0] in (1, 3)
+    assert worst(labels, scores).tolist()[-1] == 2
+    assert worst(np.zeros(3, int), np.array([1.0, 3.0, 2.0])).tolist() == [1, 2, 0]
+
+
+def test_few_training_images_are_drawn_by_the_seed(again, tmp_path):
+    few = Row("PatchCore-10 n=5", {"coreset_ratio": 0.1}, n_train=5)
+    run = again(tmp_path / "run", [few])
+    first, second = (run.load(unit) for unit in run.finished())
+    assert first.evaluation.n_train == second.evaluation.n_train == 5
+    assert not np.array_equal(first.evidence.scores, second.evidence.scores)
+    with pytest.raises(ValueError, match="99 training images asked for, there are 12"):
+        again(tmp_path / "run", [Row("PatchCore-10 n=99", {}, n_train=99)])
+
+
+def test_several_units_at_a_time_give_the_same(again, undisturbed, tmp_path):
+    assert results(again(tmp_path / "run", jobs=2)) == results(undisturbed)
+
+
+# Stopping and going on
+
+
+def test_what_is_finished_is_not_measured_again(again, undisturbed, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    run = again(out, ROWS[:1])
+    times = {unit: unit.path(out).stat().st_mtime_ns for unit in run.finished()}
+    assert len(times) == 2
+    again(out)
+    assert all(unit.path(out).stat().st_mtime_ns == at for unit, at in times.items())
+    assert results(run) == results(undisturbed)
+    monkeypatch.setattr("minicore.recording.Backbone.__call__", None)
+    again(out)  # nothing to do: the network is not touched
+
+
+KILLED = """
+import os, signal, sys
+from unittest import mock
+from minicore.reproduce import reproduce, row, tables
+target, calls = sys.argv[1], int(sys.argv[2])
+import importlib
+module, _, name = target.rpartition(".")
+try:
+    owner = importlib.import_module(module)
+except ModuleNotFoundError:
+    outer, _, cls = module.rpartition(".")
+    owner = getattr(importlib.import_module(outer), cls)
+original = getattr(owner, name)
+def deadly(*args, **kwargs):
+    global calls
+    calls -= 1
+    if calls == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(*args, **kwargs)
+with mock.patch.object(owner, name, deadly):
+    run = reproduce(sys.argv[3], sys.argv[4], [row("PatchCore-10"), row("PatchCore-5")],
+                    backbone=sys.argv[5], seeds=(0, 1), image_size=64, progress=False)
+    tables.write(run)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
+@pytest.mark.parametrize(
+    "stage, target, call, finished",
+    [
+        ("recording", "minicore.recording.Backbone.__call__", 2, 0),
+        ("fitting", "minicore.patchcore.pick", 2, 1),
+        ("scoring", "minicore.patchcore.Search.score", 4, 1),
+        ("writing a unit", "minicore.files.os.fsync", 4, 2),  # the first is settings.json
+        ("writing the tables", "minicore.reproduce.tables._csv", 1, 4),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else None,
+)
+def test_a_kill_loses_at_most_the_unit_in_work(
+    stage, target, call, finished, again, undisturbed, tiny, mvtec_root, tmp_path
+):
+    out = tmp_path / "run"
+    command = [sys.executable, "-c", KILLED, target, str(call), mvtec_root, out, tiny]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert len(Run.open(out).finished()) == finished
+    run = again(out)
+    assert results(run) == results(undisturbed)
+    tables.write(run)
+    left = {p.name for p in out.iterdir()}
+    made = {"settings.json", "units", "times.jsonl", "table.md", "table.csv", "table.json"}
+    assert left <= made and not list(out.glob("**/.*partial"))
+
+
+def test_a_unit_that_a_disk_has_spoiled_is_measured_again(again, undisturbed, tmp_path):
+    run = again(tmp_path / "run")
+    path = run.finished()[0].path(run.folder)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError):
+        Finished.load(path)
+    assert results(again(tmp_path / "run")) == results(undisturbed)
+
+
+@pytest.mark.parametrize(
+    "other, key", [({"image_size": 48}, "image_size"), ({"parameters": {"b": 5}}, "parameters")]
+)
+def test_units_measured_otherwise_do_not_stand_in_one_table(again, tmp_path, other, key):
+    again(tmp_path / "run", ROWS[:1], seeds=(0,))
+    with pytest.raises(OutputError, match=f"another {key}.*--out"):
+        again(tmp_path / "run", **other)
+
+
+# More than one machine
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
+@pytest.mark.filterwarnings("default")  # Dask's own, when a worker dies
+def test_a_cluster_that_loses_a_worker_gives_the_same_table(again, undisturbed, tmp_path):
+    distributed = pytest.importorskip("distributed", reason='needs pip install ".[cluster]"')
+    import joblib
+
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(processes=True, silence_logs=50, **options) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        pids = sorted(client.run(os.getpid).values())
+        killed = []
+
+        def kill_one():
+            """Kill a worker as soon as the first unit is there, the others in work or waiting."""
+            while not killed and not list(tmp_path.glob("run/units/*/*/*.safetensors")):
+                time.sleep(0.01)
+            if not killed:
+                os.kill(pids[0], signal.SIGKILL)
+                killed.append(pids[0])
+
+        watcher = threading.Thread(target=kill_one)
+        watcher.start()
+        try:
+            with joblib.parallel_config("dask"):
+                run = again(tmp_path / "run", n_threads=1)
+        finally:
+            done, killed = killed, [0]
+            watcher.join()
+        assert done == pids[:1]
+        assert client.run(os.getpid).values() != set(pids)
+    assert results(run) == results(undisturbed)
+
+
+# Tables
+
+
+def test_published_numbers_are_those_of_the_paper():
+    assert published.image_auroc("PatchCore-25") == 99.1
+    assert published.image_auroc("PatchCore-1", "screw") == 96.4
+    assert published.pixel_auroc("PaDiM", "bottle") == 98.3
+    assert published.image_auroc("SPADE", "bottle") is None
+    categories = set(published.table(published.PIXEL)["PaDiM"]) - {published.MEAN}
+    assert len(categories) == 15
+    for table in (published.IMAGE, published.PIXEL):
+        for method, values in published.table(table).items():
+            its = [v for c, v in values.items() if c != published.MEAN]
+            if len(its) == 15 and not method.startswith(("CAVGA", "vis", "AE", "gamma")):
+                assert np.mean(its) == pytest.approx(values[published.MEAN], abs=0.16), method
+
+
+def line(row, seed, rate, category="bottle"):
+    evaluation = {"category": category, "image_auroc": rate, "pixel_auroc": None}
+    return tables.Line(row, seed, evaluation, None, {})
+
+
+def test_a_mark_stands_where_the_published_value_is_outside_the_seeds():
+    found = [line("PatchCore-1", s, r) for s, r in enumerate((0.990, 0.992, 0.994))]
+    text = tables.compared(found, "x", "image_auroc", published.IMAGE)
+    assert "99.20 ± 0.20" in text and "−0.8*" in text  # 100.0 was published
+    within = [line("PatchCore-1", s, r) for s, r in enumerate((0.990, 1.0))]
+    assert "*" not in tables.compared(within, "x", "image_auroc", published.IMAGE).split("\n\n")[1]
+    alone = [line("PatchCore-1", 0, 0.9)]
+    assert "−10.0 " in tables.compared(alone, "x", "image_auroc", published.IMAGE)
+
+
+def test_means_are_over_categories_seed_by_seed():
+    found = [
+        line("PatchCore-1", s, r, c)
+        for c, rates in (("bottle", (0.8, 0.9)), ("screw", (0.6, 0.5)))
+        for s, r in enumerate(rates)
+    ]
+    spread = tables.spreads(found, "image_auroc")["PatchCore-1", published.MEAN]
+    assert (spread.mean, spread.low, spread.high) == pytest.approx((70, 70, 70))
+    assert tables.spreads(found, "pixel_auroc") == {}
+    missing = [*found, line("PatchCore-10", 0, 0.7)]  # has no screw yet
+    assert ("PatchCore-10", published.MEAN) not in tables.spreads(missing, "image_auroc")
+
+
+@pytest.mark.parametrize("name", ["PatchCore", "PatchCore-0", "PatchCore-101", "patchcore-1", ""])
+def test_a_row_that_does_not_exist_is_refused(name):
+    with pytest.raises(ValueError, match=r"rows: expected PatchCore-P .* got"):
+        row(name)
+
+
+def test_a_row_has_one_name():
+    assert row("PatchCore-1.0").name == row("PatchCore-1").name == "PatchCore-1"
+    assert row("PatchCore-0.5").parameters == {"coreset_ratio": 0.005}
+
+
+# The command
+
+
+def test_the_command_writes_tables_that_others_can_read(tiny, mvtec_root, tmp_path, capsys):
+    out = tmp_path / "run"
+    arguments = [mvtec_root, "gear", "--rows", "PatchCore-10", "--seeds", "0,1", "--out", out]
+    arguments += ["--backbone", tiny, "--image-size", SIZE]
+    with pytest.raises(SystemExit) as end:
+        main(["reproduce", *map(str, arguments)])
+    assert not end.value.code
+    printed = capsys.readouterr().out
+    assert printed == (out / "table.md").read_text("utf-8") and "PatchCore-10" in printed
+    with (out / "table.csv").open(newline="") as file:
+        units = list(csv.DictReader(file))
+    assert [(u["row"], u["seed"], u["category"]) for u in units] == [
+        ("PatchCore-10", "0", "gear"),
+        ("PatchCore-10", "1", "gear"),
+    ]
+    stored = json.loads((out / "table.json").read_text("utf-8"))
+    rates = [u["evaluation"]["image_auroc"] for u in stored["units"]]
+    assert rates == [float(u["image_auroc"]) for u in units]
+    assert stored["settings"]["command"].startswith("minicore ")
+    (time,) = map(json.loads, (out / "times.jsonl").read_text().splitlines())
+    assert 0 < time["network_seconds"] < time["seconds"] and time["units"] == 2
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        (["--seeds", "1,x"], "--seeds: expected whole numbers"),
+        (["--rows", "PatchCore"], "rows: expected PatchCore-P"),
+        (["nothing"], "nothing"),
+    ],
+)
+def test_the_command_refuses_in_one_line(tiny, mvtec_root, tmp_path, capsys, wrong, words):
+    with pytest.raises(SystemExit) as end:
+        main(["reproduce", str(mvtec_root), "--out", str(tmp_path / "run"), *wrong])
+    error = capsys.readouterr().err
+    assert end.value.code == 1 and words in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
