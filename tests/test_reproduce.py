@@ -54,7 +54,7 @@ def results(run):
             {k: v for k, v in found.evaluation.to_json().items() if k not in MEASURED_ANEW},
             found.config,
             {
-                k: v.tolist() if isinstance(v, np.ndarray) else v
+                k: (v.dtype, v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v
                 for k, v in vars(found.evidence).items()
             },
         )
@@ -75,7 +75,8 @@ def test_a_unit_is_the_evaluation_of_its_images(undisturbed, tiny, mvtec_root):
     for name in theirs.keys() - MEASURED_ANEW:
         assert ours[name] == theirs[name], name
     assert np.array_equal(found.evidence.scores, detection.scores)
-    assert found.config.items() >= model.config_.to_json().items()
+    known = {"method": "PatchCore", "n_train": None}
+    assert found.config == json.loads(json.dumps(model.config_.to_json() | known))
 
 
 def test_evidence_leads_from_the_worst_mistakes_to_the_training_images(
@@ -148,8 +149,8 @@ def test_what_is_finished_is_not_measured_again(again, undisturbed, tmp_path, mo
     again(out)
     assert all(unit.path(out).stat().st_mtime_ns == at for unit, at in times.items())
     assert results(run) == results(undisturbed)
-    monkeypatch.setattr("minicore.recording.Backbone.__call__", None)
-    again(out)  # nothing to do: the network is not touched
+    monkeypatch.setattr("minicore.reproduce.schedule.record_category", None)
+    again(out)  # nothing to do: no image is looked at
 
 
 KILLED = """
@@ -184,7 +185,7 @@ with mock.patch.object(owner, name, deadly):
     [
         ("recording", "minicore.recording.Backbone.__call__", 2, 0),
         ("fitting", "minicore.patchcore.pick", 2, 1),
-        ("scoring", "minicore.patchcore.Search.score", 4, 1),
+        ("scoring", "minicore.patchcore.Search.score", 11, 1),
         ("writing a unit", "minicore.files.os.fsync", 4, 2),  # the first is settings.json
         ("writing the tables", "minicore.reproduce.tables._csv", 1, 4),
     ],
@@ -278,7 +279,8 @@ def test_published_numbers_are_those_of_the_paper():
         for method, values in published.table(table).items():
             its = [v for c, v in values.items() if c != published.MEAN]
             if len(its) == 15 and not method.startswith(("CAVGA", "vis", "AE", "gamma")):
-                assert np.mean(its) == pytest.approx(values[published.MEAN], abs=0.16), method
+                # Not closer: DifferNet's columns, as printed, have a mean of 94.7, and 94.9 beside.
+                assert np.mean(its) == pytest.approx(values[published.MEAN], abs=0.25), method
 
 
 def line(row, seed, rate, category="bottle"):

@@ -214,14 +214,14 @@ def _chunks(names: list[str], size: int) -> Iterable[list[str]]:
 
 def _remember(run: Run, seconds: float, network: float, units: int) -> None:
     """Add a line to the run's account of its time."""
-    line = {"units": units, "seconds": round(seconds, 1), "network_seconds": round(network, 1)}
+    line = {"units": units, "seconds": round(seconds, 3), "network_seconds": round(network, 3)}
     with (run.folder / TIMES).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
 def _sweep(folder: Path) -> None:
     """Remove what processes that are no more have left half-written."""
-    for partial in [*folder.glob("features/.*.partial"), *folder.glob("units/*/*/.*.partial")]:
+    for partial in list(folder.rglob(".*.partial")):
         owner = partial.name.split(".")[-2]
         if not (owner.isdecimal() and _alive(int(owner))):
             shutil.rmtree(partial, ignore_errors=True)
