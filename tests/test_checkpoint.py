@@ -268,6 +268,7 @@ def test_a_storage_that_is_short_missing_or_described_twice_is_refused(tmp_path)
     twice = dictionary(v=tensor(), w=tensor(kind="IntStorage"))
     refused(write_zip(path, twice), "described in two ways")
     refused(write_zip(path, dictionary(w=tensor(10**15))), "not 4000000000000000 bytes")
+    refused(write_zip(path, dictionary(w=tensor(2**2000))), "without key or length")
 
 
 def test_keys_are_no_paths(tmp_path):
@@ -374,6 +375,34 @@ def test_pickle_bombs_end_within_200_bytes_a_byte(tmp_path, content):
     tracemalloc.stop()
 
 
+N = 200_000
+LONG_CALLS = {
+    "a parameter": (
+        name("torch._utils", "_rebuild_parameter") + b"q\x01(" + b"N" * N + b"tq\x00",
+        b"h\x01h\x00R",
+    ),
+    "a tensor": (
+        name("torch._utils", "_rebuild_tensor_v2") + b"q\x01("
+        + tensor().partition(b"(")[2].removesuffix(b"tR") + b"N" * N + b"tq\x00",
+        b"h\x01h\x00R",
+    ),
+    "a storage": (
+        tensor().partition(b"(")[2].partition(b"tQ")[0] + b"N" * N + b"tq\x00",
+        b"h\x00Q",
+    ),
+    "a storage as a list": (
+        b"](" + tensor().partition(b"(")[2].partition(b"tQ")[0][1:] + b"N" * N + b"eq\x00",
+        b"h\x00Q",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("once", "again"), LONG_CALLS.values(), ids=LONG_CALLS.keys())
+def test_a_long_tuple_is_not_handed_over_a_million_times(tmp_path, once, again):
+    """Remembered in one byte a value, looked through in three bytes a call: hours in 4 MiB."""
+    refused(write_zip(tmp_path / "a.pth", b"(" + once + again * 20_000 + b"t"), "damaged")
+
+
 def test_bombs_in_the_legacy_list_of_storages_are_refused(tmp_path):
     good = write_legacy(
         tmp_path / "a.pth", dictionary(w=tensor(legacy=True)), {"0": (4, floats(4))}
@@ -444,11 +473,34 @@ def test_safetensors_that_lie_are_refused(tmp_path):
         b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"v":{"dtype":"F32"',
         b'{"w":' + b"[" * 100_000,
         b'{"a\\u001bb":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+        b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
+        b'"v":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
     ):
         path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
         refused(path)
-    path.write_bytes(struct.pack("<Q", 2**60) + b"{}")
-    refused(path, "damaged")
+    for size in (2**60, 2**63, 2**64 - 1):
+        path.write_bytes(struct.pack("<Q", size) + b"{}")
+        refused(path, "damaged")
+
+
+@pytest.mark.parametrize("shape", [(0, 2**40, 2**40), (0, 2**63), (0, 2**64 - 1), (0, *[1] * 70)])
+def test_safetensors_of_shapes_that_numpy_lacks_are_refused(tmp_path, shape):
+    header = b'{"w":{"dtype":"F32","shape":%s,"data_offsets":[0,0]}}' % str(list(shape)).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    refused(path, "'w' has the shape")
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\x80\x02\x8a\x0a", b"\x09\0\0\0\0\0\0\0{"])
+def test_a_file_of_terabytes_of_holes_is_refused_before_it_is_read(tmp_path, start):
+    path = tmp_path / "a.pth"
+    with path.open("wb") as file:
+        file.write(start)
+        try:
+            file.truncate(2**42)
+        except OSError as error:
+            pytest.skip(f"this file system has no such files: {error}")
+    refused(path, "has 4398 GB")
 
 
 def test_files_that_are_no_checkpoint_are_refused(tmp_path):

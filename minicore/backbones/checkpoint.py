@@ -17,6 +17,7 @@ is unpacked to disk, and no name inside is used as a path.
 import math
 import struct
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -27,8 +28,10 @@ import numpy as np
 from minicore.backbones.pickled import ordered_dict, quoted, read_pickle
 from minicore.errors import BackboneError
 
+LARGEST_FILE = 4 * 2**30  # the largest network known here has 0.5 GB, with its optimiser 1.5
 LARGEST_PICKLE = 4 * 2**20  # the 932 tensors of a ResNet-152 take 0.15 MiB
 LARGEST_CLAIM = 4  # all tensors together, in file sizes: weights tied more often than this are none
+MOST_DIMENSIONS = 8
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_START = b"\x80\x02\x8a\x0a" + LEGACY_MAGIC.to_bytes(10, "little")
 
@@ -68,7 +71,8 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
     Raises
     ------
     BackboneError
-        If the file is missing, damaged, holds no weights, or claims more than it contains.
+        If the file is missing, damaged, holds no weights, claims more than it contains, or has over
+        4 GiB.
     """
     path = Path(path)
     try:
@@ -76,6 +80,8 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             start = file.read(len(LEGACY_START))
             file.seek(0)
+            if size > LARGEST_FILE:  # of holes, perhaps, that take no room on the disk
+                raise BackboneError(f"has {size / 1e9:.0f} GB, more than any network known here")
             if start[:4] == b"PK\x03\x04":
                 return _read_zip(file, size)
             if start == LEGACY_START:
@@ -130,7 +136,7 @@ class _Pickle:
         kind, dtype, key, _, length, *view = identity
         if kind != "storage" or dtype not in STORAGES.values() or any(v is not None for v in view):
             raise TypeError("a persistent id that is no storage")
-        if type(key) is not str or type(length) is not int or length < 0:
+        if type(key) is not str or type(length) is not int or not 0 <= length < 2**63:
             raise TypeError("a storage without key or length")
         storage = self.storages.setdefault(key, _Storage(key, dtype, length))
         if (storage.dtype, storage.length) != (dtype, length):
@@ -141,12 +147,11 @@ class _Pickle:
         numbers = (offset, *shape, *strides)
         if not isinstance(storage, _Storage) or any(type(n) is not int or n < 0 for n in numbers):
             raise TypeError("a tensor of anything but a storage and whole numbers from 0")
-        if len(shape) != len(strides) or len(shape) > 8:
+        if len(shape) != len(strides) or len(shape) > MOST_DIMENSIONS:
             raise TypeError(f"a tensor of {len(shape)} dimensions and {len(strides)} strides")
         count = math.prod(shape)
         last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-        absurd = math.prod(n or 1 for n in shape) > 2**48  # an empty tensor's, for one
-        if absurd or count > storage.length or (count and last >= storage.length):
+        if _absurd(shape) or count > storage.length or (count and last >= storage.length):
             raise BackboneError(
                 f"a tensor of shape {quoted(str(shape))} does not fit its storage of "
                 f"{storage.length} numbers"
@@ -249,6 +254,8 @@ def _read_safetensors(content: bytes) -> dict[str, np.ndarray]:
         if tensor["dtype"] not in SAFETENSORS:
             raise BackboneError(f"{quoted(name)} has dtype {tensor['dtype']}, which NumPy lacks")
         flat = _decode(tensor["data"], SAFETENSORS[tensor["dtype"]])
+        if _absurd(tensor["shape"]):
+            raise BackboneError(f"{quoted(name)} has the shape {quoted(str(tensor['shape']))}")
         arrays[_checked_name(name)] = flat.reshape(tensor["shape"])
     return arrays
 
@@ -272,6 +279,11 @@ def _checked_name(name: Any) -> str:
     if not isinstance(name, str) or len(name) > 200 or not name.isprintable():
         raise BackboneError(f"a weight is named {quoted(str(name))}")
     return name
+
+
+def _absurd(shape: Sequence[int]) -> bool:
+    """Tell whether no weight has such a shape. An empty one may be, whatever the file's size."""
+    return len(shape) > MOST_DIMENSIONS or math.prod(n or 1 for n in shape) > 2**48
 
 
 def _itemsize(dtype: str) -> int:
