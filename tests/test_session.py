@@ -70,6 +70,7 @@ def refused(path, *words, **arguments):
         Backbone(path, **arguments)
     message = str(caught.value)
     assert str(path) in message and "\n" not in message
+    assert message.isprintable() and len(message) < len(str(path)) + 300
     for word in words:
         assert word in message
     return message
@@ -118,6 +119,16 @@ def test_arguments_override_the_metadata(path):
         ({"preprocessing": 3}, "preprocessing"),
         ({"preprocessing": {"std": [1, 0, 1]}}, "std"),
         ({"preprocessing": {"resize": "big"}}, "resize"),
+        ({"preprocessing": {"resize": 10**6}}, "up to 16384"),
+        ({"preprocessing": {"crop": True}}, "crop"),
+        ({"preprocessing": {"mean": [10**400, 0, 0]}}, "preprocessing"),
+        ({"preprocessing": {"std": [float("nan")] * 3}}, "std"),
+        ("[" * 100_000, "JSON"),
+        ('{"a":' + "9" * 5000 + "}", "metadata"),
+        ("[" + "1," * 100_000 + "1]", "object"),
+        ({"name": "\x1b[31mred"}, "name"),
+        ({"name": ["a"]}, "name"),
+        ({"name": "a" * 10_000}, "name"),
     ],
 )
 def test_unusable_metadata_is_refused(path, metadata, word):
@@ -205,6 +216,29 @@ def test_maps_of_another_type_are_refused(path, tmp_path):
     one_node(swapped, "Transpose", "layer2", FLOAT, ("h", "w", "c", "n"), perm=[2, 3, 1, 0])
     with pytest.raises(BackboneError, match="feature maps"):
         Backbone(swapped)(images(2))
+
+
+def test_an_output_whose_name_would_write_on_the_terminal_is_refused(path):
+    one_node(path, "Relu", "a\x1b[31m\nb", FLOAT, ("n", 3, "h", "w"))
+    refused(path, r"'a\x1b[31m\nb'")
+
+
+def test_maps_of_no_channels_are_refused(path):
+    none = {"a": np.array([0]), "one": np.array([1])}
+    node = helper.make_node("Slice", ["image", "a", "a", "one"], ["layer2"])
+    write(path, [node], [("layer2", FLOAT, ("n", "c", "h", "w"))], weights=none)
+    with pytest.raises(BackboneError, match="expected float32 feature maps"):
+        Backbone(path)(images(1))
+
+
+def test_a_network_that_fails_says_so_once(path, capfd):
+    node = helper.make_node("Conv", ["image", "w"], ["layer2"], pads=[1, 1, 1, 1], group=0)
+    weights = {"w": np.ones((4, 3, 3, 3), np.float32)}
+    write(path, [node], [("layer2", FLOAT, ("n", 4, "h", "w"))], weights=weights)
+    with pytest.raises(BackboneError) as caught:
+        Backbone(path)(images(1))
+    assert str(caught.value).isprintable()
+    assert capfd.readouterr() == ("", "")  # onnxruntime would have written to standard error too
 
 
 # Running

@@ -20,11 +20,13 @@ import numpy as np
 
 from minicore.backbones.catalog import find
 from minicore.backbones.download import sha256
+from minicore.backbones.pickled import quoted
 from minicore.errors import BackboneError
 from minicore.images import Override, Preprocessing
 
+LONGEST_NAME = 200
 PROVENANCE = ("source", "source_sha256", "licence")
-ERRORS_ONLY = 3  # onnxruntime's severity: its warnings about optimisation are not for our users
+FATAL_ONLY = 4  # onnxruntime's severity: its errors come as exceptions too, and are said once
 
 
 class Backbone:
@@ -93,7 +95,7 @@ class Backbone:
         self.batch_size = batch_size
         self._session = _open(self.path, threads)
         self.metadata = _metadata(self._session, self.path)
-        self.name = str(self.metadata.get("name") or self.path.stem)
+        self.name = self.metadata.get("name") or self.path.stem
         self._input, fixed_batch, fixed_size = _image_input(self._session, self.path)
         if fixed_batch:
             self.batch_size = min(batch_size, fixed_batch)
@@ -190,7 +192,7 @@ class Backbone:
         except Exception as error:  # onnxruntime's errors share no narrower base
             raise BackboneError(f"{self.path}: the network failed: {_first_line(error)}") from error
         for layer, phi in zip(self.layers, maps, strict=True):
-            if phi.ndim != 4 or len(phi) != len(images) or phi.dtype != np.float32:
+            if phi.ndim != 4 or len(phi) != len(images) or phi.dtype != np.float32 or not phi.size:
                 raise BackboneError(
                     f"{self.path}: output {layer!r} is {phi.dtype} {phi.shape}, expected float32 "
                     f"feature maps (n, c, h, w); choose other layers"
@@ -239,7 +241,7 @@ def _open(path: Path, threads: int | None):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or cores.available()
     options.inter_op_num_threads = 1
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = FATAL_ONLY
     # Threads that spin between two runs would starve the kernels that work in between.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
@@ -254,10 +256,14 @@ def _metadata(session, path: Path) -> dict[str, Any]:
     text = session.get_modelmeta().custom_metadata_map.get("minicore", "{}")
     try:
         metadata = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no JSON, a number or a nesting without end
         raise BackboneError(f"{path}: metadata 'minicore' is not JSON: {error}") from error
     if not isinstance(metadata, dict):
-        raise BackboneError(f"{path}: metadata 'minicore' must be a JSON object, found {text!r}")
+        found = quoted(text)
+        raise BackboneError(f"{path}: metadata 'minicore' must be a JSON object, found {found}")
+    name = metadata.get("name", "")
+    if not isinstance(name, str) or len(name) > LONGEST_NAME or not name.isprintable():
+        raise BackboneError(f"{path}: metadata 'name' is {quoted(str(name))}, no name to print")
     return metadata
 
 
@@ -275,6 +281,9 @@ def _image_input(session, path: Path) -> tuple[str, int, tuple[int, int] | None]
 
 def _choose_layers(session, path: Path, layers: Sequence[str] | None) -> tuple[str, ...]:
     outputs = {o.name: o for o in session.get_outputs()}
+    unprintable = [name for name in outputs if not name.isprintable()]
+    if unprintable:
+        raise BackboneError(f"{path}: an output is named {quoted(unprintable[0])}")
     maps = [name for name, o in outputs.items() if len(o.shape or ()) in (0, 4)]
     if layers is None:
         layers = [name for name in ("layer2", "layer3") if name in maps] or maps
@@ -296,11 +305,12 @@ def _preprocessing(
     asked = metadata.get("preprocessing", {})
     try:
         stored = Preprocessing(**{k: v for k, v in asked.items() if k in known})
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise BackboneError(f"{path}: metadata 'preprocessing' is not usable: {error}") from error
     stored = replace(stored, **{k: v for k, v in colours.items() if v is not None})
     return stored.override(resize, crop)
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return "".join(c if c.isprintable() else "?" for c in line)  # names out of the file are in it

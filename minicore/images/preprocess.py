@@ -8,6 +8,7 @@ is said in `minicore.images.decode`.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,7 @@ __all__ = ["Preprocessing", "as_images", "batches", "prepare", "read_image", "re
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+LARGEST_SIDE = 16384  # of an image made ready: 3.2 GB as float32
 
 ImageLike: TypeAlias = str | Path | np.ndarray
 Size: TypeAlias = int | tuple[int, int] | None
@@ -38,7 +40,7 @@ class Preprocessing:
     Parameters
     ----------
     resize : int, (int, int) or None
-        Length of the shorter side, or exact (h, w), in pixels. None keeps the size.
+        Length of the shorter side, or exact (h, w), in pixels, up to 16384. None keeps the size.
     crop : int, (int, int) or None
         Side, or (h, w), of the central crop in pixels. None keeps everything.
     mean, std : (float, float, float)
@@ -55,14 +57,21 @@ class Preprocessing:
         for name in ("resize", "crop"):
             value = getattr(self, name)
             sides = value if isinstance(value, (tuple, list)) else (value, value)
-            whole = all(isinstance(s, (int, np.integer)) and s > 0 for s in sides)
+            whole = all(
+                isinstance(s, (int, np.integer)) and s is not True and 0 < s <= LARGEST_SIDE
+                for s in sides
+            )
             if value is not None and not (whole and len(sides) == 2):
-                raise ValueError(f"{name}: expected pixels, (h, w) or None, found {value!r}")
+                raise ValueError(
+                    f"{name}: expected pixels (up to {LARGEST_SIDE}), (h, w) or None, "
+                    f"found {value!r}"
+                )
             if isinstance(value, (tuple, list)):
                 object.__setattr__(self, name, (int(value[0]), int(value[1])))
         for name in ("mean", "std"):
             value = tuple(float(v) for v in getattr(self, name))
-            if len(value) != 3 or (name == "std" and min(value) <= 0):
+            finite = all(map(math.isfinite, value))
+            if len(value) != 3 or not finite or (name == "std" and min(value) <= 0):
                 raise ValueError(f"{name}: expected three numbers, std above 0, found {value}")
             object.__setattr__(self, name, value)
 
