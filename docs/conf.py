@@ -55,6 +55,7 @@ napoleon_custom_sections = ["Edge cases"]
 html_theme = "furo"
 html_title = "minicore"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"  # without one every browser asks in vain, and logs an error
 html_css_files = ["minicore.css"]
 html_copy_source = False
 html_show_sourcelink = False
