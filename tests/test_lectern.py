@@ -26,7 +26,12 @@ def test_source_is_the_code_in_the_file_without_its_docstring():
         namespace,
     )
     assert np.array_equal(namespace["neighbourhood"](2, 3, 3), equations.neighbourhood(2, 3, 3))
-    assert "<span" in shown._repr_html_()
+    first, *code, last = shown._repr_markdown_().splitlines()
+    assert (first, "\n".join(code), last) == ("```python", repr(shown), "```")
+
+
+def test_source_leaves_its_colours_to_the_page_which_may_be_dark():
+    assert not hasattr(course.source(equations.neighbourhood), "_repr_html_")
 
 
 def test_source_of_a_jitted_function_is_the_python_beneath():

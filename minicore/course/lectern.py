@@ -33,15 +33,9 @@ class Source:
     def __repr__(self) -> str:
         return f"# {self.where}\n{self.text}"
 
-    def _repr_html_(self) -> str:
-        from pygments import highlight
-        from pygments.formatters import HtmlFormatter
-        from pygments.lexers import PythonLexer
-
-        # Colours in the style attributes: the page around it needs no style sheet. They are legible
-        # on white and on black, and there is no background of our own.
-        look = HtmlFormatter(noclasses=True, style="default", nobackground=True)
-        return highlight(repr(self), PythonLexer(), look)
+    def _repr_markdown_(self) -> str:
+        # Coloured by whoever shows it, so as to be legible there: a page may be light or dark.
+        return f"```python\n{self}\n```"
 
 
 def source(function: Callable[..., Any]) -> Source:
