@@ -29,6 +29,7 @@ class Detector(OutlierMixin, BaseEstimator):
     threshold_: float | None
     map_threshold_: float | None
     input_size_: tuple[int, int]
+    _last: tuple[bytes, Detection] | None = None  # the latest answer and what it was asked of
 
     @property
     def members_(self) -> list[PatchCore]:
@@ -47,10 +48,19 @@ class Detector(OutlierMixin, BaseEstimator):
     def _forget(self) -> None:
         """Be unfitted."""
         self.__dict__.pop("threshold_", None)
-        self._last: tuple[bytes, Detection] | None = None
+        self._last = None
 
     def __sklearn_is_fitted__(self) -> bool:
         return "threshold_" in vars(self)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False  # images, or the paths of files
+        tags.input_tags.string = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_last"}
 
     def stream(self, X: Any) -> Iterator[Detection]:
         """Look at images, a batch at a time: any number of them in the memory of one batch.

@@ -51,6 +51,7 @@ class Ensemble(Detector):
     -----
     The units come from the same held-out images as the threshold, so that the promised rate of
     false positives holds approximately. ``PatchCore([network, network])`` joins features instead.
+    Pickles are as for `PatchCore`.
     """
 
     n_threads = None  # each member has its own

@@ -125,6 +125,13 @@ class PatchCore(Detector):
     512 values or more; a larger coreset adds its own bytes, and narrower features are projected to
     128 values all the same. Scoring takes the coreset and a batch.
 
+    To scikit-learn this is an outlier detector that takes images: `clone`, `Pipeline`,
+    `GridSearchCV` and `joblib.Parallel` work. There is no ``n_features_in_``: images are brought to
+    one size. What they need pickled can be, fitted or not; the network is opened anew from its
+    file, which must be the same. But a pickle can run anything when it is opened, and no other
+    version need understand it: to keep a model or to hand it on, `save` it. minicore opens no
+    pickle itself.
+
     Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, section 3.
     """
 

@@ -110,12 +110,19 @@ class Backbone:
     def __repr__(self) -> str:
         return f"Backbone({self.name!r}, layers={self.layers})"
 
-    # scikit-learn copies and joblib pickles: all but onnxruntime's session, which is opened anew.
+    # scikit-learn copies and joblib pickles: all but onnxruntime's session, which is opened anew,
+    # from what must still be the same file.
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_session"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        _there(self.path)
+        if state.get("sha256") not in (None, sha256(self.path)):
+            raise BackboneError(
+                f"{self.path}: another network than this one was when it was copied or pickled "
+                f"(SHA-256 {self.sha256[:12]}…)"
+            )
         self._session = _open(self.path, self.threads)
 
     @property
@@ -227,10 +234,14 @@ def _locate(path_or_name: str | Path) -> Path:
     """Take a path for a path, and look anything else up by name."""
     path = Path(path_or_name)
     if path.suffix.lower() == ".onnx" or path.parent != Path():
-        if not path.is_file():
-            raise BackboneError(f"{path}: no such file; expected an .onnx network")
-        return path
+        return _there(path)
     return find(str(path_or_name))
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise BackboneError(f"{path}: no such file; expected an .onnx network")
+    return path
 
 
 def _open(path: Path, threads: int | None):

@@ -325,7 +325,7 @@ class Nearest:
     def _encode(self, rows):
         """Codes and the lengths of the rests; of no columns if codes are of no use."""
         if self._step == 0:
-            return np.empty((len(rows), 0), np.int8), np.empty(len(rows))
+            return np.empty((len(rows), 0), np.int8), np.zeros(len(rows))
         return encode(rows, self._mean, self._step)
 
     def _shorten(self, rows, factor):

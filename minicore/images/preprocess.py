@@ -119,7 +119,13 @@ def as_images(source: Any) -> Sequence[ImageLike]:
             Path(image) if isinstance(image, (str, Path)) else _as_rgb(image, f"image {i}")
             for i, image in enumerate(source)
         ]
-    raise ImageError(f"images: expected paths or uint8 arrays, found {type(source).__name__}")
+    kind = type(source)
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    raise ImageError(f"images: expected paths or uint8 arrays, found {name}")
 
 
 def list_images(folder: str | Path) -> list[Path]:
