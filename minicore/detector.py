@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from minicore import threads
-from minicore.images import Preprocessing, as_images
+from minicore.errors import ImageError
+from minicore.images import Lenient, Preprocessing, as_images
 from minicore.images.identity import fingerprint
 from minicore.search import Detection
 
@@ -62,21 +63,33 @@ class Detector(OutlierMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_last"}
 
-    def stream(self, X: Any) -> Iterator[Detection]:
+    def stream(
+        self, X: Any, *, skipped: dict[int, ImageError] | None = None
+    ) -> Iterator[Detection]:
         """Look at images, a batch at a time: any number of them in the memory of one batch.
 
         Parameters
         ----------
         X : images
             As for `fit`.
+        skipped : dict, optional
+            Leave out images that cannot be used, and note here the position of each and its error:
+            of those before a batch's last image, by the time the batch is there.
 
         Yields
         ------
         Detection
             Of up to `batch_size` images, in order.
+
+        Raises
+        ------
+        ImageError
+            If an image cannot be used, unless there is `skipped` to note it in.
         """
         check_is_fitted(self)
         images = as_images(X)
+        if skipped is not None:
+            images = Lenient(images, skipped)
         parts = self._detections(images)
         while True:
             with threads.limit(self.n_threads):  # not in what the caller does between two batches

@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from minicore import equations, modelfile
 from minicore.detector import Detector
-from minicore.errors import ModelError
-from minicore.images import as_images
+from minicore.errors import ImageError, ModelError
+from minicore.images import ImageLike, Lenient, as_images
 from minicore.patchcore import PatchCore
 from minicore.progress import bar as progress_bar
 from minicore.search import Detection
@@ -114,7 +114,12 @@ class Ensemble(Detector):
         with progress_bar(len(images), "score", "image", show=self.progress) as bar:
             for first in range(0, len(images), step):
                 some = images[first : first + step]
-                yield _mean([_in_units(model, some) for model in self.models_])
+                skipped: dict[int, ImageError] | None = {} if isinstance(images, Lenient) else None
+                parts = _of_all(self.models_, some, skipped)
+                if skipped:
+                    images.skipped.update((first + i, error) for i, error in skipped.items())
+                if parts:
+                    yield _mean(parts)
                 bar.update(len(some))
 
     def save(self, path: str | Path) -> Path:
@@ -226,13 +231,37 @@ def _unit(threshold: float | None) -> float:
     return threshold or 1.0
 
 
-def _in_units(model: PatchCore, images: Any) -> Detection:
-    """Ask one member, and put its answer in units of its thresholds."""
+def _of_all(
+    models: Sequence[PatchCore], images: Sequence[ImageLike], skipped: dict[int, ImageError] | None
+) -> list[Detection]:
+    """Ask each member about the images that all of them can use; [] if there is none."""
+    parts: list[Detection] = []
+    left = list(range(len(images)))
+    for model in models:
+        its: dict[int, ImageError] | None = None if skipped is None else {}
+        found = _in_units(model, [images[i] for i in left], its)
+        if skipped is not None and its:
+            rows = [row for row in range(len(left)) if row not in its]
+            skipped.update((left[row], error) for row, error in its.items())
+            parts, left = [part.take(rows) for part in parts], [left[row] for row in rows]
+        if found is None:
+            return []
+        parts.append(found)
+    return parts
+
+
+def _in_units(
+    model: PatchCore, images: Sequence[ImageLike], skipped: dict[int, ImageError] | None
+) -> Detection | None:
+    """Ask one member, and put its answer, if there is any, in units of its thresholds."""
     shown, model.progress = model.progress, False  # the ensemble has a bar of its own
     try:
-        found = Detection.join(list(model.stream(images)))
+        batches = list(model.stream(images, skipped=skipped))
     finally:
         model.progress = shown
+    if not batches:
+        return None
+    found = Detection.join(batches)
     score, pixel = _unit(model.threshold_), _unit(model.map_threshold_)
     return Detection(
         found.scores / score,

@@ -37,6 +37,10 @@ class Detection:
         names = ("scores", "distances", "patch_scores", "maps")
         return Detection(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
 
+    def take(self, rows: list[int]) -> Detection:
+        """Keep the detections of some images."""
+        return Detection(*(array[rows] for array in vars(self).values()))
+
     def read_only(self) -> Detection:
         """Lock the arrays: who changed them in place would change every later answer."""
         for array in vars(self).values():

@@ -2,7 +2,8 @@
 
 Results go to standard output, everything else to standard error. Exit codes: 0 done; 1 refused or
 failed, with one line that says why; 2 the command line was not understood; 3 done, and
-``--exit-code`` was given and an image is anomalous.
+``--exit-code`` was given and an image is anomalous; 4 done, but for images that ``--on-error skip``
+left out, whatever the others are; 130 and 143 stopped by Ctrl-C and by SIGTERM.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from minicore.cli.options import (
     Joining,
     LayersOption,
     Layout,
+    OnError,
     PatchsizeOption,
     ResizeOption,
     SeedOption,
@@ -47,7 +49,7 @@ from minicore.cli.options import (
 )
 from minicore.errors import MinicoreError
 
-ANOMALOUS = 3
+ANOMALOUS, SKIPPED = 3, 4
 
 app = typer.Typer(
     help="PatchCore on a CPU: learn from good images, find the defective ones and where.",
@@ -191,9 +193,17 @@ def score(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 3 if an image is anomalous.")
     ] = False,
+    on_error: Annotated[
+        OnError,
+        typer.Option(
+            help="At an image that cannot be read or has another size. stop: write nothing. skip: "
+            "score the others, list it on standard error, exit with 4."
+        ),
+    ] = OnError.stop,
 ) -> None:
     """Score images with a model: one line each, in the order given."""
     from minicore.ensemble import load
+    from minicore.errors import ImageError
     from minicore.files import check_writable
     from minicore.images import as_images
     from minicore.outputs import ScoreWriter, heat_map_names, save_heat_map
@@ -205,18 +215,24 @@ def score(
     if pictures:
         check_writable(pictures[0])
     anomalous = 0
+    skipped: dict[int, ImageError] = {}
+    scored = (i for i in range(len(paths)) if i not in skipped)
     with ScoreWriter(out, format.value) as writer:
-        first = 0
-        for found in fitted.stream(paths):
-            for i, s in enumerate(found.scores, first):
+        for found in fitted.stream(paths, skipped=skipped if on_error is OnError.skip else None):
+            for row, s in enumerate(found.scores):
+                i = next(scored)
                 verdict = None if fitted.threshold_ is None else bool(s > fitted.threshold_)
                 anomalous += bool(verdict)
-                writer.write(paths[i], float(s), float(found.distances[i - first]), verdict)
+                writer.write(paths[i], float(s), float(found.distances[row]), verdict)
                 if pictures:
-                    save_heat_map(pictures[i], paths[i], found.maps[i - first], fitted)
-            first += len(found.scores)
+                    save_heat_map(pictures[i], paths[i], found.maps[row], fitted)
     if out:
-        say(f"{len(paths)} scores: {out}")
+        say(f"{len(paths) - len(skipped)} scores: {out}")
+    if skipped:
+        for i in sorted(skipped):
+            say(f"skipped: {skipped[i]}")
+        say(f"{len(skipped)} of {len(paths)} images skipped")
+        raise typer.Exit(SKIPPED)
     if exit_code and anomalous:
         raise typer.Exit(ANOMALOUS)
 

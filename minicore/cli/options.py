@@ -59,6 +59,13 @@ class BankStorageName(str, Enum):
     disk = "disk"
 
 
+class OnError(str, Enum):
+    """What to do about an image that cannot be read."""
+
+    stop = "stop"
+    skip = "skip"
+
+
 class Format(str, Enum):
     """How scores are written."""
 

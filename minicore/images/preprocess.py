@@ -184,6 +184,22 @@ def prepare(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
     return x
 
 
+class Lenient(list[ImageLike]):
+    """Images of which `batches` leaves out those that cannot be used; any other list, it refuses.
+
+    Parameters
+    ----------
+    images : sequence of paths and arrays
+    skipped : dict of int to ImageError
+        Filled in by `batches`: the position of each image left out, and what is wrong with it. All
+        before the last image of a batch are noted by the time the batch is there.
+    """
+
+    def __init__(self, images: Sequence[ImageLike], skipped: dict[int, ImageError]) -> None:
+        super().__init__(images)
+        self.skipped = skipped
+
+
 def batches(
     images: Any, preprocessing: Preprocessing, batch_size: int, *, workers: int = 2
 ) -> Generator[np.ndarray, None, None]:
@@ -195,10 +211,10 @@ def batches(
 
     Parameters
     ----------
-    images : anything `as_images` takes
+    images : Lenient, or anything `as_images` takes
     preprocessing : Preprocessing
     batch_size : int
-        The last batch may be smaller.
+        The last batch may be smaller, and no other, whether or not images are left out.
     workers : int
         Decoding threads. They end with the iterator, also when it is closed early.
 
@@ -209,13 +225,16 @@ def batches(
     Raises
     ------
     ImageError
-        In its turn, naming the file; also where an image has another size than the first.
+        In its turn, naming the file; also where an image has another size than the first. Not of
+        `Lenient` images.
     """
     if batch_size < 1 or workers < 1:
         raise ValueError(
             f"batch_size and workers: expected at least 1, found {batch_size} and {workers}"
         )
-    return _batches(as_images(images), preprocessing, batch_size, workers)
+    if not isinstance(images, Lenient):
+        images = as_images(images)
+    return _batches(images, preprocessing, batch_size, workers)
 
 
 def _batches(
@@ -224,23 +243,32 @@ def _batches(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="minicore-decode")
     pending: deque[Future[np.ndarray]] = deque()
     shape: tuple[int, ...] = ()
+    batch: list[np.ndarray] = []
+    submitted = 0
     try:
-        submitted = 0
-        for first in range(0, len(images), batch_size):
-            for image in images[submitted : first + 2 * batch_size]:
-                pending.append(pool.submit(prepare, image, preprocessing))
+        for i, image in enumerate(images):
+            for later in images[submitted : i + 2 * batch_size - len(batch)]:
+                pending.append(pool.submit(prepare, later, preprocessing))
                 submitted += 1
-            batch = []
-            for i in range(first, min(first + batch_size, len(images))):
-                batch.append(pending.popleft().result())
-                shape = shape or batch[-1].shape
-                if batch[-1].shape != shape:
-                    name = f"image {i}" if isinstance(images[i], np.ndarray) else images[i]
-                    found, expected = batch[-1].shape[1:], shape[1:]
+            try:
+                prepared = pending.popleft().result()
+                shape = shape or prepared.shape
+                if prepared.shape != shape:
+                    name = f"image {i}" if isinstance(image, np.ndarray) else image
                     raise ImageError(
-                        f"{name}: expected {_by(expected)} pixels like the first image, found "
-                        f"{_by(found)}; choose a crop or an exact resize"
+                        f"{name}: expected {_by(shape[1:])} pixels like the first image, found "
+                        f"{_by(prepared.shape[1:])}; choose a crop or an exact resize"
                     )
+            except ImageError as error:
+                if not isinstance(images, Lenient):
+                    raise
+                images.skipped[i] = error
+                continue
+            batch.append(prepared)
+            if len(batch) == batch_size:
+                yield np.stack(batch)
+                batch = []
+        if batch:
             yield np.stack(batch)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
