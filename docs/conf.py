@@ -14,6 +14,7 @@ os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 from minicore import __version__
 from minicore.bench import Result
+from minicore.reproduce import tables
 
 # The notebooks, as pages. A copy, for Sphinx follows a symbolic link out of its folder and finds no
 # page there that another could link to. It keeps its times: what is unchanged is not built again.
@@ -87,7 +88,7 @@ def dollars_to_roles(app, what, name, obj, options, lines):
 
 
 class Measured(Directive):
-    """Lay out what ``minicore bench --json`` wrote: its table, for instance."""
+    """Lay out what ``minicore bench --json`` or ``minicore reproduce`` wrote: a table, say."""
 
     required_arguments = 2  # the file, beside the page; what of it
 
@@ -96,14 +97,21 @@ class Measured(Directive):
         env = self.state.document.settings.env
         _, path = env.relfn2path(self.arguments[0])
         env.note_dependency(path)
-        found = Result.load(Path(path))
-        layouts = {
-            "command": lambda: f"```\n{found.settings['command']}\n```",
-            "table": found.table,
-            "growth": found.growth_table,
-            "words": lambda: "\n".join(f"- {line}" for line in found.words()),
-        }
-        lines = StringList(layouts[self.arguments[1]]().splitlines(), path)
+        name, what = Path(path), self.arguments[1]
+        if what == "reproduction":
+            settings, units = tables.read(name)
+            command = f"```\n{settings['command']}\n```"
+            text = f"{command}\n\n{tables.text(settings, units, others=False)}"
+        else:
+            found = Result.load(name)
+            layouts = {
+                "command": lambda: f"```\n{found.settings['command']}\n```",
+                "table": found.table,
+                "growth": found.growth_table,
+                "words": lambda: "\n".join(f"- {line}" for line in found.words()),
+            }
+            text = layouts[what]()
+        lines = StringList(text.splitlines(), path)
         node = nodes.container(classes=["measured"])
         self.state.nested_parse(lines, self.content_offset, node)
         return [node]

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,12 +125,14 @@ def spreads(found: Sequence[Line], figure: str) -> dict[tuple[str, str], Spread]
     return {key: spread for key, spread in result.items() if spread is not None}
 
 
-def compared(found: Sequence[Line], title: str, figure: str, source: str | None) -> str:
+def compared(
+    found: Sequence[Line], title: str, figure: str, source: str | None, *, others: bool = True
+) -> str:
     """Lay one figure out as a Markdown table: measured, and beside it published.
 
     A row that the paper has too takes three lines: measured, published, their difference. An
-    asterisk marks a published value outside the span of the seeds. Rows of the paper that were not
-    measured follow.
+    asterisk marks a published value outside the span of the seeds. The paper's `others`, rows that
+    were not measured, follow.
     """
     rates = spreads(found, figure)
     categories = sorted({line.category for line in found})
@@ -145,7 +148,7 @@ def compared(found: Sequence[Line], title: str, figure: str, source: str | None)
             differences = [_difference(rates.get((row, c)), theirs[row].get(c)) for c in columns]
             table.append(["", "difference", *differences])
     for method, values in theirs.items():
-        if method not in rows and any(c in values for c in columns):
+        if others and method not in rows and any(c in values for c in columns):
             table.append([method, "published", *(_rate(values.get(c)) for c in columns)])
     return f"**{title}, per cent**\n\n{markdown.table(table, names=2)}"
 
@@ -204,10 +207,10 @@ def _order(line: Line) -> tuple[bool, float, str]:
     return False, -float(rest.split(" ")[0]), line.row
 
 
-def text(run: Run, found: Sequence[Line]) -> str:
+def text(settings: dict[str, Any], found: Sequence[Line], *, others: bool = True) -> str:
     """Lay a run out as Markdown: every table that it has numbers for."""
     parts = [
-        compared(found, title, figure, source)
+        compared(found, title, figure, source, others=others)
         for title, figure, source in TABLES
         if spreads(found, figure)
     ]
@@ -218,7 +221,7 @@ def text(run: Run, found: Sequence[Line]) -> str:
             ": mean ± standard deviation. An asterisk marks a published value outside the "
             "span of the seeds"
         )
-    network, size = run.settings["backbone"]["name"], run.settings["image_size"]
+    network, size = settings["backbone"]["name"], settings["image_size"]
     head = f"Network {network}, images of {size} × {size} pixels. {words}."
     return "\n\n".join([head, *parts, costs(found)])
 
@@ -239,7 +242,7 @@ def write(run: Run) -> str:
     found = lines(run)
     if not found:
         return ""
-    content = text(run, found)
+    content = text(run.settings, found)
     with whole(run.folder / "table.md", "w") as file:
         file.write(content + "\n")
     with whole(run.folder / "table.csv", "w") as file:
@@ -248,6 +251,12 @@ def write(run: Run) -> str:
         everything = {"settings": run.settings, "units": [asdict(line) for line in found]}
         json.dump(everything, file, indent=2, ensure_ascii=False)
     return content
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], list[Line]]:
+    """Read a table.json: the run's settings, and its lines."""
+    content = json.loads(Path(path).read_text("utf-8"))
+    return content["settings"], [Line(**unit) for unit in content["units"]]
 
 
 def _csv(found: Sequence[Line]) -> str:
