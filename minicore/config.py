@@ -1,4 +1,4 @@
-"""Everything that decides the outcome of a fit, in one frozen record."""
+"""Everything that decides the outcome of a fit, in a frozen record; and what may stand in it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Engine = Literal["fast", "equations"]
 
 
 @dataclass(frozen=True)
-class Config:
-    r"""What a model was fitted with; stored in the saved model, printed by ``minicore info``.
+class Features:
+    r"""What decides an image's patch features (equations 1 to 3), whichever method judges them.
 
     Parameters
     ----------
@@ -36,6 +36,45 @@ class Config:
         With ``"paper"``: of each level, and of the whole.
     patchsize, stride : int
         $p$ and $s$ of equations 1 and 3.
+    """
+
+    backbone: str | tuple[str, ...]
+    backbone_sha256: str
+    layers: tuple[str, ...]
+    resize: int | tuple[int, int] | None
+    crop: int | tuple[int, int] | None
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    embedding: Embedding
+    dimension: tuple[int, int]
+    patchsize: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        require_choice(self, "embedding", Embedding)
+        for name in ("patchsize", "stride"):
+            require_whole(self, name, 1)
+        require(
+            self,
+            "dimension",
+            len(self.dimension) == 2 and all(is_whole(d, 1) for d in self.dimension),
+            "one or two whole numbers of at least 1",
+        )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What happens to each image before the network sees it."""
+        return Preprocessing(self.resize, self.crop, self.mean, self.std)
+
+
+@dataclass(frozen=True)
+class Config(Features):
+    r"""What a model was fitted with; stored in the saved model, printed by ``minicore info``.
+
+    Parameters
+    ----------
+    backbone … stride
+        As for `Features`.
     coreset_ratio : float
         Share of the memory bank that is kept (equation 5).
     projection_dim : int
@@ -57,17 +96,6 @@ class Config:
         there was a choice do not say: it was float32.
     """
 
-    backbone: str | tuple[str, ...]
-    backbone_sha256: str
-    layers: tuple[str, ...]
-    resize: int | tuple[int, int] | None
-    crop: int | tuple[int, int] | None
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    embedding: Embedding
-    dimension: tuple[int, int]
-    patchsize: int
-    stride: int
     coreset_ratio: float
     projection_dim: int
     b: int
@@ -79,41 +107,27 @@ class Config:
     coreset_radius: float | None = None
 
     def __post_init__(self) -> None:
-        def require(name: str, ok: bool, expected: str) -> None:
-            if not ok:
-                raise ValueError(f"{name} must be {expected}, got {getattr(self, name)!r}")
-
-        kinds = {"embedding": Embedding, "engine": Engine, "bank_storage": Storage}
-        for name, kind in kinds.items():
-            choices = get_args(kind)
-            require(name, getattr(self, name) in choices, " or ".join(map(repr, choices)))
-        for name in ("patchsize", "stride", "projection_dim", "b"):
-            require(name, _whole(getattr(self, name), 1), "a whole number of at least 1")
-        require("seed", _whole(self.seed, 0), "a whole number of at least 0")
+        super().__post_init__()
+        require_choice(self, "engine", Engine)
+        require_choice(self, "bank_storage", Storage)
+        for name in ("projection_dim", "b"):
+            require_whole(self, name, 1)
+        require_whole(self, "seed", 0)
+        require_smoothing(self)
+        ratio, rate, radius = self.coreset_ratio, self.false_positive_rate, self.coreset_radius
+        require(self, "coreset_ratio", is_number(ratio) and 0 < ratio <= 1, "above 0 and at most 1")
         require(
-            "dimension",
-            len(self.dimension) == 2 and all(_whole(d, 1) for d in self.dimension),
-            "one or two whole numbers of at least 1",
-        )
-        ratio, sigma, rate = self.coreset_ratio, self.sigma, self.false_positive_rate
-        require("coreset_ratio", _number(ratio) and 0 < ratio <= 1, "above 0 and at most 1")
-        require("sigma", _number(sigma) and 0 <= sigma < np.inf, "a number of at least 0")
-        radius = self.coreset_radius
-        require(
+            self,
             "coreset_radius",
-            radius is None or (_number(radius) and 0 <= radius < np.inf),
+            radius is None or (is_number(radius) and 0 <= radius < np.inf),
             "a number of at least 0, or None",
         )
         require(
+            self,
             "false_positive_rate",
-            rate is None or (_number(rate) and 0 < rate < 1),
+            rate is None or (is_number(rate) and 0 < rate < 1),
             "between 0 and 1, or None",
         )
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """What happens to each image before the network sees it."""
-        return Preprocessing(self.resize, self.crop, self.mean, self.std)
 
     def to_json(self) -> dict[str, Any]:
         """Return what JSON can hold of it."""
@@ -128,11 +142,43 @@ class Config:
         return cls(**values)
 
 
-def _number(value: Any) -> bool:
+def require(owner: Any, name: str, ok: bool, expected: str) -> None:
+    """Refuse a parameter of `owner` in words that name it, what was expected and what was found.
+
+    Raises
+    ------
+    ValueError
+        Unless `ok`.
+    """
+    if not ok:
+        raise ValueError(f"{name} must be {expected}, got {getattr(owner, name)!r}")
+
+
+def require_choice(owner: Any, name: str, kind: Any) -> None:
+    """Refuse what is none of the names of `kind`, a ``Literal``."""
+    choices = get_args(kind)
+    require(owner, name, getattr(owner, name) in choices, " or ".join(map(repr, choices)))
+
+
+def require_whole(owner: Any, name: str, least: int) -> None:
+    """Refuse what is no whole number, or too small."""
+    ok = is_whole(getattr(owner, name), least)
+    require(owner, name, ok, f"a whole number of at least {least}")
+
+
+def require_smoothing(owner: Any) -> None:
+    """Refuse a `sigma` no map can be smoothed by."""
+    sigma = owner.sigma
+    require(owner, "sigma", is_number(sigma) and 0 <= sigma < np.inf, "a number of at least 0")
+
+
+def is_number(value: Any) -> bool:
+    """Say whether this is a number of Python or NumPy."""
     return isinstance(value, (int, float, np.integer, np.floating))
 
 
-def _whole(value: Any, least: int) -> bool:
+def is_whole(value: Any, least: int) -> bool:
+    """Say whether this is a whole number, at least so large."""
     return (
         isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) >= least
     )

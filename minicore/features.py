@@ -12,7 +12,7 @@ import numpy as np
 from minicore import equations, fast, threads
 from minicore.backbones import Backbone, JointBackbone
 from minicore.clock import Seconds
-from minicore.config import Config
+from minicore.config import Features
 from minicore.errors import BackboneError
 from minicore.images import ImageLike, batches
 from minicore.progress import bar as progress_bar
@@ -30,7 +30,7 @@ def engine_functions(engine: str) -> Any:
 def patch_batches(
     images: Sequence[ImageLike],
     backbone: Backbone | JointBackbone,
-    config: Config,
+    config: Features,
     *,
     scales: Sequence[float] = (1.0,),
     place: Place | None = None,
@@ -46,7 +46,8 @@ def patch_batches(
     ----------
     images : sequence of paths or uint8 arrays
     backbone : Backbone or JointBackbone
-    config : Config
+    config : Features
+        A `Config` is one.
     scales : sequence of float
         What to multiply each network's patch features with.
     place : callable, optional
