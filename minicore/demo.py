@@ -56,6 +56,7 @@ def demo(
             f"kept; {evaluation.n_test} scored at {evaluation.milliseconds:.0f} ms each"
         )
 
+        assert found.maps is not None  # of a PatchCore
         masks = parts.read_masks(model.preprocessing_)
         i = _typical(found.scores, parts.labels)
         # In units of the map's threshold, so that five models share one scale of colours.

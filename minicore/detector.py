@@ -1,9 +1,9 @@
-"""What every detector answers from its scores and maps: scikit-learn's side of PatchCore."""
+"""What every detector answers from its scores and maps: its side that scikit-learn knows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -15,15 +15,13 @@ from minicore.images import Lenient, Preprocessing, as_images
 from minicore.images.identity import fingerprint
 from minicore.search import Detection
 
-if TYPE_CHECKING:
-    from minicore.patchcore import PatchCore
-
 
 class Detector(OutlierMixin, BaseEstimator):
-    """Base of `minicore.PatchCore` and `minicore.Ensemble`: one pass over images gives all answers.
+    """Base of `minicore.PatchCore`, `minicore.Ensemble` and `minicore.baselines`.
 
-    A subclass has `n_threads` and gives `_detections`. Its `fit` calls `_forget` first and sets
-    `threshold_` last: stopped halfway, it is not fitted, rather than fitted by halves.
+    One pass over images gives all answers. A subclass has `n_threads` and gives `_detections`. Its
+    `fit` calls `_forget` first and sets `threshold_` last: stopped halfway, it is not fitted,
+    rather than fitted by halves.
     """
 
     n_threads: int | None
@@ -33,14 +31,20 @@ class Detector(OutlierMixin, BaseEstimator):
     _last: tuple[bytes, Detection] | None = None  # the latest answer and what it was asked of
 
     @property
-    def members_(self) -> list[PatchCore]:
-        """The models whose scores are the answer: one, or those of an ensemble."""
-        raise NotImplementedError
+    def members_(self) -> list[Any]:
+        """The models whose scores are the answer: itself, or those of an ensemble."""
+        check_is_fitted(self)
+        return [self]
 
     @property
     def preprocessing_(self) -> Preprocessing:
         """What happens to each image before the network sees it."""
         return self.members_[0].config_.preprocessing
+
+    @property
+    def bank_rows_(self) -> int | None:
+        """Patch features that are remembered; None if the method does not remember any."""
+        return None
 
     def _detections(self, images: Any) -> Iterator[Detection]:
         """Look at images, a batch at a time."""
@@ -123,12 +127,21 @@ class Detector(OutlierMixin, BaseEstimator):
         return self._last[1]
 
     def anomaly_score(self, X: Any) -> np.ndarray:
-        """Equation 7 for each image, (n,) float64; higher is more anomalous."""
+        """Equation 7 (or a baseline's own score) of each image, (n,) float64; higher is worse."""
         return self.detect(X).scores
 
     def anomaly_map(self, X: Any) -> np.ndarray:
-        """Anomaly map of each image, (n, h, w) float32, on the grid of the prepared image."""
-        return self.detect(X).maps
+        """Anomaly map of each image, (n, h, w) float32, on the grid of the prepared image.
+
+        Raises
+        ------
+        ValueError
+            If the method gives none.
+        """
+        maps = self.detect(X).maps
+        if maps is None:
+            raise ValueError(f"{type(self).__name__} judges whole images: it gives no anomaly maps")
+        return maps
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Negative `anomaly_score`: higher is more normal, as everywhere in scikit-learn."""
@@ -144,9 +157,11 @@ class Detector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         if self.threshold_ is None:
+            has = hasattr(self, "false_positive_rate")
+            fit = "fit it with false_positive_rate set, on two images or more, or " if has else ""
             raise ValueError(
-                "this model has no threshold: fit it with false_positive_rate set, on two images "
-                "or more, or compare anomaly_score with a threshold of your own"
+                f"this model has no threshold: {fit}compare anomaly_score with a threshold of your "
+                f"own"
             )
         return self.threshold_ - self.anomaly_score(X)
 

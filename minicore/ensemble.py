@@ -94,6 +94,11 @@ class Ensemble(Detector):
         check_is_fitted(self)
         return self.models_
 
+    @property
+    def bank_rows_(self) -> int:
+        """Rows of all coresets together."""
+        return sum(member.bank_rows_ for member in self.members_)
+
     def _compare(self) -> None:
         """Put the fitted members on one scale, and the thresholds on it."""
         sizes = {model.input_size_ for model in self.models_}
@@ -263,6 +268,7 @@ def _in_units(
         return None
     found = Detection.join(batches)
     score, pixel = _unit(model.threshold_), _unit(model.map_threshold_)
+    assert found.patch_scores is not None and found.maps is not None  # a PatchCore gives both
     return Detection(
         found.scores / score,
         found.distances / score,
@@ -273,13 +279,14 @@ def _in_units(
 
 def _mean(parts: list[Detection]) -> Detection:
     """Average the members' answers; patch scores on the finest member's grid."""
-    height, width = max(part.patch_scores.shape[1:] for part in parts)
+    coarse = [part.patch_scores for part in parts if part.patch_scores is not None]  # all have some
+    height, width = max(scores.shape[1:] for scores in coarse)
     patch_scores = [
-        equations.upsample(np.moveaxis(part.patch_scores, 0, 2), height, width) for part in parts
+        equations.upsample(np.moveaxis(scores, 0, 2), height, width) for scores in coarse
     ]
     return Detection(
         np.mean([part.scores for part in parts], axis=0),
         np.mean([part.distances for part in parts], axis=0),
         np.moveaxis(np.mean(patch_scores, axis=0), 2, 0).astype(np.float32),
-        np.mean([part.maps for part in parts], axis=0),
+        np.mean([part.maps for part in parts if part.maps is not None], axis=0),
     )

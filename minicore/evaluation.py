@@ -29,8 +29,8 @@ class Evaluation:
         Of the maps.
     false_positives, false_negatives : int or None
         Test images that `predict` gets wrong.
-    bank_rows : int
-        Size of the coreset; of an ensemble, of all coresets.
+    bank_rows : int or None
+        Patch features remembered: size of the coreset; of an ensemble, of all coresets.
     fit_seconds : float
     milliseconds : float
         To score one image.
@@ -48,7 +48,7 @@ class Evaluation:
     pro: float | None
     false_positives: int | None
     false_negatives: int | None
-    bank_rows: int
+    bank_rows: int | None
     fit_seconds: float
     milliseconds: float
 
@@ -62,8 +62,8 @@ def evaluate(model: Detector, dataset: Dataset) -> tuple[Evaluation, Detection]:
 
     Parameters
     ----------
-    model : PatchCore or Ensemble
-        Fitted here.
+    model : Detector
+        A PatchCore, an Ensemble, one of `minicore.baselines`. Fitted here.
     dataset : Dataset
 
     Returns
@@ -85,9 +85,7 @@ def evaluate(model: Detector, dataset: Dataset) -> tuple[Evaluation, Detection]:
 
     labels, scores = dataset.labels, detection.scores
     both = 0 < labels.sum() < len(labels)  # else nothing to tell apart
-    masks = dataset.read_masks(model.preprocessing_) if dataset.masks is not None else None
-    if masks is not None and not 0 < np.count_nonzero(masks) < masks.size:
-        masks = None
+    pixel_auroc, pixel_average_precision, pro = _of_pixels(model, dataset, detection)
     wrong: tuple[int | None, int | None] = (None, None)
     if model.threshold_ is not None:
         above = scores > model.threshold_
@@ -101,18 +99,33 @@ def evaluate(model: Detector, dataset: Dataset) -> tuple[Evaluation, Detection]:
         image_auroc_distance=metrics.image_auroc(labels, detection.distances) if both else None,
         average_precision=metrics.average_precision(labels, scores) if both else None,
         f1=metrics.f1_threshold(labels, scores)[1] if both else None,
-        pixel_auroc=metrics.pixel_auroc(masks, detection.maps) if masks is not None else None,
-        pixel_average_precision=(
-            metrics.average_precision(masks, detection.maps) if masks is not None else None
-        ),
-        pro=metrics.pro(masks, detection.maps) if masks is not None else None,
+        pixel_auroc=pixel_auroc,
+        pixel_average_precision=pixel_average_precision,
+        pro=pro,
         false_positives=wrong[0],
         false_negatives=wrong[1],
-        bank_rows=sum(len(member.memory_bank_) for member in model.members_),
+        bank_rows=model.bank_rows_,
         fit_seconds=fitted - before,
         milliseconds=1e3 * (scored - fitted) / len(dataset.test),
     )
     return evaluation, detection
+
+
+def _of_pixels(
+    model: Detector, dataset: Dataset, detection: Detection
+) -> tuple[float, float, float] | tuple[None, None, None]:
+    """Pixel AUROC, average precision, PRO; None without masks or maps, or without both classes."""
+    maps = detection.maps
+    if maps is None or dataset.masks is None:
+        return None, None, None
+    masks = dataset.read_masks(model.preprocessing_)
+    if not 0 < np.count_nonzero(masks) < masks.size:
+        return None, None, None
+    return (
+        metrics.pixel_auroc(masks, maps),
+        metrics.average_precision(masks, maps),
+        metrics.pro(masks, maps),
+    )
 
 
 COLUMNS = (

@@ -110,13 +110,26 @@ def save_pictures(folder: Path, model: Detector, dataset: Dataset, found: Detect
     Parameters
     ----------
     folder : Path
-        Gets ``panels.png``, and where both classes are there ``histogram.png`` and ``roc.png``.
-    model : PatchCore or Ensemble
+        Gets ``panels.png`` if there are maps, and where both classes are there ``histogram.png``
+        and ``roc.png``.
+    model : Detector
     dataset : Dataset
     found : Detection
         Of the test images.
     """
     labels, scores = dataset.labels, found.scores
+    if found.maps is not None:
+        _save_panels(folder / "panels.png", model, dataset, scores, found.maps)
+    if 0 < labels.sum() < len(labels):
+        plots.save(plots.histogram(labels, scores, model.threshold_), folder / "histogram.png")
+        plots.save(plots.roc(labels, scores), folder / "roc.png")
+
+
+def _save_panels(
+    path: Path, model: Detector, dataset: Dataset, scores: np.ndarray, maps: np.ndarray
+) -> None:
+    """Draw some defective images, from the highest score to the lowest, and the worst good one."""
+    labels = dataset.labels
     order = np.argsort(-scores, kind="stable")
     worst_good = order[labels[order] == 0][:1]  # the likeliest false alarm beside the hits
     bad = order[labels[order] == 1]
@@ -125,16 +138,13 @@ def save_pictures(folder: Path, model: Detector, dataset: Dataset, found: Detect
     masks = dataset.read_masks(model.preprocessing_) if dataset.masks is not None else None
     limit = model.map_threshold_
     if masks is not None and masks.any():
-        limit = f1_threshold(masks, found.maps)[0]
+        limit = f1_threshold(masks, maps)[0]
     figure = plots.panels(
         np.stack([view(dataset.test[i], model.preprocessing_) for i in shown]),
-        found.maps[shown],
+        maps[shown],
         None if masks is None else masks[shown],
         threshold=limit,
         scores=scores[shown],
         titles=[dataset.defects[i] for i in shown],
     )
-    plots.save(figure, folder / "panels.png")
-    if 0 < labels.sum() < len(labels):
-        plots.save(plots.histogram(labels, scores, model.threshold_), folder / "histogram.png")
-        plots.save(plots.roc(labels, scores), folder / "roc.png")
+    plots.save(figure, path)

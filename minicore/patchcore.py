@@ -428,10 +428,10 @@ class PatchCore(Detector):
     # ------------------------------------------------------------------ inside
 
     @property
-    def members_(self) -> list[PatchCore]:
-        """Itself; an ensemble has several."""
+    def bank_rows_(self) -> int:
+        """Rows of the coreset."""
         check_is_fitted(self)
-        return [self]
+        return len(self.memory_bank_)
 
     def _patches(
         self, images: Any, doing: str, place: Place | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,30 +13,36 @@ from minicore.fast.score import reweighted
 
 @dataclass(frozen=True)
 class Detection:
-    """What PatchCore has to say about some images; everything comes from one pass.
+    """What a detector has to say about some images; everything comes from one pass.
 
     Attributes
     ----------
     scores : (n,) float64
-        $s$, equation 7; higher is more anomalous.
+        $s$, equation 7; higher is more anomalous. Of `minicore.baselines` what their papers define.
     distances : (n,) float64
-        $s^*$, equation 6: the largest patch distance, not re-weighted.
-    patch_scores : (n, h', w') float32
-        Distance of each patch to its nearest neighbour in the memory bank.
-    maps : (n, h, w) float32
+        $s^*$, equation 6: the largest patch distance, not re-weighted. Of a method that re-weights
+        nothing, the scores.
+    patch_scores : (n, h', w') float32 or None
+        Distance of each patch to its nearest neighbour in the memory bank, or whatever else the
+        method judges patches by. None of a method that judges whole images only.
+    maps : (n, h, w) float32 or None
         The anomaly maps on the grid of the prepared images.
     """
 
     scores: np.ndarray
     distances: np.ndarray
-    patch_scores: np.ndarray
-    maps: np.ndarray
+    patch_scores: np.ndarray | None
+    maps: np.ndarray | None
 
     @staticmethod
     def join(parts: list[Detection]) -> Detection:
         """Put the detections of several batches one after the other."""
-        names = ("scores", "distances", "patch_scores", "maps")
-        return Detection(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
+
+        def joined(name: str) -> Any:
+            arrays = [getattr(part, name) for part in parts]
+            return None if arrays[0] is None else np.concatenate(arrays)
+
+        return Detection(*map(joined, ("scores", "distances", "patch_scores", "maps")))
 
     def take(self, rows: list[int]) -> Detection:
         """Keep the detections of some images."""
@@ -44,7 +51,8 @@ class Detection:
     def read_only(self) -> Detection:
         """Lock the arrays: who changed them in place would change every later answer."""
         for array in vars(self).values():
-            array.setflags(write=False)
+            if array is not None:
+                array.setflags(write=False)
         return self
 
 

@@ -224,7 +224,7 @@ def score(
                 verdict = None if fitted.threshold_ is None else bool(s > fitted.threshold_)
                 anomalous += bool(verdict)
                 writer.write(paths[i], float(s), float(found.distances[row]), verdict)
-                if pictures:
+                if pictures and found.maps is not None:  # a PatchCore gives them
                     save_heat_map(pictures[i], paths[i], found.maps[row], fitted)
     if out:
         say(f"{len(paths) - len(skipped)} scores: {out}")
