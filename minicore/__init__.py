@@ -31,7 +31,17 @@ _LAZY = {
     "load": "minicore.ensemble",
     "trace": "minicore.tracing",
 }
-_ROOMS = {"backbones", "course", "datasets", "equations", "fast", "images", "metrics", "plots"}
+_ROOMS = {
+    "backbones",
+    "baselines",
+    "course",
+    "datasets",
+    "equations",
+    "fast",
+    "images",
+    "metrics",
+    "plots",
+}
 
 kernel_cache.provide()  # before any kernel is defined
 
