@@ -15,6 +15,7 @@ from minicore.cli import main
 from minicore.errors import DatasetError
 
 COMMANDS = [[], ["demo"], ["fit"], ["score"], ["evaluate"], ["info"], ["bench"], ["backbone"]]
+COMMANDS += [["report"]]
 COMMANDS += [["backbone", name] for name in ("info", "list", "get", "convert")]
 
 

@@ -19,6 +19,7 @@ from minicore import __version__
 from minicore.cli import backbone as backbone_
 from minicore.cli import bench as bench_
 from minicore.cli import reproduce as reproduce_
+from minicore.cli import report as report_
 from minicore.cli.options import (
     BackboneOption,
     BackbonesOption,
@@ -61,6 +62,7 @@ app = typer.Typer(
 app.add_typer(backbone_.app, name="backbone")
 app.command()(bench_.bench)
 app.command()(reproduce_.reproduce)
+app.command()(report_.report)
 
 
 def _print_version(asked: bool) -> None:

@@ -1,0 +1,33 @@
+"""``minicore report``: one HTML file from a run's folder, or from two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minicore.cli.options import say
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="A folder that `minicore reproduce` wrote.")],
+    other: Annotated[
+        Path | None, typer.Argument(help="Another, to be set beside it.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The HTML file to write.  [default: report.html in RUN; of two, compared.html]",
+        ),
+    ] = None,
+) -> None:
+    """Write one HTML file about a run: table, curves, mistakes, all it takes to repeat it."""
+    from minicore.report import save
+    from minicore.reproduce import Run
+
+    runs = [Run.open(folder) for folder in (run, other) if folder is not None]
+    name = "report.html" if other is None else "compared.html"
+    say(f"report: {save(out or run / name, *runs)}")

@@ -1,0 +1,10 @@
+"""One HTML file that shows a run: table, curves, mistakes, and what it takes to repeat it.
+
+The file stands alone: pictures are inside it, it asks for nothing and runs no script. It is made
+from the run's folder (`minicore.reproduce.Run`) and from nothing else, so the same folder gives the
+same bytes.
+"""
+
+from minicore.report.page import page, save
+
+__all__ = ["page", "save"]
