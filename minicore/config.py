@@ -12,6 +12,7 @@ from minicore.images import Preprocessing
 
 Embedding = Literal["concat", "paper"]
 Engine = Literal["fast", "equations"]
+Selection = Literal["greedy", "random", "kmeans"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ class Config(Features):
     bank_storage : {"float32", "float16", "disk"}
         How the whole memory bank was kept while the coreset was taken from it. Models from before
         there was a choice do not say: it was float32.
+    selection : {"greedy", "random", "kmeans"}
+        How the rows to keep were picked (`minicore.selection`); "greedy" is the paper's coreset.
     """
 
     coreset_ratio: float
@@ -105,11 +108,13 @@ class Config(Features):
     engine: Engine
     bank_storage: Storage = "float32"
     coreset_radius: float | None = None
+    selection: Selection = "greedy"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_choice(self, "engine", Engine)
         require_choice(self, "bank_storage", Storage)
+        require_choice(self, "selection", Selection)
         for name in ("projection_dim", "b"):
             require_whole(self, name, 1)
         require_whole(self, "seed", 0)
@@ -122,6 +127,8 @@ class Config(Features):
             radius is None or (is_number(radius) and 0 <= radius < np.inf),
             "a number of at least 0, or None",
         )
+        greedy = self.selection == "greedy"
+        require(self, "coreset_radius", radius is None or greedy, "None unless selection is 'greedy'")
         require(
             self,
             "false_positive_rate",

@@ -22,7 +22,7 @@ from minicore.backbones import Backbone, JointBackbone, open_backbone
 from minicore.backbones.joint import Source, Spread
 from minicore.bank import MemoryBank, Storage
 from minicore.clock import Seconds
-from minicore.config import Config, Embedding, Engine
+from minicore.config import Config, Embedding, Engine, Selection
 from minicore.detector import Detector
 from minicore.errors import BackboneError, ModelError
 from minicore.features import Place, SamePlace, engine_functions, patch_batches
@@ -83,6 +83,9 @@ class PatchCore(Detector):
         How the whole memory bank, of which the coreset is taken, is kept during a fit: in memory;
         at half the size, every value rounded to 11 bits; or as float32 in a temporary file (in
         ``TMPDIR``), which changes no result.
+    selection : {"greedy", "random", "kmeans"}, default "greedy"
+        How the rows to keep are picked: Algorithm 1, or one of two simpler ways to compare it with
+        (`minicore.selection.pick`).
     batch_size : int, default 8
         Images that the network sees at once.
     n_threads : int, optional
@@ -98,7 +101,8 @@ class PatchCore(Detector):
         Its rows in the whole memory bank $\mathcal{M}$, image by image.
     coreset_radii_ : (l,) float64
         How far the rows of $\mathcal{M}$ are from their nearest picks at most, after each pick:
-        Euclidean distances in the projection $\psi$. Empty in models from before they were kept.
+        Euclidean distances in the projection $\psi$. Empty in models from before they were kept,
+        and with another `selection` than "greedy".
     grid_ : (int, int)
         Patches of an image, h' and w'.
     input_size_ : (int, int)
@@ -155,6 +159,7 @@ class PatchCore(Detector):
         crop: Override = None,
         coreset_radius: float | None = None,
         bank_storage: Storage = "float32",
+        selection: Selection = "greedy",
         batch_size: int = 8,
         n_threads: int | None = None,
         progress: bool = True,
@@ -176,6 +181,7 @@ class PatchCore(Detector):
         self.crop = crop
         self.coreset_radius = coreset_radius
         self.bank_storage = bank_storage
+        self.selection = selection
         self.batch_size = batch_size
         self.n_threads = n_threads
         self.progress = progress
@@ -256,6 +262,7 @@ class PatchCore(Detector):
             engine=self.engine,
             bank_storage=self.bank_storage,
             coreset_radius=self.coreset_radius,
+            selection=self.selection,
         )
 
     def _fill(self, M: MemoryBank, images: Any) -> None:

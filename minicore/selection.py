@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicore import equations, fast
+from minicore import equations, fast, threads
 from minicore.bank import BLOCK, MemoryBank
 from minicore.config import Config
 
@@ -42,7 +42,18 @@ def project(M: MemoryBank, config: Config, rows: np.ndarray | None = None) -> np
 def pick(
     psi_M: np.ndarray, config: Config, progress: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Algorithm 1 with the size, the radius and the first pick that `config` asks for.
+    r"""Pick the rows to keep: `config.coreset_ratio` of them, by `config.selection`.
+
+    ``"greedy"`` is Algorithm 1, with the radius and the first pick that `config` asks for. The
+    paper compares it with two others (section 4.4.2), which are here to be compared with and are
+    taken only when asked for by name:
+
+    - ``"random"``: rows drawn without replacement. Of one seed, a smaller share is the beginning of
+      a larger one.
+    - ``"kmeans"``: the rows nearest the centres of k-means, in place of the paper's proxies, which
+      are learned. Rows, not centres, are kept so that every row of the memory bank stays a patch of
+      a training image. A row nearest several centres is kept once: there may be a few less. Its
+      time grows with the square of the share kept, minutes from a few per cent on.
 
     Parameters
     ----------
@@ -57,10 +68,32 @@ def pick(
         Row numbers in the order picked.
     radii : (l,) float64
         Largest distance of any row of $\psi(\mathcal{M})$ to its nearest pick, after each pick.
+        Of ``"greedy"`` only; else empty.
     """
     N = len(psi_M)
     l = max(1, round(config.coreset_ratio * N))
-    start = int(np.random.default_rng([config.seed, N]).integers(N))
+    rng = np.random.default_rng([config.seed, N])
+    if config.selection == "random":
+        return rng.permutation(N)[:l], np.empty(0)
+    if config.selection == "kmeans":
+        return _nearest_centres(psi_M, l, rng), np.empty(0)
+    start = int(rng.integers(N))
     if config.engine == "fast":
         return fast.greedy_coreset(psi_M, l, start, config.coreset_radius, True, progress)
     return equations.greedy_coreset(psi_M, l, start, config.coreset_radius, True)
+
+
+def _nearest_centres(psi_M: np.ndarray, l: int, rng: np.random.Generator) -> np.ndarray:
+    """Give the rows nearest to l centres, each once, in increasing order; ties go to the lowest."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    kmeans = MiniBatchKMeans(
+        l,
+        max_iter=10,  # epochs; it stops when the centres no longer improve, mostly in the second
+        batch_size=max(1024, 2 * l),  # two rows for each centre at a time
+        n_init=1,
+        random_state=int(rng.integers(2**31)),
+    )
+    with threads.single_threaded():
+        centres = kmeans.fit(psi_M).cluster_centers_
+    return np.unique(fast.nearest(centres, psi_M)[1])

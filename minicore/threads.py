@@ -66,3 +66,15 @@ def single_threaded_blas() -> Iterator[None]:
     """
     with _blas().limit(limits=1):
         yield
+
+
+@contextlib.contextmanager
+def single_threaded() -> Iterator[None]:
+    """Let other libraries work on one thread, where their rounding depends on how many there are.
+
+    scikit-learn's k-means sums over its OpenMP threads, and stops by that sum.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
