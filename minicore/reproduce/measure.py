@@ -116,9 +116,9 @@ def measure(setup: Setup, unit: Unit, row: Row, pictures: bool = True) -> Unit:
     if row.n_train is not None:
         dataset = replace(dataset, train=_some(dataset, row.n_train, unit.seed))
     wanted = {"n_threads": setup.threads, "progress": False, **setup.shared}
-    layers = row.parameters.get("layers") or wanted.get("layers")
+    layers = row.parameters.get("layers", wanted.pop("layers"))
     recording = Recording(setup.backbone(), setup.recording(unit.category), layers)
-    model = row.detector(recording, unit.seed, {**wanted, "layers": None})
+    model = row.detector(recording, unit.seed, wanted)
     with peak_memory() as peak:
         evaluation, found = evaluate(model, dataset)
     each = recording.seconds_an_image

@@ -23,6 +23,7 @@ import joblib
 from joblib import delayed
 
 from minicore import __version__, datasets, machine, threads
+from minicore.backbones import Backbone
 from minicore.errors import ModelError
 from minicore.progress import bar as progress_bar
 from minicore.reproduce.folder import Run
@@ -100,15 +101,16 @@ def reproduce(
         If the data or the network cannot be used.
     """
     asked, names = dict(parameters or {}), _categories(data, layout, categories)
+    own = Backbone(backbone, layers=layers).layers  # of rows that do not ask for others
     setup = Setup(
         data=str(Path(data).absolute()),
         layout=layout,
         folder=str(Path(out).absolute()),
         network=_found(backbone),
-        layers=_recorded(backbone, layers, rows),
+        layers=_recorded(own, rows),
         resize=round(image_size * RESIZE_TO_CROP),
         crop=image_size,
-        shared={**asked, "layers": tuple(layers) if layers else None},
+        shared={**asked, "layers": own},
         threads=n_threads,
     )
     network = setup.backbone()
@@ -186,13 +188,9 @@ def _found(backbone: str | Path) -> str:
     return str(path.absolute()) if path.suffix.lower() == ".onnx" else str(backbone)
 
 
-def _recorded(
-    backbone: str | Path, layers: Sequence[str] | None, rows: Iterable[Row]
-) -> tuple[str, ...]:
+def _recorded(own: Iterable[str], rows: Iterable[Row]) -> tuple[str, ...]:
     """Layers that are asked for by any row, finest first."""
-    from minicore.backbones import Backbone
-
-    wanted = set(Backbone(backbone, layers=layers).layers)
+    wanted = set(own)
     for row in rows:
         wanted |= set(row.parameters.get("layers") or ())
     return tuple(sorted(wanted))
