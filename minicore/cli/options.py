@@ -66,6 +66,17 @@ class OnError(str, Enum):
     skip = "skip"
 
 
+class FigureName(str, Enum):
+    """A study of one parameter."""
+
+    coreset = "coreset"
+    patchsize = "patchsize"
+    levels = "levels"
+    shots = "shots"
+    time = "time"
+    reweighting = "reweighting"
+
+
 class Format(str, Enum):
     """How scores are written."""
 

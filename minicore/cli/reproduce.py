@@ -1,9 +1,9 @@
-"""``minicore reproduce``: the paper's tables, measured beside published."""
+"""``minicore reproduce``: the paper's tables, measured beside published, and its figures."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,11 +11,15 @@ from minicore.cli.options import (
     BackboneOption,
     EmbeddingName,
     EmbeddingOption,
+    FigureName,
     LayersOption,
     Layout,
     ThreadsOption,
     say,
 )
+
+if TYPE_CHECKING:
+    from minicore.reproduce import Run
 
 
 def reproduce(
@@ -32,6 +36,13 @@ def reproduce(
             help="Comma-separated: PatchCore-P keeps P per cent; SPADE, PaDiM, MahalanobisAD, OCSVM"
         ),
     ] = "PatchCore-25,PatchCore-10,PatchCore-1",
+    figure: Annotated[
+        list[FigureName] | None,
+        typer.Option(
+            help="Measure what this figure of the paper needs, and draw it, instead of the tables' "
+            "rows; may be given several times."
+        ),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Comma-separated.")] = "0,1,2",
     layout: Annotated[
         Layout, typer.Option("--layout", "--dataset", help="How the folder is laid out.")
@@ -53,32 +64,71 @@ def reproduce(
     ] = 1,
     threads: ThreadsOption = None,
 ) -> None:
-    """Measure the rows of the paper's tables S1 and S2; stop and go on at any time."""
+    """Measure the rows of the paper's tables S1 and S2, or its figures; stop and go on any time."""
     from minicore.machine import command
     from minicore.reproduce import reproduce as run
-    from minicore.reproduce import row, tables
+    from minicore.reproduce import row, smallest, tables
 
     def names(text: str) -> list[str]:
         return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
     asked = {"embedding": embedding.value, "patchsize": patchsize, "b": b}
+    asked = {k: v for k, v in asked.items() if v is not None}
+    studies = _studies(figure or [], {*asked, *(["layers"] if layers else [])})
+    if studies:
+        most = smallest(data, category, layout.value)
+        studies = [study.within(most) for study in studies]
+        wanted = list({its.name: its for study in studies for its in study.rows}.values())
+    else:
+        wanted = [row(name) for name in names(rows)]
+    numbers = [_seed(text) for text in names(seeds)]
     done = run(
         data,
         out,
-        [row(name) for name in names(rows)],
+        wanted,
         categories=category,
         layout=layout.value,
-        seeds=[_seed(text) for text in names(seeds)],
+        seeds=numbers,
         backbone=backbone or "default",
         layers=names(layers) if layers else None,
         image_size=image_size,
-        parameters={k: v for k, v in asked.items() if v is not None},
+        parameters=asked,
         jobs=jobs,
         n_threads=threads,
         command=command(),
     )
-    print(tables.write(done))
+    text = tables.write(done)
+    print("\n\n".join(_draw(done, studies, numbers)) if studies else text)
     say(f"tables, every unit, and what a report is made of: {done.folder}")
+
+
+def _studies(figures: list[FigureName], asked: set[str]) -> list[Any]:
+    """Find the studies that are asked for; what one varies cannot be set for all of its rows."""
+    from minicore.reproduce.studies import study
+
+    studies = [study(name) for name in dict.fromkeys(figure.value for figure in figures)]
+    for its in studies:
+        if its.varies in asked:
+            raise ValueError(
+                f"--figure {its.name} varies {its.varies}: leave --{its.varies} out, or give "
+                f"another figure"
+            )
+    return studies
+
+
+def _draw(run: Run, studies: list[Any], seeds: list[int]) -> list[str]:
+    """Draw each study into the run's folder, and give its numbers."""
+    from minicore import plots
+    from minicore.reproduce import tables
+    from minicore.reproduce.studies import curves, table
+
+    found, texts = tables.lines(run), []
+    for study in studies:
+        drawn = curves(study, found, seeds)
+        file = plots.save(plots.study(study, drawn), run.folder / f"figure-{study.name}.png")
+        say(f"picture: {file}")
+        texts.append(table(study, drawn))
+    return texts
 
 
 def _seed(text: str) -> int:

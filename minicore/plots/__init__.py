@@ -17,6 +17,7 @@ from minicore.plots.poster import trace
 from minicore.plots.projection import coreset
 from minicore.plots.rows import pictures
 from minicore.plots.segmentation import panels
+from minicore.plots.studies import study
 from minicore.plots.style import save
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "pictures",
     "roc",
     "save",
+    "study",
     "timings",
     "trace",
 ]

@@ -1,8 +1,23 @@
-"""The paper's tables S1 and S2 on a data set, measured beside published: ``minicore reproduce``."""
+"""The paper's tables S1 and S2 on a data set, and its figures: ``minicore reproduce``."""
 
 from minicore.reproduce.folder import Run
 from minicore.reproduce.rows import BASELINES, PAPER, Row, row
-from minicore.reproduce.schedule import reproduce
+from minicore.reproduce.schedule import reproduce, smallest
+from minicore.reproduce.studies import STUDIES, Study, study
 from minicore.reproduce.unit import Evidence, Finished, Unit
 
-__all__ = ["BASELINES", "PAPER", "Evidence", "Finished", "Row", "Run", "Unit", "reproduce", "row"]
+__all__ = [
+    "BASELINES",
+    "PAPER",
+    "STUDIES",
+    "Evidence",
+    "Finished",
+    "Row",
+    "Run",
+    "Study",
+    "Unit",
+    "reproduce",
+    "row",
+    "smallest",
+    "study",
+]

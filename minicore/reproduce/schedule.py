@@ -182,6 +182,14 @@ def _categories(data: str | Path, layout: str, asked: Sequence[str] | None) -> l
     return list(asked) if asked else datasets.categories(data, layout)
 
 
+def smallest(data: str | Path, categories: Sequence[str] | None, layout: str) -> int:
+    """Count the training images of the category that has the fewest."""
+    load = getattr(datasets, layout)
+    if layout in datasets.WITHOUT_CATEGORIES:
+        return len(load(data).train)
+    return min(len(load(data, name).train) for name in _categories(data, layout, categories))
+
+
 def _found(backbone: str | Path) -> str:
     """Give a file by its full name, since workers may stand elsewhere; a known one by its own."""
     path = Path(backbone)
