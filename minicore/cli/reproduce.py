@@ -120,7 +120,7 @@ def _draw(run: Run, studies: list[Any], seeds: list[int]) -> list[str]:
     """Draw each study into the run's folder, and give its numbers."""
     from minicore import plots
     from minicore.reproduce import tables
-    from minicore.reproduce.studies import curves, table
+    from minicore.reproduce.curves import curves, table
 
     found, texts = tables.lines(run), []
     for study in studies:

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, ScalarFormatter
+from matplotlib.ticker import (
+    FixedLocator,
+    LogLocator,
+    NullFormatter,
+    NullLocator,
+    ScalarFormatter,
+)
 
 from minicore.plots.style import ANOMALOUS, GOOD, GREY, INK, WIDTH, Figure, styled
 
 if TYPE_CHECKING:  # plain records; nothing is measured here
-    from minicore.reproduce.studies import Curve, Study
+    from minicore.reproduce.curves import Curve
+    from minicore.reproduce.studies import Study
 
 LOOKS = (  # colours of Okabe and Ito; the marker tells them apart as well
     (GOOD, "o"),
@@ -23,6 +30,7 @@ LOOKS = (  # colours of Okabe and Ito; the marker tells them apart as well
     ("#E69F00", "v"),
 )
 NAMED = 3  # so many categories are named beside their lines; more would hide each other
+POINTS_HIGH, LINE = 160, 9  # of a panel, of a line of words beside it
 CLOSE = 0.06  # of the axis: ticks nearer than that to the one before have no words
 
 
@@ -34,9 +42,9 @@ def study(study: Study, curves: Sequence[Curve]) -> Figure:
     ----------
     study : Study
     curves : sequence of Curve
-        From `minicore.reproduce.studies.curves`. Thick is the mean over the categories, with the
-        span of the seeds; thin is each category. Where the points of a line have words of their own
-        and no place on the axis was chosen for them, these stand beside them.
+        From `minicore.reproduce.curves`. Thick is the mean over the categories, with the
+        span of the seeds; thin is each category. Against time, which nobody has chosen, there is
+        the mean alone, and words beside its points.
 
     Returns
     -------
@@ -58,6 +66,7 @@ def study(study: Study, curves: Sequence[Curve]) -> Figure:
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
     beside = study.measured == "milliseconds"
     for axes, panel in zip(grid, panels, strict=True):
+        axes.set_xscale("log" if study.scale == "log" else "linear")
         its = [curve for curve in curves if curve.panel == panel]
         for curve in its:
             if curve.main or not beside:
@@ -68,8 +77,8 @@ def study(study: Study, curves: Sequence[Curve]) -> Figure:
             _categories(axes, [curve for curve in its if curve.name == names[0]])
         _axis(axes, study, its)
         axes.set_ylabel(f"{panel}, per cent")
-    if len(names) > 1 and not beside:
-        _legend(figure, study, looks)
+    if len(names) > 1:
+        _legend(figure, looks)
     return figure
 
 
@@ -89,36 +98,36 @@ def _line(axes: Axes, study: Study, curve: Curve, colour: str, marker: str) -> N
 
 
 def _words(axes: Axes, curves: Sequence[Curve]) -> None:
-    """Write what each point is beside it."""
+    """Write beside the points of a line what each is."""
     for curve in curves:
-        for dot in curve.dots:
-            words = curve.name if len(curve.dots) == 1 else dot.label
-            axes.annotate(words, (dot.x, dot.y.mean), (0, 6), textcoords="offset points",
+        for dot in curve.dots if len(curve.dots) > 1 else ():
+            axes.annotate(dot.label, (dot.x, dot.y.mean), (0, 6), textcoords="offset points",
                           ha="center", fontsize=7.5)  # fmt: skip
-        if len(curve.dots) > 1:
-            end = curve.dots[-1]
-            axes.annotate(curve.name, (end.x, end.y.mean), (6, 0), textcoords="offset points",
-                          va="center", fontsize=7.5)  # fmt: skip
 
 
 def _categories(axes: Axes, curves: Sequence[Curve]) -> None:
-    """Name the lines of a few categories at their ends."""
-    if 1 < len(curves) <= NAMED + 1:
-        for curve in curves:
-            end = curve.dots[-1]
-            axes.annotate(curve.category, (end.x, end.y.mean), (6, 0), fontsize=7.5,
-                          textcoords="offset points", va="center_baseline",
-                          color=INK if curve.main else GREY,
-                          weight="bold" if curve.main else "normal")  # fmt: skip
+    """Name the lines of a few categories at their ends, right of them all."""
+    if not 1 < len(curves) <= NAMED + 1:
+        return
+    right = max(curve.dots[-1].x for curve in curves)
+    low, high = axes.get_ylim()
+    point = (high - low) / POINTS_HIGH
+    place = -np.inf  # of the name below
+    for curve in sorted(curves, key=lambda curve: curve.dots[-1].y.mean):
+        end = curve.dots[-1].y.mean
+        place = max(end, place + LINE * point)
+        axes.annotate(curve.category, (right, end), (6, (place - end) / point), fontsize=7.5,
+                      textcoords="offset points", va="center_baseline",
+                      color=INK if curve.main else GREY,
+                      weight="bold" if curve.main else "normal")  # fmt: skip
 
 
 def _axis(axes: Axes, study: Study, curves: Sequence[Curve]) -> None:
     axes.set_xlabel(study.axis)
-    if study.scale == "log":
-        axes.set_xscale("log")
     axes.margins(x=0.06)
     axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     if study.measured == "milliseconds":
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
         return
@@ -135,7 +144,7 @@ def _axis(axes: Axes, study: Study, curves: Sequence[Curve]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _legend(figure: Figure, study: Study, looks: dict[str, tuple[str, str]]) -> None:
+def _legend(figure: Figure, looks: dict[str, tuple[str, str]]) -> None:
     """Say below the panels what each line is."""
     handles = [
         Line2D([], [], color=colour, marker=marker, markersize=4.5, linewidth=1.8, label=name)

@@ -7,21 +7,21 @@ in the paper's table goes by its name there and is measured once for table and f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from minicore import markdown
-from minicore.reproduce import published
 from minicore.reproduce.rows import BASELINES, Row, row
-from minicore.reproduce.tables import Line, Spread, spreads
 
 IMAGE, DISTANCE, PIXEL = "image_auroc", "image_auroc_distance", "pixel_auroc"
-TITLES = {IMAGE: "image AUROC", PIXEL: "pixel AUROC"}
 
-GREEDY = RANDOM = (25.0, 10.0, 1.0, 0.1)  # per cent of the memory bank
-KMEANS = (1.0, 0.1)  # the work of k-means grows with the square of the share: 10 % takes minutes
+SHARES = (25.0, 10.0, 1.0, 0.1)  # per cent of the memory bank
+SELECTIONS = (
+    ("greedy", "greedy (Algorithm 1)", SHARES),
+    ("random", "random", SHARES),
+    ("kmeans", "k-means", (1.0, 0.1)),  # its work grows with their square: 10 % takes minutes
+)
 ABLATED = "PatchCore-1"  # level 1 has four times the patches: a coreset of 10 % takes too long
 PATCHSIZES = (1, 3, 5, 7, 9, 11)
 LEVELS = ("1", "2", "3", "1+2", "2+3", "1+2+3")
@@ -96,52 +96,10 @@ class Study:
         return replace(self, points=tuple(kept))
 
 
-@dataclass(frozen=True)
-class Dot:
-    """A measured point.
-
-    Attributes
-    ----------
-    x : float
-    y : Spread
-        Over the seeds, per cent.
-    label : str
-    """
-
-    x: float
-    y: Spread
-    label: str
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A line of a panel, measured.
-
-    Attributes
-    ----------
-    panel : str
-        What y is, in words.
-    name : str
-        Of the line.
-    category : str
-        Or "mean": over all of them.
-    main : bool
-        The mean, or the only category.
-    dots : tuple of Dot
-        In order of x.
-    """
-
-    panel: str
-    name: str
-    category: str
-    main: bool
-    dots: tuple[Dot, ...]
-
-
 def _coreset() -> Study:
     points = [
-        Point(_selected(selection, percent), selection, percent, f"{percent:g}")
-        for selection, percents in (("greedy", GREEDY), ("random", RANDOM), ("kmeans", KMEANS))
+        Point(_selected(selection, percent), words, percent, f"{percent:g}")
+        for selection, words, percents in SELECTIONS
         for percent in percents
     ]
     return Study(
@@ -204,7 +162,7 @@ def _shots() -> Study:
 def _time() -> Study:
     points = [
         Point(row(f"PatchCore-{percent:g}"), "PatchCore", percent, f"{percent:g} %")
-        for percent in GREEDY
+        for percent in SHARES
     ]
     points += [Point(row(name), name, 0.0, name) for name in BASELINES]
     return Study(
@@ -254,91 +212,3 @@ def study(name: str) -> Study:
     if name not in STUDIES:
         raise ValueError(f"figure: expected {', '.join(STUDIES)}; got {name!r}")
     return STUDIES[name]()
-
-
-def curves(study: Study, found: Sequence[Line], seeds: Collection[int]) -> list[Curve]:
-    """Pick what a study draws out of what a run has measured.
-
-    Parameters
-    ----------
-    study : Study
-    found : sequence of Line
-        Of a run, other rows among them. Categories that lack a row of the study are left out.
-    seeds : collection of int
-        Which to draw.
-
-    Returns
-    -------
-    list of Curve
-        Panel by panel; of each line the categories and, if there are several, their mean. What has
-        no such figure (MahalanobisAD has no maps) has no curve.
-    """
-    its = {row.name for row in study.rows}
-    found = [line for line in found if line.row in its and line.seed in seeds]
-    complete = [
-        category
-        for category in sorted({line.category for line in found})
-        if its <= {line.row for line in found if line.category == category}
-    ]
-    found = [line for line in found if line.category in complete]
-    shown = [*complete, published.MEAN] if len(complete) > 1 else complete
-    names = list(dict.fromkeys(point.line for point in study.points))
-    result = []
-    for figure in study.panels:
-        for name in names:
-            points = [
-                p
-                for p in study.points
-                if p.line == name and (p.figure is None or figure == study.panels[0])
-            ]
-            rates = {p.figure or figure: spreads(found, p.figure or figure) for p in points}
-            for category in shown:
-                dots = [
-                    Dot(_where(study, p, category, found), y, p.label)
-                    for p in points
-                    if (y := rates[p.figure or figure].get((p.row.name, category))) is not None
-                ]
-                if dots:
-                    dots.sort(key=lambda dot: dot.x)
-                    words = category.replace(published.MEAN, "mean")
-                    main = category == shown[-1]
-                    result.append(Curve(TITLES[figure], name, words, main, tuple(dots)))
-    return result
-
-
-def _where(study: Study, point: Point, category: str, found: Sequence[Line]) -> float:
-    """Place a point on the axis."""
-    if study.measured is None:
-        return point.x
-    values = [
-        line.evaluation[study.measured]
-        for line in found
-        if line.row == point.row.name and category in (line.category, published.MEAN)
-    ]
-    return float(np.mean(values))
-
-
-def table(study: Study, drawn: Sequence[Curve]) -> str:
-    """Lay out the numbers of a figure as Markdown: mean and span over the seeds, per cent."""
-    columns = list(dict.fromkeys((c.panel, c.category) for c in drawn))
-    head = [f"{panel}, {category}" for panel, category in columns]
-    cells: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
-    wheres: dict[tuple[str, str], str] = {}
-    for curve in drawn:
-        for dot in curve.dots:
-            key = curve.name, dot.label
-            cells.setdefault(key, {})[curve.panel, curve.category] = _spread(dot.y)
-            wheres[key] = f"{dot.x:.1f}"  # the mean over categories comes last
-    measured = [study.axis] if study.measured == "milliseconds" else []
-    words = "" if measured else study.axis
-    rows = [["", words, *measured, *head]]
-    for (line, label), values in cells.items():
-        where = [wheres[line, label]] if measured else []
-        rows.append([line, label, *where, *(values.get(c, "–") for c in columns)])
-    return f"**{study.title}**\n\n{markdown.table(rows, names=2)}"
-
-
-def _spread(y: Spread) -> str:
-    if y.high - y.low < 0.005:
-        return f"{y.mean:.2f}"
-    return f"{y.mean:.2f} ({y.low:.2f}–{y.high:.2f})"
