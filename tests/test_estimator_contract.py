@@ -58,6 +58,7 @@ METHODS = (
     "decision_function",
     "predict",
 )
+SAYS_WHAT_IT_CHECKS = hasattr(estimator_checks, "estimator_checks_generator")  # from 1.6 on
 REMEMBERED = {"_last", "seconds_"}  # the latest answer, and how long everything took
 
 
@@ -109,7 +110,7 @@ def all_checks(estimator):
     """Names of what scikit-learn checks of an estimator; none where it does not say."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its deprecations are not ours
-        if hasattr(estimator_checks, "estimator_checks_generator"):  # from 1.6
+        if SAYS_WHAT_IT_CHECKS:
             found = [
                 check
                 for _, check in estimator_checks.estimator_checks_generator(estimator, mark=None)
@@ -147,6 +148,9 @@ def test_scikit_learns_own_check_holds(unfitted, name):
     check = getattr(estimator_checks, name, None)
     if check is None:
         pytest.skip(f"scikit-learn {sklearn.__version__} has no {name}")
+    makes_its_own = name == "check_parameters_default_constructible" and not SAYS_WHAT_IT_CHECKS
+    if makes_its_own and isinstance(unfitted, Ensemble):
+        pytest.skip("before 1.6 it makes an Ensemble without models, of which there is none")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         check(type(unfitted).__name__, unfitted)
@@ -375,19 +379,23 @@ def good_against_the_rest(gear):
     return images, labels, [(np.arange(n), np.arange(n, len(images)))]
 
 
+def auroc(model, images, labels):
+    """A scorer from labels, +1 good and -1 anomalous; scoring="roc_auc" is one from 1.6 on."""
+    return roc_auc_score(labels == -1, model.anomaly_score(images))
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_grid_search_finds_what_a_loop_finds(tiny, gear, n_jobs):
     images, labels, split = good_against_the_rest(gear)
     grid = {"coreset_ratio": [0.02, 0.2], "b": [2, 9]}
     model = PatchCore(tiny, progress=False, n_threads=1)
-    search = GridSearchCV(model, grid, scoring="roc_auc", cv=split, refit=False, n_jobs=n_jobs)
+    search = GridSearchCV(model, grid, scoring=auroc, cv=split, refit=False, n_jobs=n_jobs)
     search.fit(images, labels)
     for options, found in zip(
         search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True
     ):
         alone = clone(model).set_params(**options).fit(gear.train)
-        expected = roc_auc_score(gear.labels, alone.anomaly_score(gear.test))
-        assert found == pytest.approx(expected, abs=1e-12), options
+        assert found == roc_auc_score(gear.labels, alone.anomaly_score(gear.test)), options
     assert len(set(search.cv_results_["mean_test_score"])) > 1
 
 
