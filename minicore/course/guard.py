@@ -38,7 +38,8 @@ def call(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: floa
 
     It runs in a thread of its own, in which an exception is raised when the time is up. That ends
     any loop of Python statements on any system; one call into compiled code is waited for in vain
-    and left behind.
+    and left behind. (But Python 3.10 itself hangs in a loop that begins with ``try`` and calls
+    nothing: it lets no other thread run. Python 3.11 does.)
 
     Parameters
     ----------
