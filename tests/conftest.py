@@ -21,11 +21,14 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def write_tiny():
-    """Write a network of four random convolutions: 8 channels at stride 8, 12 at stride 16."""
+    """Write a network of four random convolutions: 8 channels at stride 8, 12 at stride 16.
+
+    Its features are `scale` times what they are otherwise.
+    """
     from onnx import TensorProto, helper, save
     from onnx.numpy_helper import from_array
 
-    def write(path: Path, seed: int = 0) -> Path:
+    def write(path: Path, seed: int = 0, scale: float = 1.0) -> Path:
         rng = np.random.default_rng(seed)
         names, channels = ["image", "stem", "layer1", "layer2", "layer3"], [3, 6, 8, 8, 12]
         nodes, values, weights = [], [], []
@@ -34,6 +37,7 @@ def write_tiny():
             values.append(helper.make_tensor_value_info(names[i], TensorProto.FLOAT, sides))
         for i in range(1, 5):
             w = rng.standard_normal((channels[i], channels[i - 1], 3, 3)) / np.sqrt(9 * channels[i])
+            w *= scale if i == 1 else 1
             weights.append(from_array(w.astype(np.float32), f"w{i}"))
             sides = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
             nodes.append(helper.make_node("Conv", [names[i - 1], f"w{i}"], [f"c{i}"], **sides))
