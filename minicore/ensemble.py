@@ -198,6 +198,8 @@ def load(path: str | Path, backbone: Any = None, **options: Any) -> PatchCore | 
     if "members" not in header:
         return PatchCore._restored(path, arrays, header, backbone, options)
     headers = header["members"]
+    if not isinstance(headers, list) or not headers:
+        raise ModelError(f"{path}: damaged: members {str(headers)[:200]}")
     networks = [None] * len(headers) if backbone is None else backbone
     if not isinstance(networks, (list, tuple)) or len(networks) != len(headers):
         raise ModelError(f"{path}: an ensemble of {len(headers)}; give a network for each")
@@ -208,7 +210,14 @@ def load(path: str | Path, backbone: Any = None, **options: Any) -> PatchCore | 
     ensemble = Ensemble(models, progress=options.get("progress", True))
     ensemble._forget()
     ensemble.models_ = models
-    ensemble._compare()
+    held = {(len(model.held_out_scores_), len(model.held_out_peaks_)) for model in models}
+    promised = {(model.config_.seed, model.config_.false_positive_rate) for model in models}
+    if len(held) > 1 or held == {(0, 0)} or len(promised) > 1 or None in next(iter(promised)):
+        raise ModelError(f"{path}: damaged: its members held out different images, or none")
+    try:
+        ensemble._compare()
+    except ValueError as error:
+        raise ModelError(f"{path}: damaged: {error}") from error
     return ensemble
 
 

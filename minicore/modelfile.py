@@ -83,10 +83,11 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
                 raise ModelError(f"{path}: a safetensors file, but not a model saved by minicore")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = json.loads(text)
-    except (SafetensorError, OSError, ValueError, MemoryError) as error:
+    except (SafetensorError, OSError, ValueError, MemoryError, RecursionError) as error:
         if isinstance(error, ModelError):
             raise
-        raise ModelError(f"{path}: damaged, or not a model saved by minicore: {error}") from error
+        found = " ".join(f"{error}".split())[:200]  # may quote the file
+        raise ModelError(f"{path}: damaged, or not a model saved by minicore: {found}") from error
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
         raise ModelError(f"{path}: damaged: its header does not say which format it has")
     if header["format"] > FORMAT:

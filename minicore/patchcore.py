@@ -27,6 +27,7 @@ from minicore.detector import Detector
 from minicore.errors import BackboneError, ModelError
 from minicore.features import Place, SamePlace, engine_functions, patch_batches
 from minicore.images import Override, as_images
+from minicore.saved import Saved
 from minicore.search import Detection, Search
 from minicore.selection import pick, project
 from minicore.threshold import conformal_threshold, held_out_scores
@@ -281,11 +282,7 @@ class PatchCore(Detector):
 
     def _spread(self) -> Spread | None:
         """Of several networks, what each one's features are to be divided by; not known yet."""
-        networks = self.backbone_.networks
-        if len(networks) == 1:
-            return None
-        paper, width = self.config_.embedding == "paper", self.config_.dimension[1]
-        return Spread([width if paper else sum(n.widths.values()) for n in networks])
+        return Spread(self._widths()) if len(self.backbone_.networks) > 1 else None
 
     def _calibrate(self, M: MemoryBank) -> tuple[float, float] | tuple[None, None]:
         """Place the thresholds on score and map."""
@@ -384,23 +381,13 @@ class PatchCore(Detector):
         options: dict[str, Any],
     ) -> PatchCore:
         """Make a model of what `_stored` gave; `path` is for errors."""
-        if "members" in header:
+        if isinstance(header, dict) and "members" in header:
             raise ModelError(f"{path}: an ensemble of scores; read it with minicore.load")
         try:
-            config = Config.from_json(header["config"])
-            size, grid = tuple(header["input_size"]), tuple(header["grid"])
-            thresholds = header["threshold"], header["map_threshold"]
-            scales = tuple(map(float, header.get("scales", (1.0,))))
-            bank, indices = arrays["memory_bank"], arrays["coreset_indices"]
-            held_out = arrays["held_out_scores"]
-            peaks = arrays.get("held_out_peaks", np.empty(0))
-            radii = arrays.get("coreset_radii", np.empty(0))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path}: damaged: no usable entry {error}") from error
-        stored = np.float16 if config.bank_storage == "float16" else np.float32
-        if bank.ndim != 2 or bank.dtype != stored or len(bank) != len(indices) or not bank.size:
-            raise ModelError(f"{path}: damaged: its memory bank is {bank.dtype} {bank.shape}")
-        bank = bank.astype(np.float32, copy=False)
+            saved = Saved.believe(arrays, header)
+        except ValueError as error:
+            raise ModelError(f"{path}: damaged: {error}") from error
+        config = saved.config
         state = {k.removeprefix(SEARCH): a for k, a in arrays.items() if k.startswith(SEARCH)}
 
         names = cls._get_param_names()
@@ -420,17 +407,32 @@ class PatchCore(Detector):
                 f"{config.backbone_sha256[:12]}…) than {found} "
                 f"({model.backbone_.sha256[:12]}…); pass the right one as backbone"
             )
-        model.config_, model.input_size_, model.grid_ = config, size, grid
-        model.memory_bank_, model.coreset_indices_, model.coreset_radii_ = bank, indices, radii
-        model.held_out_scores_, model.held_out_peaks_, model.scales_ = held_out, peaks, scales
+        model.config_, model.input_size_, model.grid_ = config, saved.input_size, saved.grid
+        widths, found = model._widths(), saved.bank.shape[1]
+        if sum(widths) != found or len(widths) != len(saved.scales):
+            raise ModelError(
+                f"{path}: damaged: a memory bank of {found} columns and {len(saved.scales)} scales "
+                f"for networks that give {widths}"
+            )
+        model.memory_bank_ = saved.bank
+        model.coreset_indices_, model.coreset_radii_ = saved.indices, saved.radii
+        model.held_out_scores_, model.held_out_peaks_ = saved.held_out, saved.peaks
+        model.scales_ = saved.scales
         try:
-            model._search = Search(bank, config.b, state=state or None)
+            model._search = Search(saved.bank, config.b, state=state or None)
         except ValueError as error:
             raise ModelError(f"{path}: damaged: {error}") from error
         model.seconds_ = Seconds()
         model._forget()
-        model.threshold_, model.map_threshold_ = thresholds
+        model.threshold_, model.map_threshold_ = saved.threshold, saved.map_threshold
         return model
+
+    def _widths(self) -> list[int]:
+        """How many values of a patch feature come from each network."""
+        networks = self.backbone_.networks
+        if self.config_.embedding == "paper":
+            return [self.config_.dimension[1]] * len(networks)
+        return [sum(network.widths.values()) for network in networks]
 
     # ------------------------------------------------------------------ inside
 
