@@ -9,6 +9,7 @@ told otherwise.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -20,12 +21,14 @@ import numpy as np
 
 from minicore.backbones.catalog import find
 from minicore.backbones.download import sha256
+from minicore.backbones.external import external_files
 from minicore.backbones.pickled import quoted
 from minicore.errors import BackboneError
 from minicore.images import Override, Preprocessing
 
 LONGEST_NAME = 200
 PROVENANCE = ("source", "source_sha256", "licence")
+LARGEST_BATCH = 1024  # that a network may insist on: every batch is filled up to it
 FATAL_ONLY = 4  # onnxruntime's severity: its errors come as exceptions too, and are said once
 
 
@@ -93,14 +96,18 @@ class Backbone:
         self.path = _locate(path_or_name)
         self.threads = threads
         self.batch_size = batch_size
+        external_files(self.path)  # refuses those outside its folder
         self._session = _open(self.path, threads)
-        self.metadata = _metadata(self._session, self.path)
+        try:
+            self.metadata = _metadata(self._session, self.path)
+            self._input, fixed_batch, fixed_size = _image_input(self._session, self.path)
+            self.layers = _choose_layers(self._session, self.path, layers)
+        except UnicodeDecodeError as error:
+            raise BackboneError(f"{self.path}: damaged: a name in it is no text") from error
         self.name = self.metadata.get("name") or self.path.stem
-        self._input, fixed_batch, fixed_size = _image_input(self._session, self.path)
         if fixed_batch:
             self.batch_size = min(batch_size, fixed_batch)
         self._fixed_batch = fixed_batch
-        self.layers = _choose_layers(self._session, self.path, layers)
         self.preprocessing = _preprocessing(
             self.metadata, self.path, resize=resize, crop=crop, mean=mean, std=std
         )
@@ -136,8 +143,13 @@ class Backbone:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Checksum of the file, 64 hexadecimal digits: tells one network from another."""
-        return sha256(self.path)
+        """Checksum of the file, 64 hexadecimal digits: tells one network from another.
+
+        Where its weights lie in other files, of the checksums of all.
+        """
+        own = sha256(self.path)
+        others = [sha256(file) for file in external_files(self.path)]
+        return hashlib.sha256("".join([own, *others]).encode()).hexdigest() if others else own
 
     @functools.cached_property
     def widths(self) -> dict[str, int]:
@@ -256,7 +268,12 @@ def _open(path: Path, threads: int | None):
     # Threads that spin between two runs would starve the kernels that work in between.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            path,
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # a second try with the same provider, announced on standard output
+        )
     except Exception as error:  # onnxruntime's errors share no narrower base
         raise BackboneError(
             f"{path}: not a network onnxruntime can run: {_first_line(error)}"
@@ -287,6 +304,11 @@ def _image_input(session, path: Path) -> tuple[str, int, tuple[int, int] | None]
     if not usable or inputs[0].type != "tensor(float)":
         raise BackboneError(f"{path}: expected one float input (n, 3, h, w), found {found}")
     n, _, h, w = (side if isinstance(side, int) else None for side in shape)
+    if n and n > LARGEST_BATCH:
+        raise BackboneError(
+            f"{path}: made for batches of {n} images, more than {LARGEST_BATCH}; export it with a "
+            f"variable batch size"
+        )
     return inputs[0].name, n or 0, (h, w) if h and w else None
 
 
