@@ -80,6 +80,7 @@ def patch_batches(
             for scale in scales:
                 with seconds.of("network"):
                     levels = next(networks)
+                _check_sizes(config, batch.shape[2:], levels[0].shape[2:])
                 with seconds.of("patches (eq 1–3)"):
                     options = {}
                     if place is not None and engine == "fast" and len(scales) == 1:
@@ -119,6 +120,30 @@ def _looks(
             if batch is None:
                 return
             yield len(batch), batch.shape[2:], backbone.levels(batch)
+
+
+def _check_sizes(config: Config, pixels: tuple[int, int], side: tuple[int, int]) -> None:
+    """Refuse what is larger than the map it is for, and would use up memory to say nothing.
+
+    Parameters
+    ----------
+    config : Config
+    pixels : (int, int)
+        (h, w) of the prepared images.
+    side : (int, int)
+        (h*, w*) of the finest level.
+    """
+    most = {
+        "patchsize": (config.patchsize, 2 * max(side) + 1),  # wider, all patches would be alike
+        "stride": (config.stride, max(side)),
+        "sigma": (config.sigma, max(pixels)),
+    }
+    for name, (value, largest) in most.items():
+        if value > largest:
+            raise ValueError(
+                f"{name} must be at most {largest} for a feature map of {side[0]} × {side[1]} of "
+                f"images of {pixels[0]} × {pixels[1]} pixels, got {value!r}"
+            )
 
 
 class SamePlace:
