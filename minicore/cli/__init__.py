@@ -8,8 +8,13 @@ left out, whatever the others are; 130 and 143 stopped by Ctrl-C and by SIGTERM.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +56,7 @@ from minicore.cli.options import (
 from minicore.errors import MinicoreError
 
 ANOMALOUS, SKIPPED = 3, 4
+NO_ROOM = (errno.ENOSPC, errno.EPIPE, errno.EFBIG)  # of a file, `files.whole` says which
 
 app = typer.Typer(
     help="PatchCore on a CPU: learn from good images, find the defective ones and where.",
@@ -322,10 +328,47 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command; refusals are one line on standard error, not a traceback."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
+    _end_well_when_told_to()
     try:
-        app([a for a in arguments if a != "--debug"] if len(arguments) > 1 else arguments)
-    except (MinicoreError, ValueError, OSError) as error:
+        try:
+            app([a for a in arguments if a != "--debug"] if len(arguments) > 1 else arguments)
+        finally:
+            _flush()
+    except (MinicoreError, ValueError, OSError, MemoryError) as error:
         if debug:
             raise
-        say(f"minicore: {error}")
+        what = f"{error}" or type(error).__name__
+        if isinstance(error, MemoryError):
+            what = f"out of memory: {what}; take fewer images, or lower --batch-size or --coreset"
+        elif isinstance(error, OSError) and not error.filename and error.errno in NO_ROOM:
+            what = f"standard output: cannot be written: {error.strerror}"
+        say(f"minicore: {_one_line(what)}")
         sys.exit(1)
+
+
+def _end_well_when_told_to() -> None:
+    """Let SIGTERM unwind the program as Ctrl-C does, so that it takes half-written files along."""
+
+    def end(number: int, _: Any) -> None:
+        raise SystemExit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        main_thread = threading.current_thread() is threading.main_thread()
+        if number is not None and main_thread and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
+
+
+def _one_line(text: str) -> str:
+    """Show the name of a file for what it is: a newline or an escape code in it does nothing."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _flush() -> None:
+    """Find out now whether standard output takes it all; Python itself would at exit, at length."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):  # what it has not taken is to be forgotten
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
