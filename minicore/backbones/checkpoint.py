@@ -91,8 +91,9 @@ def read_checkpoint(path: str | Path) -> dict[str, np.ndarray]:
         raise BackboneError("is neither a torch checkpoint nor a safetensors file")
     except BackboneError as error:
         raise BackboneError(f"{path}: {error}") from error
-    except OSError as error:
-        raise BackboneError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:  # a ValueError of a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise BackboneError(f"{path}: cannot be read ({reason})") from error
 
 
 @dataclass(frozen=True)
@@ -254,8 +255,9 @@ def _read_safetensors(content: bytes) -> dict[str, np.ndarray]:
         if tensor["dtype"] not in SAFETENSORS:
             raise BackboneError(f"{quoted(name)} has dtype {tensor['dtype']}, which NumPy lacks")
         flat = _decode(tensor["data"], SAFETENSORS[tensor["dtype"]])
-        if _absurd(tensor["shape"]):
-            raise BackboneError(f"{quoted(name)} has the shape {quoted(str(tensor['shape']))}")
+        if _absurd(tensor["shape"]):  # an empty one's, which is not held to the file's size
+            shape = quoted(str(tensor["shape"]))
+            raise BackboneError(f"{quoted(name)} has the shape {shape}, which no array has")
         arrays[_checked_name(name)] = flat.reshape(tensor["shape"])
     return arrays
 

@@ -134,7 +134,11 @@ def inside(root: Path, relative: str, table: Path) -> Path:
         if flavour.anchor or ".." in flavour.parts:
             raise DatasetError(f"{table}: expected paths inside {root}, found {relative!r}")
     path = root / relative
-    if not relative or not path.is_file():
+    try:
+        found = bool(relative) and path.is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        found = False
+    if not found:
         raise DatasetError(f"{table}: expected the file {path}, found none; unpack it all")
     return path
 

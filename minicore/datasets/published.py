@@ -153,9 +153,16 @@ def _visa_rows(root: Path, split: str) -> tuple[Path, list[dict[str, str]]]:
     table = root / "split_csv" / f"{split}.csv"
     if not table.is_file():
         raise missing(table, "the table of the split")
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        rows, found = list(reader), reader.fieldnames or []
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            rows, found = list(reader), reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(
+            f"{table}: expected a table in UTF-8, found {error}; unpack it again"
+        ) from error
+    if any(None in row.values() for row in rows):
+        raise DatasetError(f"{table}: expected a value in each column, found a row cut short")
     columns = ("object", "split", "label", "image", "mask")
     if not set(columns) <= set(found):
         raise DatasetError(
