@@ -332,6 +332,12 @@ def _geometry(
     elif preprocessing.resize is not None:
         short = preprocessing.resize
         h, w = (short, int(short * w / h)) if h <= w else (int(short * h / w), short)
+    most = Image.MAX_IMAGE_PIXELS  # None: the caller wants no bound
+    if most is not None and (h, w) != tuple(size) and h * w > 2 * most:
+        raise ImageError(
+            f"{name}: expected at most {2 * most} pixels, found {_by(size)}, resized to {_by((h, w))}; "
+            f"choose an exact resize, or resize none"
+        )
     crop = preprocessing.crop
     ch, cw = (h, w) if crop is None else crop if isinstance(crop, tuple) else (crop, crop)
     if ch > h or cw > w:
