@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -30,14 +31,14 @@ def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         If the file cannot be written.
     """
     target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = _beside(target, "partial")
     text: dict[str, Any] = {}
     if "b" not in mode:  # the names of files need not be UTF-8: their bytes come back
         text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
     try:
         direct = target.exists() and not target.is_file()
         target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError of a NUL in the name
         raise _refused(target, error) from error
     try:
         if direct:
@@ -45,7 +46,7 @@ def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
                 yield file
             return
         try:
-            with partial.open(mode, **text) as file:
+            with partial.open(mode.replace("w", "x"), **text) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -74,18 +75,30 @@ def check_writable(path: str | Path) -> None:
         If it cannot.
     """
     target = Path(path)
-    if target.is_dir():
-        raise OutputError(f"{target}: a folder; name a file in it, such as {target / 'result'}")
-    if target.exists() and not target.is_file():
-        return
-    probe = target.with_name(f".{target.name}.{os.getpid()}.probe")
     try:
+        if target.is_dir():
+            raise OutputError(f"{target}: a folder; name a file in it, such as {target / 'result'}")
+        if target.exists() and not target.is_file():
+            return
+        probe = _beside(target, "probe")
         target.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
-    except OSError as error:
+        target.exists()  # or its name is too long, which that of the probe is not
+    except OutputError:
+        raise
+    except (OSError, ValueError) as error:
         raise _refused(target, error) from error
 
 
-def _refused(target: Path, error: OSError) -> OutputError:
-    return OutputError(f"{target}: cannot be written: {error.strerror or error}")
+def _beside(target: Path, purpose: str) -> Path:
+    """Name a hidden file that no other process or thread has: the same target, another name.
+
+    Short, so that a file may have as long a name as the disk allows.
+    """
+    return target.parent / f".{target.name[:40]}.{secrets.token_hex(4)}.{purpose}"
+
+
+def _refused(target: Path, error: OSError | ValueError) -> OutputError:
+    reason = getattr(error, "strerror", None) or error
+    return OutputError(f"{target}: cannot be written: {reason}")
