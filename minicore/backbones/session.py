@@ -29,6 +29,7 @@ from minicore.images import Override, Preprocessing
 LONGEST_NAME = 200
 PROVENANCE = ("source", "source_sha256", "licence")
 LARGEST_BATCH = 1024  # that a network may insist on: every batch is filled up to it
+MOST_THREADS = 1024  # onnxruntime starts as many as it is told to
 FATAL_ONLY = 4  # onnxruntime's severity: its errors come as exceptions too, and are said once
 
 
@@ -92,6 +93,8 @@ class Backbone:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
+        if threads is not None and threads > MOST_THREADS:
+            raise ValueError(f"threads must be at most {MOST_THREADS}, got {threads}")
         self.source = str(path_or_name)
         self.path = _locate(path_or_name)
         self.threads = threads
@@ -125,7 +128,7 @@ class Backbone:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         _there(self.path)
-        if state.get("sha256") not in (None, sha256(self.path)):
+        if state.get("sha256") not in (None, _checksum(self.path)):
             raise BackboneError(
                 f"{self.path}: another network than this one was when it was copied or pickled "
                 f"(SHA-256 {self.sha256[:12]}…)"
@@ -147,9 +150,7 @@ class Backbone:
 
         Where its weights lie in other files, of the checksums of all.
         """
-        own = sha256(self.path)
-        others = [sha256(file) for file in external_files(self.path)]
-        return hashlib.sha256("".join([own, *others]).encode()).hexdigest() if others else own
+        return _checksum(self.path)
 
     @functools.cached_property
     def widths(self) -> dict[str, int]:
@@ -254,6 +255,12 @@ def _there(path: Path) -> Path:
     if not path.is_file():
         raise BackboneError(f"{path}: no such file; expected an .onnx network")
     return path
+
+
+def _checksum(path: Path) -> str:
+    own = sha256(path)
+    others = [sha256(file) for file in external_files(path)]
+    return hashlib.sha256("".join([own, *others]).encode()).hexdigest() if others else own
 
 
 def _open(path: Path, threads: int | None):

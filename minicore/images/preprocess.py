@@ -335,8 +335,8 @@ def _geometry(
     most = Image.MAX_IMAGE_PIXELS  # None: the caller wants no bound
     if most is not None and (h, w) != tuple(size) and h * w > 2 * most:
         raise ImageError(
-            f"{name}: expected at most {2 * most} pixels, found {_by(size)}, resized to {_by((h, w))}; "
-            f"choose an exact resize, or resize none"
+            f"{name}: expected at most {2 * most} pixels, found {_by(size)} resized to "
+            f"{_by((h, w))}; choose an exact resize, or none"
         )
     crop = preprocessing.crop
     ch, cw = (h, w) if crop is None else crop if isinstance(crop, tuple) else (crop, crop)
