@@ -116,6 +116,7 @@ class Ensemble(Detector):
 
     def _detections(self, images: Any) -> Iterator[Detection]:
         step = self.models_[0].batch_size
+        size: tuple[int, ...] = ()
         with progress_bar(len(images), "score", "image", show=self.progress) as bar:
             for first in range(0, len(images), step):
                 some = images[first : first + step]
@@ -124,6 +125,13 @@ class Ensemble(Detector):
                 if skipped:
                     images.skipped.update((first + i, error) for i, error in skipped.items())
                 if parts:
+                    size = size or parts[0].maps.shape[1:]
+                    if parts[0].maps.shape[1:] != size:
+                        raise ImageError(
+                            f"images {first} to {first + len(some) - 1}: expected {size} pixels "
+                            f"(h, w) like the first, found {parts[0].maps.shape[1:]}; choose a "
+                            f"crop or an exact resize"
+                        )
                     yield _mean(parts)
                 bar.update(len(some))
 

@@ -36,6 +36,8 @@ def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     if "b" not in mode:  # the names of files need not be UTF-8: their bytes come back
         text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
     try:
+        if "\0" in str(target):  # which pathlib takes for a file that is not there
+            raise ValueError("a NUL in the name")
         direct = target.exists() and not target.is_file()
         target.parent.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # a ValueError of a NUL in the name

@@ -67,6 +67,7 @@ class Saved:
         thresholds = header["threshold"], header["map_threshold"]
         for name, value in zip(("threshold", "map_threshold"), thresholds, strict=True):
             _require(value is None or _finite(value), f"{name} {value!r}")
+        by_score, by_map = (None if value is None else float(value) for value in thresholds)
 
         bank, indices = arrays["memory_bank"], arrays["coreset_indices"]
         stored = np.float16 if config.bank_storage == "float16" else np.float32
@@ -86,7 +87,7 @@ class Saved:
         _require((thresholds[0] is None) == (thresholds[1] is None), "one threshold of two")
         return cls(
             config, tuple(map(float, scales)), tuple(sizes["input_size"]), tuple(sizes["grid"]),
-            *thresholds, bank.astype(np.float32, copy=False), indices, radii, held_out, peaks,
+            by_score, by_map, bank.astype(np.float32, copy=False), indices, radii, held_out, peaks,
         )  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def _config(stored: Any) -> Config:
         config = Config.from_json(stored)
         _ = config.preprocessing  # which has conditions of its own
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"config: {error}") from error
+        raise ValueError(f"config: {str(error)[:200]}") from error
     names = config.backbone if isinstance(config.backbone, tuple) else (config.backbone,)
     layers = config.layers if isinstance(config.layers, tuple) else ()
     texts = (*names, config.backbone_sha256, *layers)
