@@ -128,7 +128,9 @@ class Config(Features):
             "a number of at least 0, or None",
         )
         greedy = self.selection == "greedy"
-        require(self, "coreset_radius", radius is None or greedy, "None unless selection is 'greedy'")
+        require(
+            self, "coreset_radius", radius is None or greedy, "None unless selection is 'greedy'"
+        )
         require(
             self,
             "false_positive_rate",

@@ -125,14 +125,16 @@ class Ensemble(Detector):
                 if skipped:
                     images.skipped.update((first + i, error) for i, error in skipped.items())
                 if parts:
-                    size = size or parts[0].maps.shape[1:]
-                    if parts[0].maps.shape[1:] != size:
+                    found = _mean(parts)
+                    assert found.maps is not None  # every member is a PatchCore
+                    its = found.maps.shape[1:]
+                    size = size or its
+                    if its != size:
                         raise ImageError(
                             f"images {first} to {first + len(some) - 1}: expected {size} pixels "
-                            f"(h, w) like the first, found {parts[0].maps.shape[1:]}; choose a "
-                            f"crop or an exact resize"
+                            f"(h, w) like the first, found {its}; choose a crop or an exact resize"
                         )
-                    yield _mean(parts)
+                    yield found
                 bar.update(len(some))
 
     def save(self, path: str | Path) -> Path:

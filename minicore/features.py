@@ -80,7 +80,7 @@ def patch_batches(
             for scale in scales:
                 with seconds.of("network"):
                     levels = next(networks)
-                _check_sizes(config, batch.shape[2:], levels[0].shape[2:])
+                _check_sizes(config, levels[0].shape[2:])
                 with seconds.of("patches (eq 1–3)"):
                     options = {}
                     if place is not None and engine == "fast" and len(scales) == 1:
@@ -97,7 +97,7 @@ def patch_batches(
 def _looks(
     images: Sequence[ImageLike],
     backbone: Backbone | JointBackbone,
-    config: Config,
+    config: Features,
     batch_size: int,
     seconds: Seconds,
 ) -> Generator[tuple[int, tuple[int, int], Iterator[tuple[np.ndarray, ...]]], None, None]:
@@ -122,28 +122,40 @@ def _looks(
             yield len(batch), batch.shape[2:], backbone.levels(batch)
 
 
-def _check_sizes(config: Config, pixels: tuple[int, int], side: tuple[int, int]) -> None:
-    """Refuse what is larger than the map it is for, and would use up memory to say nothing.
+def _check_sizes(config: Features, side: tuple[int, int]) -> None:
+    """Refuse what is larger than the finest level, (h*, w*), and would take memory to say nothing.
+
+    A neighbourhood more than twice as wide makes all patches alike.
+    """
+    for name, largest in (("patchsize", 2 * max(side) + 1), ("stride", max(side))):
+        value = getattr(config, name)
+        if value > largest:
+            raise ValueError(
+                f"{name} must be at most {largest} for a feature map of {side[0]} × {side[1]}, "
+                f"got {value!r}"
+            )
+
+
+def check_smoothing(sigma: float, pixels: tuple[int, int]) -> None:
+    """Refuse to smooth a map by more than its size: all pixels would be alike.
 
     Parameters
     ----------
-    config : Config
+    sigma : float
+        In pixels.
     pixels : (int, int)
         (h, w) of the prepared images.
-    side : (int, int)
-        (h*, w*) of the finest level.
+
+    Raises
+    ------
+    ValueError
+        If it is larger than both.
     """
-    most = {
-        "patchsize": (config.patchsize, 2 * max(side) + 1),  # wider, all patches would be alike
-        "stride": (config.stride, max(side)),
-        "sigma": (config.sigma, max(pixels)),
-    }
-    for name, (value, largest) in most.items():
-        if value > largest:
-            raise ValueError(
-                f"{name} must be at most {largest} for a feature map of {side[0]} × {side[1]} of "
-                f"images of {pixels[0]} × {pixels[1]} pixels, got {value!r}"
-            )
+    if sigma > max(pixels):
+        raise ValueError(
+            f"sigma must be at most {max(pixels)} for images of {pixels[0]} × {pixels[1]} pixels, "
+            f"got {sigma!r}"
+        )
 
 
 class SamePlace:

@@ -25,7 +25,7 @@ from minicore.clock import Seconds
 from minicore.config import Config, Embedding, Engine, Selection
 from minicore.detector import Detector
 from minicore.errors import BackboneError, ModelError
-from minicore.features import Place, SamePlace, engine_functions, patch_batches
+from minicore.features import Place, SamePlace, check_smoothing, engine_functions, patch_batches
 from minicore.images import Override, as_images
 from minicore.saved import Saved
 from minicore.search import Detection, Search
@@ -272,6 +272,7 @@ class PatchCore(Detector):
         spread = self._spread()
         for size, patches in self._patches(images, "memory bank", M.place):
             with self.seconds_.of("memory bank (eq 4)"):
+                check_smoothing(self.config_.sigma, size)
                 self.input_size_, self.grid_ = size, patches.shape[1:3]
                 M.append(patches)
                 if spread is not None:

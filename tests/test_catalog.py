@@ -131,6 +131,17 @@ def test_a_mirror_must_serve_the_same_file(server, cache, monkeypatch):
     assert get(url=server.url).is_file()
 
 
+@pytest.mark.parametrize("mode", ["whole", "truncated"])
+def test_a_short_fetch_says_nothing_where_there_is_no_terminal(server, cache, capfd, mode):
+    server.mode = mode
+    if mode == "whole":
+        catalog.get("resnet-tiny", progress=True)
+    else:
+        with pytest.raises(MinicoreError):
+            catalog.get("resnet-tiny", progress=True)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("mode", "match"),
     [

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from minicore.errors import BackboneError
+from minicore.progress import bar as progress_bar
 
 SECONDS_OF_SILENCE = 30
 
@@ -54,10 +55,12 @@ def download(url: str, path: Path, checksum: str, *, advice: str, progress: bool
             raise BackboneError(f"{url}: leads to {target}, which is not HTTPS; {remedy}")
 
     def fetch_and_check(url: str, file: str, pooch_: Any) -> None:
-        fetch = pooch.HTTPDownloader(
-            progressbar=progress, timeout=SECONDS_OF_SILENCE, hooks={"response": check_answer}
-        )
-        fetch(url, file, pooch_)
+        # pooch tells the bar its total, once it knows; it is gone before an error is said.
+        with progress_bar(1, "fetch", "B", show=progress) as bar:
+            fetch = pooch.HTTPDownloader(
+                progressbar=bar, timeout=SECONDS_OF_SILENCE, hooks={"response": check_answer}
+            )
+            fetch(url, file, pooch_)
         found = sha256(Path(file))
         if not found.startswith(checksum):
             raise BackboneError(

@@ -13,7 +13,7 @@ from minicore.backbones.joint import Source
 from minicore.clock import Seconds
 from minicore.config import Features, require_smoothing, require_whole
 from minicore.detector import Detector
-from minicore.features import Place, SamePlace, patch_batches
+from minicore.features import Place, SamePlace, check_smoothing, patch_batches
 from minicore.images import ImageLike, Override, as_images
 from minicore.search import Detection
 
@@ -189,6 +189,7 @@ class Baseline(Detector):
         ):
             self._size = size
             if doing == "fit":
+                check_smoothing(self.sigma, size)
                 self.input_size_, self.grid_ = size, patches.shape[1:3]
             yield patches
 

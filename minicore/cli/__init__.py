@@ -23,8 +23,8 @@ import typer
 from minicore import __version__
 from minicore.cli import backbone as backbone_
 from minicore.cli import bench as bench_
-from minicore.cli import reproduce as reproduce_
 from minicore.cli import report as report_
+from minicore.cli import reproduce as reproduce_
 from minicore.cli.options import (
     BackboneOption,
     BackbonesOption,

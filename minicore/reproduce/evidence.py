@@ -46,11 +46,12 @@ def gather(
     -------
     Evidence
     """
-    shown = worst(dataset.labels, found.scores)[: SHOWN if pictures else 0]
-    has_maps = found.maps.size > 0
-    limits = np.array([found.maps.min() if has_maps else np.nan, np.nan])
-    if has_maps and pictures and masks is not None and 0 < np.count_nonzero(masks) < masks.size:
-        limits[1] = f1_threshold(masks, found.maps)[0]
+    scores = found.scores
+    shown = worst(dataset.labels, scores)[: SHOWN if pictures else 0]
+    maps = np.empty((len(scores), 0, 0), np.float32) if found.maps is None else found.maps
+    limits = np.array([maps.min() if maps.size else np.nan, np.nan])
+    if maps.size and pictures and masks is not None and 0 < np.count_nonzero(masks) < masks.size:
+        limits[1] = f1_threshold(masks, maps)[0]
     prepared = model.preprocessing_
     images = [view(dataset.test[i], prepared) for i in shown]
     size = model.input_size_
@@ -58,11 +59,11 @@ def gather(
         "names": _names(dataset.test),
         "defects": tuple(dataset.defects),
         "labels": dataset.labels,
-        "scores": found.scores,
+        "scores": scores,
         "distances": found.distances,
         "shown": shown.astype(np.int64),
         "images": np.stack(images) if images else np.empty((0, *size, 3), np.uint8),
-        "maps": found.maps[shown] if has_maps else np.empty((len(shown), 0, 0), np.float32),
+        "maps": maps[shown],
         "masks": np.empty((len(shown), 0, 0), bool) if masks is None else masks[shown],
         "map_limits": limits,
     }
