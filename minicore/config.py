@@ -67,6 +67,10 @@ class Features:
         """What happens to each image before the network sees it."""
         return Preprocessing(self.resize, self.crop, self.mean, self.std)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what JSON can hold of it."""
+        return asdict(self)
+
 
 @dataclass(frozen=True)
 class Config(Features):
@@ -137,10 +141,6 @@ class Config(Features):
             rate is None or (is_number(rate) and 0 < rate < 1),
             "between 0 and 1, or None",
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold of it."""
-        return asdict(self)
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Config:

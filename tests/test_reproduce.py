@@ -17,7 +17,17 @@ from minicore import PatchCore, datasets
 from minicore.cli import main
 from minicore.errors import ModelError, OutputError
 from minicore.evaluation import evaluate
-from minicore.reproduce import Finished, Row, Run, Unit, published, reproduce, row, tables
+from minicore.reproduce import (
+    BASELINES,
+    Finished,
+    Row,
+    Run,
+    Unit,
+    published,
+    reproduce,
+    row,
+    tables,
+)
 from minicore.reproduce.evidence import worst
 
 SIZE = 64  # pixels
@@ -75,8 +85,10 @@ def test_a_unit_is_the_evaluation_of_its_images(undisturbed, tiny, mvtec_root):
     for name in theirs.keys() - MEASURED_ANEW:
         assert ours[name] == theirs[name], name
     assert np.array_equal(found.evidence.scores, detection.scores)
-    known = {"method": "PatchCore", "n_train": None}
-    assert found.config == json.loads(json.dumps(model.config_.to_json() | known))
+    decisive = model.config_.to_json() | {"backbone": tiny.name}
+    assert found.config.items() >= {"method": "PatchCore", "n_train": None}.items()
+    for name, value in json.loads(json.dumps(decisive)).items():
+        assert found.config[name] == value, name
 
 
 def test_evidence_leads_from_the_worst_mistakes_to_the_training_images(
@@ -132,6 +144,18 @@ def test_few_training_images_are_drawn_by_the_seed(again, tmp_path):
     assert not np.array_equal(first.evidence.scores, second.evidence.scores)
     with pytest.raises(ValueError, match="99 training images asked for, there are 12"):
         again(tmp_path / "run", [Row("PatchCore-10 n=99", {}, n_train=99)])
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_is_a_row(again, tmp_path, name):
+    run = again(tmp_path / "run", [Row(name, {"d": 8} if name == "PaDiM" else {})])
+    seeds = [0] if name in ("SPADE", "MahalanobisAD") else [0, 1]  # where anything is drawn
+    assert run.finished() == [Unit("gear", name, seed) for seed in seeds]
+    found = run.load(run.finished()[0])
+    assert found.config["method"] == name and found.config["seed"] == 0
+    assert found.config["layers"] == ["layer2", "layer3"]
+    assert (found.evaluation.pixel_auroc is None) == (name == "MahalanobisAD")
+    assert name in tables.write(run)
 
 
 def test_several_units_at_a_time_give_the_same(again, undisturbed, tmp_path):

@@ -21,6 +21,7 @@ from minicore.reproduce.rows import Row
 from minicore.reproduce.unit import Finished, Unit
 
 SHARED_STAGE = "network, shared by all rows"
+NOT_DECISIVE = {"n_threads", "batch_size", "progress"}
 
 
 @dataclass(frozen=True)
@@ -152,5 +153,12 @@ def _some(dataset: Dataset, n: int, seed: int) -> Any:
 
 
 def _config(model: Detector, row: Row) -> dict[str, Any]:
-    """Everything that decided the outcome."""
-    return {**model.config_.to_json(), "method": row.method, "n_train": row.n_train}
+    """Everything that decided the outcome; of the network its file's name, and its checksum."""
+    config = model.config_.to_json()
+    own = {k: v for k, v in model.get_params(deep=False).items() if k not in NOT_DECISIVE}
+    named = {
+        "method": row.method,
+        "n_train": row.n_train,
+        "backbone": Path(config["backbone"]).name,
+    }
+    return own | config | named

@@ -126,7 +126,7 @@ def reproduce(
         "layers": list(layers) if layers else None,
         "image_size": image_size,
         "parameters": asked,
-        "machine": machine.describe(n_threads or threads.available()),
+        "machine": _machine(n_threads),
     }
     run = Run.create(out, settings, DECISIVE)
     _sweep(run.folder)
@@ -174,6 +174,12 @@ def reproduce(
     if left:
         _remember(run, time.perf_counter() - started, looked, sum(map(len, left.values())))
     return run
+
+
+def _machine(n_threads: int | None) -> dict[str, Any]:
+    """Describe this machine, without how busy it happens to be: a run may go on for hours."""
+    described = machine.describe(n_threads or threads.available())
+    return {key: value for key, value in described.items() if key != "load"}
 
 
 def _categories(data: str | Path, layout: str, asked: Sequence[str] | None) -> list[str]:

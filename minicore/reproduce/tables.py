@@ -184,15 +184,16 @@ def costs(found: Sequence[Line]) -> str:
         its = [line for line in found if line.row == row]
         peaks = [line.peak_memory for line in its if line.peak_memory is not None]
 
-        def mean(name: str, its: list[Line] = its) -> float:
-            return float(np.mean([line.evaluation[name] for line in its]))
+        def mean(name: str, form: str, its: list[Line] = its) -> str:
+            spread = Spread.of(line.evaluation[name] for line in its)
+            return "–" if spread is None else form.format(spread.mean)
 
         table.append(
             [
                 row,
-                f"{mean('bank_rows'):,.0f}",
-                f"{mean('fit_seconds'):.1f}",
-                f"{mean('milliseconds'):.1f}",
+                mean("bank_rows", "{:,.0f}"),
+                mean("fit_seconds", "{:.1f}"),
+                mean("milliseconds", "{:.1f}"),
                 f"{max(peaks) / 1e6:,.0f} MB" if peaks else "–",
             ]
         )
