@@ -112,10 +112,16 @@ def _categories(axes: Axes, curves: Sequence[Curve]) -> None:
     right = max(curve.dots[-1].x for curve in curves)
     low, high = axes.get_ylim()
     point = (high - low) / POINTS_HIGH
-    place = -np.inf  # of the name below
-    for curve in sorted(curves, key=lambda curve: curve.dots[-1].y.mean):
-        end = curve.dots[-1].y.mean
-        place = max(end, place + LINE * point)
+    ordered = sorted(curves, key=lambda curve: curve.dots[-1].y.mean)
+    ends = [curve.dots[-1].y.mean for curve in ordered]
+    places, below, above = [], -np.inf, high
+    for end in ends:
+        below = max(end, below + LINE * point)
+        places.append(below)
+    for i in reversed(range(len(places))):  # what now stands above the panel pushes down again
+        above = places[i] = min(places[i], above)
+        above -= LINE * point
+    for curve, end, place in zip(ordered, ends, places, strict=True):
         axes.annotate(curve.category, (right, end), (6, (place - end) / point), fontsize=7.5,
                       textcoords="offset points", va="center_baseline",
                       color=INK if curve.main else GREY,
