@@ -98,11 +98,11 @@ def _line(axes: Axes, study: Study, curve: Curve, colour: str, marker: str) -> N
 
 
 def _words(axes: Axes, curves: Sequence[Curve]) -> None:
-    """Write beside the points of a line what each is."""
+    """Write beside the points of a line what each is, where the line does not go: right below."""
     for curve in curves:
         for dot in curve.dots if len(curve.dots) > 1 else ():
-            axes.annotate(dot.label, (dot.x, dot.y.mean), (0, 6), textcoords="offset points",
-                          ha="center", fontsize=7.5)  # fmt: skip
+            axes.annotate(dot.label, (dot.x, dot.y.mean), (5, -4), textcoords="offset points",
+                          va="top", fontsize=7.5)  # fmt: skip
 
 
 def _categories(axes: Axes, curves: Sequence[Curve]) -> None:
@@ -130,7 +130,7 @@ def _categories(axes: Axes, curves: Sequence[Curve]) -> None:
 
 def _axis(axes: Axes, study: Study, curves: Sequence[Curve]) -> None:
     axes.set_xlabel(study.axis)
-    axes.margins(x=0.06)
+    axes.margins(x=0.06, y=0.1 if study.measured == "milliseconds" else 0.05)  # words are below
     axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     if study.measured == "milliseconds":
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
