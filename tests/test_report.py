@@ -147,6 +147,13 @@ def test_a_mean_over_unequal_seeds_has_no_spread(make_run):
     assert "1 not finished" in Page(report.page(run)).text
 
 
+def test_a_method_in_which_nothing_is_random_is_finished_with_one_seed(make_run):
+    run = make_run(
+        "run", unit("bottle", seed=0), unit("bottle", seed=1), unit("bottle", row="SPADE", seed=0)
+    )
+    assert "not finished" not in Page(report.page(run)).text
+
+
 def test_the_papers_numbers_stand_only_beside_the_papers_data(make_run):
     rows = cells(report.page(make_run("run", unit(), layout="visa")))
     assert next(row for row in rows if row[:2] == ["PatchCore-10", "0"])[3] == "–"

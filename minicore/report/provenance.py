@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minicore.report.numbers import NONE
-from minicore.report.reading import Reading, order
+from minicore.report.reading import Reading
+from minicore.reproduce.rows import order
 
 LISTED = 4  # different values of one setting; more are counted
 

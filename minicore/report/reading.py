@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 from minicore.errors import ModelError
 from minicore.evaluation import Evaluation
 from minicore.report.checking import check
-from minicore.reproduce import Finished, Run, Unit
+from minicore.reproduce import Finished, Row, Run, Unit
+from minicore.reproduce.rows import order
 
 Key = tuple[str, str]  # category, row
 
@@ -41,7 +42,8 @@ class Reading:
     damaged : dict of Unit to str
         What is wrong with its file.
     missing : list of Unit
-        What other units of the run let expect: each category with each row and each seed.
+        What other units of the run let expect: each category with each row and each seed, but of
+        a method in which nothing is random the first seed only.
     """
 
     run: Run
@@ -98,15 +100,19 @@ def read(run: Run) -> Reading:
             hashlib.sha256(content).hexdigest(),
             len(content),
         )
-    sides = ({getattr(unit, side) for unit in found} for side in ("category", "row", "seed"))
-    missing = sorted({Unit(*parts) for parts in product(*sides)} - set(found), key=_order)
+    missing = sorted(_expected(found) - set(found), key=_order)
     return Reading(run, run.folder.resolve().name, units, damaged, missing)
 
 
-def order(row: str) -> tuple[bool, str]:
-    """Sort rows by this: the paper's own before those it is compared with."""
-    return not row.startswith("PatchCore"), row
+def _expected(found: Sequence[Unit]) -> set[Unit]:
+    seeds = sorted({unit.seed for unit in found})
+    return {
+        Unit(category, row, seed)
+        for category in {unit.category for unit in found}
+        for row in {unit.row for unit in found}
+        for seed in (seeds if Row(row, {}).seeded else seeds[:1])
+    }
 
 
-def _order(unit: Unit) -> tuple[str, tuple[bool, str], int]:
+def _order(unit: Unit) -> tuple[str, tuple[bool, float, str], int]:
     return unit.category, order(unit.row), unit.seed

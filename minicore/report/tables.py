@@ -16,7 +16,8 @@ from minicore.report.numbers import (
     published_of,
     published_over_categories,
 )
-from minicore.report.reading import Key, Reading, order
+from minicore.report.reading import Key, Reading
+from minicore.reproduce.rows import order
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -126,7 +127,7 @@ def by_seed(reading: Reading, key: Key) -> Table:
     return Table(("seed",), [(c.head, c.unit) for c in COLUMNS], [("", lines)])
 
 
-def _order(key: Key) -> tuple[str, tuple[bool, str]]:
+def _order(key: Key) -> tuple[str, tuple[bool, float, str]]:
     return key[0], order(key[1])
 
 

@@ -104,3 +104,13 @@ def row(name: str) -> Row:
             f"{', '.join(BASELINES)}; got {name!r}"
         )
     return Row(f"{PATCHCORE}{float(percent):g}", {"coreset_ratio": share})
+
+
+def order(name: str) -> tuple[bool, float, str]:
+    """Sort rows by this: PatchCore first, the larger coreset before the smaller; then by name."""
+    percent = name.removeprefix(PATCHCORE).split(" ")[0]
+    try:
+        share = float(percent) if name.startswith(PATCHCORE) else 0.0
+    except ValueError:
+        share = 0.0
+    return not name.startswith("PatchCore"), -share, name

@@ -16,6 +16,7 @@ from minicore import markdown
 from minicore.files import whole
 from minicore.reproduce import published
 from minicore.reproduce.folder import Run
+from minicore.reproduce.rows import order
 from minicore.reproduce.unit import Finished
 
 ROUNDING = 0.05  # per cent: the paper gives one decimal
@@ -140,7 +141,7 @@ def compared(
     paper = published.table(source) if source else {}
     theirs = {method: _their(values, categories) for method, values in paper.items()}
     table = [["method", "", *(c.replace(published.MEAN, "mean") for c in columns)]]
-    rows = list(dict.fromkeys(line.row for line in sorted(found, key=_order)))
+    rows = sorted({line.row for line in found}, key=order)
     for row in rows:
         table.append([row, "measured", *(_measured(rates.get((row, c))) for c in columns)])
         if any(c in theirs.get(row, {}) for c in columns):
@@ -180,7 +181,7 @@ def _difference(spread: Spread | None, value: float | None) -> str:
 def costs(found: Sequence[Line]) -> str:
     """Lay out what each row took: means over categories and seeds, the largest peak of memory."""
     table = [["method", "bank rows", "fit s", "ms/image", "peak memory"]]
-    for row in dict.fromkeys(line.row for line in sorted(found, key=_order)):
+    for row in sorted({line.row for line in found}, key=order):
         its = [line for line in found if line.row == row]
         peaks = [line.peak_memory for line in its if line.peak_memory is not None]
 
@@ -198,14 +199,6 @@ def costs(found: Sequence[Line]) -> str:
             ]
         )
     return f"**What it took**\n\n{markdown.table(table)}"
-
-
-def _order(line: Line) -> tuple[bool, float, str]:
-    """PatchCore first, the larger coreset before the smaller; then by name."""
-    name, _, rest = line.row.partition("-")
-    if name != "PatchCore":
-        return True, 0.0, line.row
-    return False, -float(rest.split(" ")[0]), line.row
 
 
 def text(settings: dict[str, Any], found: Sequence[Line], *, others: bool = True) -> str:
