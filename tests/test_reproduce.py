@@ -367,7 +367,7 @@ def test_the_command_writes_tables_that_others_can_read(tiny, mvtec_root, tmp_pa
     stored = json.loads((out / "table.json").read_text("utf-8"))
     rates = [u["evaluation"]["image_auroc"] for u in stored["units"]]
     assert rates == [float(u["image_auroc"]) for u in units]
-    assert stored["settings"]["command"].startswith("minicore ")
+    assert stored["settings"]["command"].startswith("minicore")
     (time,) = map(json.loads, (out / "times.jsonl").read_text().splitlines())
     assert 0 < time["network_seconds"] < time["seconds"] and time["units"] == 2
 
