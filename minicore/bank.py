@@ -17,6 +17,7 @@ from typing import IO, Literal, TypeAlias
 import numpy as np
 
 from minicore.errors import OutputError
+from minicore.files import write_all
 
 Storage: TypeAlias = Literal["float32", "float16", "disk"]
 
@@ -127,7 +128,7 @@ class MemoryBank:
         if self._file is not None:
             try:
                 self._file.seek(first * self.shape[1] * 4)
-                _write_all(self._file, np.ascontiguousarray(rows, np.float32))
+                write_all(self._file, np.ascontiguousarray(rows, np.float32))
             except OSError as error:
                 raise self._refused(error) from error
             return
@@ -182,12 +183,6 @@ class MemoryBank:
             if not read:
                 raise self._refused(OSError("the file has become shorter"))
             view = view[read:]
-
-
-def _write_all(file: IO[bytes], rows: np.ndarray) -> None:
-    view = rows.data.cast("B")
-    while len(view):
-        view = view[file.write(view) :]
 
 
 def _folder() -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from minicore.errors import MinicoreError, OutputError
 
 
@@ -104,3 +106,10 @@ def _beside(target: Path, purpose: str) -> Path:
 def _refused(target: Path, error: OSError | ValueError) -> OutputError:
     reason = getattr(error, "strerror", None) or error
     return OutputError(f"{target}: cannot be written: {reason}")
+
+
+def write_all(file: IO[bytes], array: np.ndarray) -> None:
+    """Write the bytes of a contiguous array to an unbuffered file, which may take them in parts."""
+    view = array.data.cast("B")
+    while len(view):
+        view = view[file.write(view) :]

@@ -25,6 +25,7 @@ import numpy as np
 from minicore import threads
 from minicore.backbones import Backbone
 from minicore.errors import BackboneError, MinicoreError, OutputError
+from minicore.files import write_all
 from minicore.images import ImageLike, Preprocessing, batches
 from minicore.images.identity import fingerprint
 from minicore.progress import bar as progress_bar
@@ -217,9 +218,7 @@ def _write(
             looked += time.perf_counter() - started
             for file, (layer, maps) in zip(files, found.items(), strict=True):
                 shapes[layer] = list(maps.shape[1:])
-                view = np.ascontiguousarray(maps).data.cast("B")
-                while len(view):
-                    view = view[file.write(view) :]
+                write_all(file, np.ascontiguousarray(maps))
             bar.update(len(batch))
         seconds = time.perf_counter() - before
     return {

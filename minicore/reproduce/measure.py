@@ -82,19 +82,19 @@ class Setup:
         shutil.rmtree(self.recording(category), ignore_errors=True)
 
 
-def record_category(setup: Setup, category: str, progress: bool = False) -> tuple[float, float]:
+def record_category(setup: Setup, category: str, progress: bool = False) -> float:
     """Run the network on all images of a category, unless that has been done.
 
     Returns
     -------
-    total, network : float
-        Seconds that it took, reading and preparing the images included and not. An earlier pass
-        that can still be used counts as what it took then.
+    float
+        Seconds that the network took. An earlier pass that can still be used counts as what it took
+        then.
     """
     dataset = setup.dataset(category)
     images = [*dataset.train, *dataset.test]
     made = record(setup.backbone(), images, setup.recording(category), progress=progress)
-    return made.seconds_an_image * len(images), made.network_seconds
+    return made.network_seconds
 
 
 def measure(setup: Setup, unit: Unit, row: Row, pictures: bool = True) -> Unit:

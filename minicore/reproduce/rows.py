@@ -14,7 +14,6 @@ from minicore.detector import Detector
 from minicore.patchcore import PatchCore
 
 PATCHCORE = "PatchCore-"
-PAPER = ("PatchCore-25", "PatchCore-10", "PatchCore-1")
 BASELINES = {  # the paper's name, and that in `minicore.baselines`
     "SPADE": "SPADE",
     "PaDiM": "PaDiM",

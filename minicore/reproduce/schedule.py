@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,6 @@ def reproduce(
     n_threads: int | None = None,
     progress: bool = True,
     command: str = "",
-    after: Callable[[Run], None] | None = None,
 ) -> Run:
     """Measure every row with every seed on every category, as far as that is not done yet.
 
@@ -86,8 +85,6 @@ def reproduce(
     progress : bool
     command : str
         What was typed, for the report.
-    after : callable, optional
-        Told of the run after every unit that this process sees finished.
 
     Returns
     -------
@@ -161,12 +158,10 @@ def reproduce(
             times = parallel(
                 delayed(record_category)(setup, name, progress and at_once == 1) for name in some
             )
-            looked += sum(network_seconds for _, network_seconds in times)
+            looked += sum(times)
             todo = [task for name in some for task in left[name]]
             for _ in parallel(delayed(measure)(setup, *task) for task in todo):
                 bar.update(1)
-                if after is not None:
-                    after(run)
             for name in some:
                 setup.forget(name)
     with contextlib.suppress(OSError):
