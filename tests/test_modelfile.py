@@ -60,7 +60,7 @@ def test_a_model_comes_back_with_identical_answers(model, path, gear):
 def with_axes(wide, gear):
     """A model whose bank is large enough to be searched along principal axes."""
     model = PatchCore(wide, resize="none", crop="none", coreset_ratio=0.5, b=3).fit(gear.train)
-    assert model._search.state()["axes"].shape == (512, 64)
+    assert model._search.state()["axes"].shape == (512, AXES)
     return model
 
 

@@ -8,6 +8,7 @@ told otherwise.
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import hashlib
 import json
@@ -45,7 +46,8 @@ class Backbone:
         Which outputs to use, finest first. By default layer2 and layer3, the paper's, where the
         file has them, else every output that is a feature map.
     threads : int, optional
-        Threads of onnxruntime; by default as many as the process has been given cores.
+        Threads of onnxruntime; by default as many as the process has been given cores. Several
+        images are run one a thread, which wastes less than all threads on each of them.
     batch_size : int, default 8
         Most images run at once. Bounds memory, and changes nothing else: in the convolutions of
         onnxruntime's CPU provider each image is computed by itself, so the maps are the same to the
@@ -100,7 +102,7 @@ class Backbone:
         self.threads = threads
         self.batch_size = batch_size
         external_files(self.path)  # refuses those outside its folder
-        self._session = _open(self.path, threads)
+        self._session = _open(self.path, 1)
         try:
             self.metadata = _metadata(self._session, self.path)
             self._input, fixed_batch, fixed_size = _image_input(self._session, self.path)
@@ -123,7 +125,8 @@ class Backbone:
     # scikit-learn copies and joblib pickles: all but onnxruntime's session, which is opened anew,
     # from what must still be the same file.
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_session"}
+        sessions = ("_session", "_session_of_all_threads")
+        return {name: value for name, value in vars(self).items() if name not in sessions}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -133,7 +136,18 @@ class Backbone:
                 f"{self.path}: another network than this one was when it was copied or pickled "
                 f"(SHA-256 {self.sha256[:12]}…)"
             )
-        self._session = _open(self.path, self.threads)
+        self._session = _open(self.path, 1)
+
+    @functools.cached_property
+    def _session_of_all_threads(self):
+        """For what cannot be divided: one image, or a file that insists on its batch size."""
+        return _open(self.path, self._threads)
+
+    @property
+    def _threads(self) -> int:
+        from minicore import threads as cores
+
+        return self.threads or cores.available()
 
     @property
     def networks(self) -> tuple[Backbone]:
@@ -207,8 +221,29 @@ class Backbone:
         if self._fixed_batch > n:  # a file exported for one batch size only: fill up
             filler = np.zeros((self._fixed_batch - n, *images.shape[1:]), np.float32)
             images = np.concatenate([images, filler])
+        if n > 1 and not self._fixed_batch and self._threads > 1:
+            maps = self._run_side_by_side(images)
+        else:
+            session = self._session if self._threads == 1 else self._session_of_all_threads
+            maps = self._run_on(session, images)
+        return [phi[:n] for phi in maps]
+
+    def _run_side_by_side(self, images: np.ndarray) -> list[np.ndarray]:
+        """Run every image by itself, as many at a time as there are threads."""
+        pool = concurrent.futures.ThreadPoolExecutor(min(self._threads, len(images)))
         try:
-            maps = self._session.run(list(self.layers), {self._input: images})
+            each = list(
+                pool.map(
+                    lambda i: self._run_on(self._session, images[i : i + 1]), range(len(images))
+                )
+            )
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return [np.concatenate(maps) for maps in zip(*each, strict=True)]
+
+    def _run_on(self, session, images: np.ndarray) -> list[np.ndarray]:
+        try:
+            maps = session.run(list(self.layers), {self._input: images})
         except Exception as error:  # onnxruntime's errors share no narrower base
             raise BackboneError(f"{self.path}: the network failed: {_first_line(error)}") from error
         for layer, phi in zip(self.layers, maps, strict=True):
@@ -217,7 +252,7 @@ class Backbone:
                     f"{self.path}: output {layer!r} is {phi.dtype} {phi.shape}, expected float32 "
                     f"feature maps (n, c, h, w); choose other layers"
                 )
-        return [phi[:n] for phi in maps]
+        return maps
 
     def milliseconds(self, repeats: int = 9) -> float:
         """Measure how long an image takes here: the median of some full batches, warm."""
@@ -263,13 +298,11 @@ def _checksum(path: Path) -> str:
     return hashlib.sha256("".join([own, *others]).encode()).hexdigest() if others else own
 
 
-def _open(path: Path, threads: int | None):
+def _open(path: Path, threads: int):
     import onnxruntime
 
-    from minicore import threads as cores
-
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or cores.available()
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = FATAL_ONLY
     # Threads that spin between two runs would starve the kernels that work in between.

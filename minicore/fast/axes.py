@@ -16,12 +16,14 @@ from numba import njit, prange
 
 from minicore.fast.arithmetic import HUGE
 
-AXES = 64
+AXES = 96
+COARSE = 24  # of them in the product that looks at every pair; the others look at what it leaves
 SAMPLE = 2048  # rows of the bank that the axes are taken from
-WORTH_ROWS, WORTH_DIMENSIONS = 1024, 4 * AXES  # from which on finding the axes pays
+WORTH_ROWS = 1024  # from which on finding the axes pays,
+WORTH_DIMENSIONS = 4  # where there are so many dimensions an axis
 ORTHONORMAL = 1e-10  # largest error of the axes' inner products
 STATE = ("mean", "axes")
-TILE = 256
+TILE = 64
 
 # Largest error of the bound, per unit of the norms' sum. Coordinates are computed in float64, to
 # about 1e-13 of the square, so the rest's length is off by at most 3e-7 of the vector's, and
@@ -41,18 +43,19 @@ def principal_axes(bank):
         Orthonormal columns.
     """
     D = bank.shape[1]
-    if len(bank) < WORTH_ROWS or D < WORTH_DIMENSIONS:
+    k = next((k for k in (AXES, COARSE) if WORTH_DIMENSIONS * k <= D), 0)
+    if len(bank) < WORTH_ROWS or k == 0:
         return np.zeros(D), np.zeros((D, 0))
     sample = bank[:: -(-len(bank) // SAMPLE)]
     mean = sample.mean(axis=0, dtype=np.float64)
     sample = sample - mean.astype(np.float32)
     sample /= max(np.abs(sample).max(), np.float32(1e-30))  # so that no product overflows
     # A few directions more than are kept, so that the last one kept is found as well as the first.
-    basis = np.random.default_rng(0).standard_normal((D, AXES + 16)).astype(np.float32)
+    basis = np.random.default_rng(0).standard_normal((D, k + 16)).astype(np.float32)
     for _ in range(3):
         basis = np.linalg.qr(sample.T @ (sample @ basis))[0]
     along = (sample @ basis).astype(np.float64)
-    rotation = np.linalg.eigh(along.T @ along)[1][:, : -AXES - 1 : -1]
+    rotation = np.linalg.eigh(along.T @ along)[1][:, : -k - 1 : -1]
     return mean, np.ascontiguousarray(np.linalg.qr(basis.astype(np.float64) @ rotation)[0])
 
 
@@ -84,37 +87,47 @@ def checked_axes(state, D):
 
 
 @njit(parallel=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
-def short_vectors(rows, mean, axes, factor):
-    r"""Coordinates along the axes, length of the rest, both times `factor`, and one column to fill.
+def short_vectors(rows, mean, axes):
+    r"""Give coordinates along the axes and the length of the rest: of a few axes, and of all.
 
     Returns
     -------
-    short : (n, k + 2) float32
-    norms : (n,) float64
-        Squared norms of the first k + 1 columns, without `factor`.
+    coarse : (n, c + 2) float32
+        Coordinates along the first c = `COARSE` axes, the length of the rest, and a column to fill.
+    fine : (n, k + 1) float32
+        The same for all k axes; no columns where that are no more.
+    norms : (n,) float32
+        Squared norms of both.
     """
     n, d = rows.shape
     k = axes.shape[1]
-    short = np.empty((n, k + 2), np.float32)
-    norms = np.empty(n)
+    c = min(COARSE, k)
+    coarse = np.empty((n, c + 2), np.float32)
+    fine = np.empty((n, k + 1 if k > c else 0), np.float32)
+    norms = np.empty(n, np.float32)
     for tile in prange((n + TILE - 1) // TILE):
         first, end = tile * TILE, min((tile + 1) * TILE, n)
         centred = np.empty((end - first, d))
-        rest = np.zeros(end - first)
+        squares = np.empty(end - first)
         for i in range(end - first):
             square = 0.0
-            for c in range(d):
-                x = np.float64(rows[first + i, c]) - mean[c]
-                centred[i, c] = x
+            for j in range(d):
+                x = np.float64(rows[first + i, j]) - mean[j]
+                centred[i, j] = x
                 square += x * x
-            rest[i] = square
+            squares[i] = square
         along = np.dot(centred, axes)
         for i in range(end - first):
-            square = 0.0
-            for c in range(k):
-                square += along[i, c] * along[i, c]
-                short[first + i, c] = factor * along[i, c]
-            length = np.sqrt(max(rest[i] - square, 0.0))
-            short[first + i, k] = factor * length
-            norms[first + i] = square + length * length
-    return short, norms
+            rest = squares[i]
+            for j in range(c):
+                coarse[first + i, j] = along[i, j]
+                rest -= along[i, j] * along[i, j]
+            coarse[first + i, c] = np.sqrt(max(rest, 0.0))
+            if k > c:
+                for j in range(k):
+                    fine[first + i, j] = along[i, j]
+                for j in range(c, k):
+                    rest -= along[i, j] * along[i, j]
+                fine[first + i, k] = np.sqrt(max(rest, 0.0))
+            norms[first + i] = squares[i]
+    return coarse, fine, norms

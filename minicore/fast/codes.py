@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit, prange
 
 LARGEST = 127
-DEVIATIONS = 8  # of the coordinates: so many fit in a byte
+DEVIATIONS = 12  # of the coordinates: so many fit in a byte
 WIDEST = 32768  # columns whose squared differences cannot overflow an int32
 
 
@@ -46,10 +46,10 @@ def encode(rows, mean, step):
 
 
 @njit(cache=True)
-def code_distance(x, y):
-    """Squared distance of two rows of codes, exact."""
+def code_distance(x, i, y, j):
+    """Squared distance of row `i` of codes and row `j` of others, exact."""
     total = np.int32(0)
-    for c in range(x.shape[0]):
-        difference = np.int32(np.int32(x[c]) - np.int32(y[c]))
+    for c in range(x.shape[1]):
+        difference = np.int32(np.int32(x[i, c]) - np.int32(y[j, c]))
         total = np.int32(total + np.int32(difference * difference))
     return total

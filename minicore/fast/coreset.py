@@ -4,16 +4,17 @@ The distance of a row to its nearest pick only falls as picks are added. A value
 ago is therefore an *upper bound* of today's, and a row whose bound is below another row's true
 distance cannot be the next pick. So almost every row can wait:
 
-* **Candidates.** The few thousand rows with the largest distances are kept exactly up to date, in
-  one contiguous, transposed array. While the farthest of them is farther than every bound outside,
-  it is the next pick, and the rest of the bank is not touched.
+* **Candidates.** The few thousand rows with the largest distances are kept exactly up to date, side
+  by side. While the farthest of them is farther than every bound outside, it is the next pick, and
+  the rest of the bank is not touched.
 * **Refresh.** When that fails, the rows with the largest bounds catch up on the picks they have
-  missed, many rows and many picks at a time, and new candidates are drawn from them.
+  missed, many rows at a time, and new candidates are drawn from them.
 
-Catching up is a matrix product in float32, which is only used to rule picks out: those that the
-rounding leaves in doubt are measured in the literal arithmetic of `equations.greedy_coreset`. All
-values that are compared are literal ones, hence the same indices, ties included, on any number of
-threads.
+To catch up is to search the picks missed for one that is nearer: `minicore.fast.sieve` does it, and
+its first filter, lower bounds from a few principal axes, also spares most candidates the literal
+arithmetic at each pick. Filters only rule out; all values that are compared are those of the
+literal arithmetic of `equations.greedy_coreset`, hence the same indices, ties included, on any
+number of threads.
 """
 
 from __future__ import annotations
@@ -23,21 +24,16 @@ from numba import njit, prange
 
 from minicore import threads
 from minicore.equations.eq5_coreset import projection, stopping_rule
-from minicore.fast.arithmetic import (
-    HUGE,
-    TINY,
-    rounding_bound,
-    squared_distance,
-    squared_norms,
-)
+from minicore.fast.arithmetic import HUGE, TINY, rounding_bound, squared_distance, squared_norms
+from minicore.fast.axes import AXES_BOUND, principal_axes
+from minicore.fast.sieve import as_queries, bank_rows, search
 from minicore.progress import bar as progress_bar
 
 __all__ = ["greedy_coreset", "project", "projection"]
 
-CANDIDATES = 4096  # rows that catch up together; the farthest are kept up to date at every pick
-ENOUGH = 512  # so many of them ahead of all others are worth picking from
-ROWS, PICKS = 64, 512  # tile of a matrix product when catching up
-LANES = 256  # candidates measured side by side: float64 sums that stay in the first-level cache
+CANDIDATES = 8192  # rows that catch up together; the farthest are kept up to date at every pick
+ENOUGH = 256  # so many of them ahead of all others are worth picking from
+LANES = 256  # candidates whose bounds are computed side by side, in the first-level cache
 STEP = 256  # picks between two looks at the progress bar and the keyboard
 
 
@@ -69,104 +65,61 @@ def _project(M, psi, projected):
         projected[rows] = np.dot(M[rows], psi)
 
 
-@njit(cache=True, fastmath={"nnan", "nsz"})  # the least of many, with the processor's vectors
-def _lower_bounds(products, row_norms, pick_norms, bound, floor, nearest):
-    """Turn inner products into what is certain of each distance, in place, and find the least."""
-    for i in range(products.shape[0]):
-        least = np.float32(np.inf)
-        for j in range(products.shape[1]):
-            norms = row_norms[i] + pick_norms[j]
-            lower = norms - 2 * products[i, j] - bound * norms - floor
-            products[i, j] = lower
-            least = min(least, lower)
-        nearest[i] = least
-
-
-@njit(parallel=True, cache=True)
-def _catch_up(M, norms, rows, picks, seen, to_nearest, bound):
-    """Bring `to_nearest` of `rows` (ordered by `seen`) up to date with all `picks`."""
-    d = M.shape[1]
-    t = picks.shape[0]
-    pick_rows = M[picks]
-    pick_norms = norms[picks]
-    floor = np.float32(d * TINY)
-
-    for tile in prange((rows.shape[0] + ROWS - 1) // ROWS):
-        mine = rows[tile * ROWS : min((tile + 1) * ROWS, rows.shape[0])]
-        block = np.empty((mine.shape[0], d), np.float32)
-        for i in range(mine.shape[0]):
-            block[i] = M[mine[i]]
-        nearest = np.empty(mine.shape[0], np.float32)
-
-        for p0 in range(seen[mine[0]], t, PICKS):
-            p1 = min(p0 + PICKS, t)
-            lower = np.dot(block, pick_rows[p0:p1].T)
-            _lower_bounds(lower, norms[mine], pick_norms[p0:p1], bound, floor, nearest)
-            for i in range(mine.shape[0]):
-                row = mine[i]
-                if nearest[i] >= to_nearest[row]:
-                    continue
-                for j in range(p1 - p0):  # the likeliest first: it lowers the bar for the rest
-                    if lower[i, j] == nearest[i]:
-                        squared = squared_distance(block[i], pick_rows[p0 + j])
-                        to_nearest[row] = min(to_nearest[row], squared)
-                        break
-                for j in range(p1 - p0):
-                    if lower[i, j] < to_nearest[row]:
-                        squared = squared_distance(block[i], pick_rows[p0 + j])
-                        to_nearest[row] = min(to_nearest[row], squared)
-        for i in range(mine.shape[0]):
-            seen[mine[i]] = t
-
-
-@njit(parallel=True, cache=True)
-def _catch_up_literally(M, rows, picks, seen, to_nearest):
-    """Do the same without matrix products, for norms that float32 products cannot hold."""
-    for i in prange(rows.shape[0]):
-        row = rows[i]
-        for p in range(seen[row], picks.shape[0]):
-            squared = squared_distance(M[row], M[picks[p]])
-            to_nearest[row] = min(to_nearest[row], squared)
-        seen[row] = picks.shape[0]
+@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _inner_products(lanes, first, end, x, products):
+    """Fill `products` with those of `x` and the columns `first` to `end` of `lanes`."""
+    products[: end - first] = 0
+    for k in range(lanes.shape[0]):
+        part, factor = lanes[k, first:end], x[k]
+        for c in range(part.shape[0]):
+            products[c] += factor * part[c]
 
 
 @njit(cache=True)
-def _pick(lanes, rows, to_nearest, outside, outside_row, picks, radii, radius, i, l):
+def _pick(
+    M, lanes, norms, bound, rows, to_nearest, outside, outside_row, picks, radii, radius, i, l
+):
     """Pick from the candidates while they are ahead of all others, until `radius` is reached.
 
     Return how many picks there are, and whether that was the last.
 
-    `lanes` (d, n) holds the candidates' vectors, `rows` (n,) their row numbers in increasing order,
-    `to_nearest` (n,) their squared distances, -1 where picked. The largest bound of all other rows
-    is `outside`, first at row `outside_row`.
+    `lanes` (k, n) holds the candidates' vectors, whole or short, `norms` (n,) their squared norms,
+    and `bound` the largest error of a squared distance by inner products, per unit of the norms'
+    sum; `rows` (n,) are their row numbers in increasing order, `to_nearest` (n,) their squared
+    distances, -1 where picked. The largest bound of all other rows is `outside`, first at row
+    `outside_row`.
     """
-    d, n = lanes.shape
+    n = rows.shape[0]
+    floor = 4 * M.shape[1] * TINY
+    products = np.empty(LANES, np.float32)
+    m = 0
+    for c in range(1, n):
+        if to_nearest[c] > to_nearest[m]:
+            m = c
     while i < l:
-        m = 0
-        for c in range(1, n):
-            if to_nearest[c] > to_nearest[m]:
-                m = c
         farthest = to_nearest[m]
         if farthest < outside or (farthest == outside and rows[m] > outside_row) or farthest < 0:
             break
         radii[i - 1] = np.sqrt(farthest)
         if radii[i - 1] <= radius:
             return i, True
-        picks[i] = rows[m]
+        pick = rows[m]
+        picks[i] = pick
         i += 1
-        pick = lanes[:, m].copy()
+        x, norm = lanes[:, m].copy(), norms[m]
+        to_nearest[m] = -1.0
+        m = 0
         for first in range(0, n, LANES):
             end = min(first + LANES, n)
-            squared = np.zeros(LANES)
-            for k in range(d):
-                x = np.float64(pick[k])
-                for c in range(end - first):
-                    difference = np.float64(lanes[k, first + c]) - x
-                    squared[c] += difference * difference
-            for c in range(end - first):
-                if squared[c] < to_nearest[first + c]:
-                    to_nearest[first + c] = squared[c]
-        to_nearest[m] = -1.0
+            _inner_products(lanes, first, end, x, products)
+            for c in range(first, end):
+                both = (1 - bound) * (norm + norms[c]) - floor
+                if both - 2 * np.float64(products[c - first]) <= to_nearest[c]:
+                    squared = squared_distance(M[rows[c]], M[pick])
+                    if squared < to_nearest[c]:
+                        to_nearest[c] = squared
+                if to_nearest[c] > to_nearest[m]:
+                    m = c
     return i, False
 
 
@@ -209,14 +162,12 @@ def greedy_coreset(M, l=None, start=0, radius=None, return_radii=False, progress
     M = np.ascontiguousarray(M, np.float32)
     if M.ndim != 2 or M.shape[1] < 1:
         raise ValueError(f"M must be a (rows, dimensions) array, got shape {M.shape}")
-    N, d = M.shape
+    N = len(M)
     l, reach = stopping_rule(N, l, start, radius)
     norms = squared_norms(M)
     if not np.isfinite(norms.max()):
         raise ValueError("M must be finite: found NaN or infinity")
     literal = norms.max() >= HUGE
-    norms = np.minimum(norms, HUGE).astype(np.float32)
-    bound = np.float32(rounding_bound(d))
 
     to_nearest = np.full(N, np.inf)  # squared, to the picks seen so far; -1 where picked
     seen = np.zeros(N, np.int64)  # how many picks that is
@@ -232,21 +183,22 @@ def greedy_coreset(M, l=None, start=0, radius=None, return_radii=False, progress
         progress_bar(l, "coreset", "row", show=progress, initial=1) as bar,
         threads.single_threaded_blas(),
     ):
+        mean, axes = principal_axes(M[:1] if literal else M)
+        bank = bank_rows(M, norms, mean, axes, step=0.0)
         while not enough and i < l + asked:
-            candidates, outside, outside_row = _refresh(
-                M, norms, picks[:i], seen, to_nearest, bound, literal
-            )
+            candidates, outside, outside_row = _refresh(bank, picks[:i], seen, to_nearest, literal)
             distances = to_nearest[candidates]
             if i == l:
                 radii[-1] = np.sqrt(distances.max())
                 break
-            lanes = np.ascontiguousarray(M[candidates].T)
+            lanes = _lanes(bank, candidates, literal)
             ahead = True
             while ahead and not enough and i < l:
                 before, end = i, min(i + STEP, l)
                 i, enough = _pick(
-                    lanes, candidates, distances, outside, outside_row, picks, radii, reach, i, end
-                )
+                    M, *lanes, candidates, distances, outside, outside_row, picks, radii, reach,
+                    i, end,
+                )  # fmt: skip
                 bar.update(i - before)
                 ahead = i == end
             to_nearest[candidates] = distances
@@ -254,7 +206,28 @@ def greedy_coreset(M, l=None, start=0, radius=None, return_radii=False, progress
     return (picks[:i], radii[:i]) if return_radii else picks[:i]
 
 
-def _refresh(M, norms, picks, seen, to_nearest, bound, literal):
+def _lanes(bank, candidates, literal):
+    """Give what bounds the candidates' distances from each other: lanes, norms and error."""
+    if literal:  # nothing is certain but the literal arithmetic
+        return np.zeros((1, len(candidates)), np.float32), np.zeros(len(candidates)), 0.0
+    if bank.coarse.shape[1]:
+        vectors, norms, bound = bank.coarse[candidates, :-1], bank.centred_norms, AXES_BOUND
+    else:
+        vectors, norms = bank.whole[candidates], bank.norms
+        bound = rounding_bound(bank.whole.shape[1])
+    return np.ascontiguousarray(vectors.T), norms[candidates].astype(np.float64), bound
+
+
+def _catch_up(bank, rows, picked, seen, to_nearest, literal):
+    """Bring `to_nearest` of `rows` (ordered by `seen`) up to date with all that is `picked`."""
+    nearest = to_nearest[rows][:, None]
+    who = np.zeros((len(rows), 1), np.int64)
+    search(as_queries(bank.take(rows)), picked, seen[rows], nearest, who, literal=literal)
+    to_nearest[rows] = nearest[:, 0]
+    seen[rows] = len(picked.whole)
+
+
+def _refresh(bank, picks, seen, to_nearest, literal):
     """Choose candidates: rows exactly up to date, and farther than any bound outside them.
 
     Returns
@@ -266,7 +239,7 @@ def _refresh(M, norms, picks, seen, to_nearest, bound, literal):
     outside_row : int
         The lowest row that has it.
     """
-    N = len(M)
+    N, picked = len(bank.whole), bank.take(picks)
     while True:
         if N > 2 * CANDIDATES:
             order = np.argpartition(to_nearest, N - CANDIDATES)
@@ -287,10 +260,7 @@ def _refresh(M, norms, picks, seen, to_nearest, bound, literal):
         behind = top[(seen[top] < len(picks)) & (to_nearest[top] >= 0)]
         if len(behind):
             behind = behind[np.argsort(seen[behind], kind="stable")]
-            if literal:
-                _catch_up_literally(M, behind, picks, seen, to_nearest)
-            else:
-                _catch_up(M, norms, behind, picks, seen, to_nearest, bound)
+            _catch_up(bank, behind, picked, seen, to_nearest, literal)
         ahead = (to_nearest[top] > outside) | ((to_nearest[top] == outside) & (top < outside_row))
         if len(behind) == 0 or np.count_nonzero(ahead) >= ENOUGH:
             return (
