@@ -14,6 +14,8 @@ Embedding = Literal["concat", "paper"]
 Engine = Literal["fast", "equations"]
 Selection = Literal["greedy", "random", "kmeans"]
 
+MOST_THREADS = 1024  # onnxruntime starts as many as it is told to
+
 
 @dataclass(frozen=True)
 class Features:
@@ -160,19 +162,52 @@ def require(owner: Any, name: str, ok: bool, expected: str) -> None:
         Unless `ok`.
     """
     if not ok:
-        raise ValueError(f"{name} must be {expected}, got {getattr(owner, name)!r}")
+        raise wrong(name, expected, getattr(owner, name))
+
+
+def wrong(name: str, expected: str, value: Any) -> ValueError:
+    """Word the error for a parameter, on one line, however long the value."""
+    found = " ".join(repr(value).split())  # an array's has several lines
+    return ValueError(f"{name} must be {expected}, got {found[:100]}{'…' * (len(found) > 100)}")
 
 
 def require_choice(owner: Any, name: str, kind: Any) -> None:
     """Refuse what is none of the names of `kind`, a ``Literal``."""
-    choices = get_args(kind)
-    require(owner, name, getattr(owner, name) in choices, " or ".join(map(repr, choices)))
+    choices, value = get_args(kind), getattr(owner, name)
+    ok = isinstance(value, str) and value in choices
+    require(owner, name, ok, " or ".join(map(repr, choices)))
 
 
 def require_whole(owner: Any, name: str, least: int) -> None:
     """Refuse what is no whole number, or too small."""
     ok = is_whole(getattr(owner, name), least)
     require(owner, name, ok, f"a whole number of at least {least}")
+
+
+def require_threads(owner: Any, name: str) -> None:
+    """Refuse a number of threads that cannot be started."""
+    value = getattr(owner, name)
+    ok = value is None or (is_whole(value, 1) and value <= MOST_THREADS)
+    require(owner, name, ok, f"a whole number from 1 to {MOST_THREADS}, or None")
+
+
+def require_running(model: Any) -> None:
+    """Refuse what changes no result and is in no `Config`: how a model is to be run.
+
+    Parameters
+    ----------
+    model : Detector
+        With `batch_size` and `n_threads`, and of a PatchCore `engine`.
+
+    Raises
+    ------
+    ValueError
+        If one of them cannot be; names it.
+    """
+    require_whole(model, "batch_size", 1)
+    require_threads(model, "n_threads")
+    if hasattr(model, "engine"):
+        require_choice(model, "engine", Engine)
 
 
 def require_smoothing(owner: Any) -> None:
@@ -182,8 +217,9 @@ def require_smoothing(owner: Any) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Say whether this is a number of Python or NumPy."""
-    return isinstance(value, (int, float, np.integer, np.floating))
+    """Say whether this is a number of Python or NumPy; True and False are none."""
+    kinds = (int, float, np.integer, np.floating)
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def is_whole(value: Any, least: int) -> bool:

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from minicore import threads
+from minicore.config import require_running
 from minicore.errors import ImageError
 from minicore.images import Lenient, Preprocessing, as_images
 from minicore.images.identity import fingerprint
@@ -90,7 +91,8 @@ class Detector(OutlierMixin, BaseEstimator):
         ImageError
             If an image cannot be used, unless there is `skipped` to note it in.
         """
-        check_is_fitted(self)
+        for member in self.members_:  # it may have been told otherwise since it was fitted
+            require_running(member)
         images = as_images(X)
         if skipped is not None:
             images = Lenient(images, skipped)

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from minicore import equations, modelfile
+from minicore.config import require_running, wrong
 from minicore.detector import Detector
 from minicore.errors import ImageError, ModelError
 from minicore.images import ImageLike, Lenient, as_images
@@ -238,8 +239,14 @@ def _of_member(arrays: dict[str, np.ndarray], k: int) -> dict[str, np.ndarray]:
 
 def _check(models: Sequence[PatchCore], n: int) -> None:
     """Refuse members that cannot be compared, before any of them works for minutes."""
+    if not isinstance(models, (list, tuple)):
+        raise wrong("models", "a list of PatchCore", models)
     if not models:
         raise ValueError("an Ensemble needs at least one model, got none")
+    for model in models:
+        if not isinstance(model, PatchCore):
+            raise wrong("models", "a list of PatchCore", model)
+        require_running(model)
     if n < 2:
         raise ValueError(f"an Ensemble needs at least two images, to hold one out; got {n}")
     shared = {(model.seed, model.false_positive_rate) for model in models}

@@ -22,7 +22,7 @@ from minicore.backbones import Backbone, JointBackbone, open_backbone
 from minicore.backbones.joint import Source, Spread
 from minicore.bank import MemoryBank, Storage
 from minicore.clock import Seconds
-from minicore.config import Config, Embedding, Engine, Selection
+from minicore.config import Config, Embedding, Engine, Selection, require_running
 from minicore.detector import Detector
 from minicore.errors import BackboneError, ModelError
 from minicore.features import Place, SamePlace, check_smoothing, engine_functions, patch_batches
@@ -214,6 +214,7 @@ class PatchCore(Detector):
         if not images:
             raise ValueError("fit needs at least one image, got none")
         self._forget()
+        require_running(self)
         self.seconds_ = Seconds()
         with threads.limit(self.n_threads):
             self.backbone_ = self._open_backbone()
@@ -394,6 +395,7 @@ class PatchCore(Detector):
         names = cls._get_param_names()
         parameters = {k: v for k, v in config.to_json().items() if k in names}
         model = cls(**{**parameters, "backbone": backbone or config.backbone, **options})
+        require_running(model)
         try:
             model.backbone_ = model._open_backbone()
         except (BackboneError, ValueError) as error:

@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minicore.backbones.session import Backbone
+from minicore.backbones.session import Backbone, require_layers
+from minicore.config import wrong
 from minicore.errors import BackboneError
 from minicore.images import Preprocessing
 
@@ -124,6 +125,7 @@ def open_backbone(
     ValueError
         If `layers` does not go with `backbone`.
     """
+    require_layers(layers)
     if backbone is None:
         backbone = "default"
     if isinstance(backbone, (str, Path)):
@@ -135,6 +137,8 @@ def open_backbone(
                 f"got {layers!r}"
             )
         return backbone
+    if not isinstance(backbone, (list, tuple)):
+        raise wrong("backbone", "a network, a file, a name, or a list of them", backbone)
     if not backbone:
         raise ValueError("backbone: expected at least one network, got an empty list")
     sets = layer_sets(layers, len(backbone))

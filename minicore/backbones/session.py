@@ -24,13 +24,13 @@ from minicore.backbones.catalog import find
 from minicore.backbones.download import sha256
 from minicore.backbones.external import external_files
 from minicore.backbones.pickled import quoted
+from minicore.config import require_threads, require_whole, wrong
 from minicore.errors import BackboneError
 from minicore.images import Override, Preprocessing
 
 LONGEST_NAME = 200
 PROVENANCE = ("source", "source_sha256", "licence")
 LARGEST_BATCH = 1024  # that a network may insist on: every batch is filled up to it
-MOST_THREADS = 1024  # onnxruntime starts as many as it is told to
 FATAL_ONLY = 4  # onnxruntime's severity: its errors come as exceptions too, and are said once
 
 
@@ -91,16 +91,15 @@ class Backbone:
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads must be at least 1, got {threads}")
-        if threads is not None and threads > MOST_THREADS:
-            raise ValueError(f"threads must be at most {MOST_THREADS}, got {threads}")
-        self.source = str(path_or_name)
-        self.path = _locate(path_or_name)
         self.threads = threads
         self.batch_size = batch_size
+        require_threads(self, "threads")
+        require_whole(self, "batch_size", 1)
+        require_layers(layers)
+        if not isinstance(path_or_name, (str, Path)):
+            raise wrong("path_or_name", "a file or a name", path_or_name)
+        self.source = str(path_or_name)
+        self.path = _locate(path_or_name)
         external_files(self.path)  # refuses those outside its folder
         self._session = _open(self.path, 1)
         try:
@@ -276,6 +275,13 @@ class Backbone:
             "preprocessing": asdict(self.preprocessing),
             **{k: self.metadata[k] for k in PROVENANCE if k in self.metadata},
         }
+
+
+def require_layers(layers: Any) -> None:
+    """Refuse `layers` that are no names; which names there are, the file knows."""
+    several = layers if isinstance(layers, (list, tuple)) else [layers]
+    if layers is not None and not all(isinstance(layer, str) for layer in several):
+        raise wrong("layers", "a list of names, or None", layers)
 
 
 def _locate(path_or_name: str | Path) -> Path:

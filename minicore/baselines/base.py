@@ -11,7 +11,7 @@ from minicore import fast, threads
 from minicore.backbones import Backbone, JointBackbone, open_backbone
 from minicore.backbones.joint import Source
 from minicore.clock import Seconds
-from minicore.config import Features, require_smoothing, require_whole
+from minicore.config import Features, require_running, require_smoothing, require_whole
 from minicore.detector import Detector
 from minicore.features import Place, SamePlace, check_smoothing, patch_batches
 from minicore.images import ImageLike, Override, as_images
@@ -134,6 +134,7 @@ class Baseline(Detector):
             raise ValueError(f"{type(self).__name__} needs {least} to fit, got {len(images)}")
         self._forget()
         self.seconds_ = Seconds()
+        require_running(self)
         require_whole(self, "seed", 0)
         require_smoothing(self)
         self._check()

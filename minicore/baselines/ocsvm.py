@@ -101,8 +101,10 @@ class OneClassSVM(Baseline):
         # with nu = 1 every patch is as far outside as it may be, which leaves rho undefined
         require(self, "nu", is_number(self.nu) and 0 < self.nu < 1, "between 0 and 1")
         gamma = self.gamma
-        positive = is_number(gamma) and 0 < gamma < np.inf  # type: ignore[operator]
-        ok = gamma in ("nearest", "scale") or positive
+        if isinstance(gamma, str):
+            ok = gamma in ("nearest", "scale")
+        else:
+            ok = is_number(gamma) and 0 < gamma < np.inf
         require(self, "gamma", ok, "a number above 0, 'nearest' or 'scale'")
 
     def _learn(self, images: Sequence[ImageLike]) -> None:

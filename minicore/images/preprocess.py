@@ -64,15 +64,21 @@ class Preprocessing:
             if value is not None and not (whole and len(sides) == 2):
                 raise ValueError(
                     f"{name}: expected pixels (up to {LARGEST_SIDE}), (h, w) or None, "
-                    f"found {value!r}"
+                    f"found {_told(value)}"
                 )
             if isinstance(value, (tuple, list)):
                 object.__setattr__(self, name, (int(value[0]), int(value[1])))
         for name in ("mean", "std"):
-            value = tuple(float(v) for v in getattr(self, name))
+            found = getattr(self, name)
+            try:
+                value = tuple(float(v) for v in found)
+            except (TypeError, ValueError):
+                value = ()
             finite = all(map(math.isfinite, value))
             if len(value) != 3 or not finite or (name == "std" and min(value) <= 0):
-                raise ValueError(f"{name}: expected three numbers, std above 0, found {value}")
+                raise ValueError(
+                    f"{name}: expected three numbers, std above 0, found {_told(found)}"
+                )
             object.__setattr__(self, name, value)
 
     def override(self, resize: Override = None, crop: Override = None) -> Preprocessing:
@@ -84,7 +90,11 @@ class Preprocessing:
             "none" leaves the step out; None leaves it as it was.
         """
         asked = {"resize": resize, "crop": crop}
-        changes: Any = {k: None if v == "none" else v for k, v in asked.items() if v is not None}
+        changes: Any = {
+            k: None if isinstance(v, str) and v == "none" else v
+            for k, v in asked.items()
+            if v is not None
+        }
         return replace(self, **changes)
 
 
@@ -373,6 +383,10 @@ def _as_rgb(image: Any, name: str) -> np.ndarray:
         f"{name}: expected shape (h, w), (h, w, 3) or (n, h, w, 3), found {image.shape}; channels "
         f"come last, without alpha, and grey images are given in a list"
     )
+
+
+def _told(value: Any) -> str:
+    return " ".join(repr(value).split())[:100]  # an array's has several lines
 
 
 def _by(size: Sequence[int]) -> str:
