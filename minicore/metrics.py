@@ -258,8 +258,8 @@ def _checked(
     labels: npt.ArrayLike, scores: npt.ArrayLike, ndim: int | None = None
 ) -> tuple[Array, Array]:
     """Labels as bool and scores as they are, or a ValueError that says what is wrong."""
-    truth, values = np.asarray(labels), np.asarray(scores)
     first, second = ("masks", "maps") if ndim == 3 else ("labels", "scores")
+    truth, values = _array(labels, first), _array(scores, second)
     shape = {1: " (n,)", 3: " (n, h, w)", None: ""}[ndim]
     if truth.shape != values.shape or ndim not in (None, truth.ndim):
         raise ValueError(
@@ -282,3 +282,11 @@ def _checked(
     if not (np.isfinite(values.min()) and np.isfinite(values.max())):
         raise ValueError(f"{second} must be finite, got NaN or infinity")
     return positive, values
+
+
+def _array(values: npt.ArrayLike, name: str) -> Array:
+    """One array, or a ValueError where a list holds several of different shapes."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must be one array, got parts of different shapes") from error

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from minicore import PatchCore
 from minicore.demo import demo
+from minicore.errors import ImageError
 from minicore.evaluation import COLUMNS, Evaluation, evaluate, table
 from minicore.outputs import (
     FIELDS,
@@ -71,6 +72,33 @@ def test_what_the_data_do_not_define_is_none(tiny, gear):
     only = replace(gear, test=gear.test[good], labels=gear.labels[good], masks=gear.masks[good])
     result, _ = evaluate(model, only)
     assert {result.image_auroc, result.f1, result.pro, result.pixel_auroc} == {None}
+
+
+@pytest.mark.parametrize("n", [0, 3, 9, 11])
+def test_masks_and_labels_that_are_not_one_an_image_are_refused_before_the_fit(gear, n):
+    some = np.zeros((n, 128, 128), bool)
+    message = rf"^gear: {{}} must be one for each test image, got {n} for 10$"
+    for masks in (some, list(some), [None] * n):
+        with pytest.raises(ValueError, match=message.format("masks")):
+            replace(gear, masks=masks)
+    with pytest.raises(ValueError, match=message.format("labels")):
+        replace(gear, labels=np.zeros(n, int))
+
+
+@pytest.mark.parametrize("labels", [[np.nan] * 10, [2] * 10, ["good"] * 10, [[0, 1]] * 10], ids=str)
+def test_labels_that_are_not_0_or_1_are_refused(gear, labels):
+    with pytest.raises(ValueError, match=r"^gear: labels must be 0 \(good\) or 1 \(anomalous\)"):
+        replace(gear, labels=labels)
+
+
+def test_a_mask_that_is_no_mask_is_named_by_its_number(tiny, gear):
+    masks = gear.masks.astype(np.float32)
+    masks[5, 0, 0] = np.nan
+    with pytest.raises(ImageError, match=r"^mask 5: .*found NaN"):
+        evaluate(PatchCore(tiny, progress=False), replace(gear, masks=masks))
+    masks = [*gear.masks[:5], gear.masks[5][:100], *gear.masks[6:]]
+    with pytest.raises(ImageError, match=r"^mask 5: expected 128 × 128 .*, found 100 × 128"):
+        evaluate(PatchCore(tiny, progress=False), replace(gear, masks=masks))
 
 
 def test_the_table_is_markdown_with_a_mean(evaluated):

@@ -350,6 +350,19 @@ def test_a_mask_of_another_size_than_its_image_is_an_error(tmp_path):
         read_mask(path, WHOLE, size=(20, 30))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_mask_of_no_finite_numbers_is_refused_not_taken_for_a_defect(value):
+    mask = np.zeros((8, 8), np.float32)
+    mask[2, 3] = value
+    with pytest.raises(ImageError, match=r"^mask: expected 0 .*, found NaN or infinity; decide"):
+        read_mask(mask, WHOLE)
+    for kind in (complex, object, "S1"):
+        with pytest.raises(ImageError, match=r"^mask: expected bool or numbers, found dtype"):
+            read_mask(mask.astype(bool).astype(kind), WHOLE)
+    with pytest.raises(ImageError, match=r"^mask: expected a mask \(h, w\), found shape \(8, 8, 1"):
+        read_mask(np.zeros((8, 8, 1)), WHOLE)
+
+
 def test_real_images_are_prepared_as_the_reference_defines_it(shared):
     path = shared / "data/mvtec256/screw/test/good/000.png"
     with Image.open(path) as picture:

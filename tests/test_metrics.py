@@ -199,3 +199,25 @@ def test_pixel_metrics_hold_few_copies(metric, share, multiple):
     tracemalloc.stop()
     assert peak < multiple * maps.nbytes
     assert np.array_equal(maps, before)
+
+
+@pytest.mark.parametrize("metric", MAP_METRICS)
+def test_masks_of_another_number_or_shape_than_the_maps_are_refused(metric):
+    maps, masks = np.zeros((3, 4, 5)), np.eye(4, 5, dtype=bool)[None].repeat(3, 0)
+    for some in (
+        masks[:2],
+        np.concatenate([masks, masks]),
+        masks[0],
+        masks[:, :3],
+        list(masks[:1]),
+    ):
+        with pytest.raises(ValueError, match=r"^masks and maps must have the same shape \(n, h, w"):
+            metric(some, maps)
+    with pytest.raises(
+        ValueError, match=r"^masks must be one array, got parts of different shapes"
+    ):
+        metric([masks[0], masks[1], masks[2][:3]], maps)
+    with pytest.raises(ValueError, match=r"^maps must be one array, got parts of different shapes"):
+        metric(masks, [maps[0], maps[1], maps[2][:3]])
+    with pytest.raises(ValueError, match=r"^masks must be 0 \(good\) or 1 \(anomalous\), got nan"):
+        metric(np.where(masks, np.nan, 0), maps)

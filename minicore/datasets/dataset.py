@@ -31,6 +31,11 @@ class Dataset:
         What is wrong with each test image, "good" where nothing is.
     validation : list of Path
         More good images, in neither of the above, where the data set sets some aside (MVTec LOCO).
+
+    Raises
+    ------
+    ValueError
+        Labels or masks that are not one for each test image, or a label that is not 0 or 1.
     """
 
     name: str
@@ -40,6 +45,22 @@ class Dataset:
     masks: list[Path | None] | np.ndarray | None
     defects: list[str]
     validation: list[Path] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("labels", "masks"):  # here, not after a fit of minutes
+            given = getattr(self, name)
+            if given is not None and len(given) != len(self.test):
+                raise ValueError(
+                    f"{self.name}: {name} must be one for each test image, got {len(given)} for "
+                    f"{len(self.test)}"
+                )
+        labels = np.asarray(self.labels)
+        if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():
+            raise ValueError(
+                f"{self.name}: labels must be 0 (good) or 1 (anomalous), (n_test,), got "
+                f"{np.unique(labels)[:5].tolist()} {labels.shape}"
+            )
+        object.__setattr__(self, "labels", labels.astype(np.int64, copy=False))
 
     def __repr__(self) -> str:
         bad = int(self.labels.sum())
@@ -85,5 +106,5 @@ class Dataset:
                     f"found {shape}; choose a crop or an exact resize"
                 )
             if mask is not None:
-                masks[i] = read_mask(mask, preprocessing, size=size)
+                masks[i] = read_mask(mask, preprocessing, size=size, name=f"mask {i}")
         return np.zeros((0, 0, 0), bool) if masks is None else masks

@@ -285,7 +285,11 @@ def _batches(
 
 
 def read_mask(
-    mask: ImageLike, preprocessing: Preprocessing, *, size: tuple[int, int] | None = None
+    mask: ImageLike,
+    preprocessing: Preprocessing,
+    *,
+    size: tuple[int, int] | None = None,
+    name: str = "mask",
 ) -> np.ndarray:
     """Ground truth on the grid of the prepared image: resized by nearest neighbour, cropped alike.
 
@@ -298,6 +302,8 @@ def read_mask(
     preprocessing : Preprocessing
     size : (int, int), optional
         (h, w) of the image the mask belongs to, before preprocessing; the mask must have it too.
+    name : str
+        What errors call a mask that is an array; a file they call by its own name.
 
     Returns
     -------
@@ -306,10 +312,17 @@ def read_mask(
     Raises
     ------
     ImageError
-        Unreadable, not of the given size, or smaller than the crop once resized.
+        Unreadable, not of the given size, smaller than the crop once resized, or an array of
+        something else than finite numbers.
     """
     if isinstance(mask, np.ndarray):
-        name, anomalous = "mask", mask != 0
+        if mask.dtype.kind not in "biuf":
+            raise ImageError(f"{name}: expected bool or numbers, found dtype {mask.dtype}")
+        if not np.isfinite(mask).all():  # NaN is not 0, and so would be anomalous
+            raise ImageError(
+                f"{name}: expected 0 (good) or not (anomalous), found NaN or infinity; decide which"
+            )
+        anomalous = mask != 0
     elif Path(mask).is_dir():
         parts = [read_mask(part, preprocessing, size=size) for part in list_images(mask)]
         return np.logical_or.reduce(parts)
