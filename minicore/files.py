@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -106,6 +107,25 @@ def _beside(target: Path, purpose: str) -> Path:
 def _refused(target: Path, error: OSError | ValueError) -> OutputError:
     reason = getattr(error, "strerror", None) or error
     return OutputError(f"{target}: cannot be written: {reason}")
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is such a file; by a name longer than the disk allows there is none."""
+    return _is(Path(path).is_file)
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is such a folder; by a name longer than the disk allows there is none."""
+    return _is(Path(path).is_dir)
+
+
+def _is(ask: Callable[[], bool]) -> bool:
+    try:
+        return ask()
+    except OSError as error:  # before Python 3.14
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 def write_all(file: IO[bytes], array: np.ndarray) -> None:

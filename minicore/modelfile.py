@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minicore.errors import ModelError
-from minicore.files import whole
+from minicore.files import is_file, whole
 
 KEY = "minicore"
 FORMAT = 1
@@ -74,7 +74,7 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError(f"{path}: no such file; expected a model saved by minicore")
     try:
         with safe_open(path, framework="numpy") as file:

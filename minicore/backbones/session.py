@@ -26,6 +26,7 @@ from minicore.backbones.external import external_files
 from minicore.backbones.pickled import quoted
 from minicore.config import require_threads, require_whole, wrong
 from minicore.errors import BackboneError
+from minicore.files import is_file
 from minicore.images import Override, Preprocessing
 
 LONGEST_NAME = 200
@@ -293,7 +294,7 @@ def _locate(path_or_name: str | Path) -> Path:
 
 
 def _there(path: Path) -> Path:
-    if not path.is_file():
+    if not is_file(path):
         raise BackboneError(f"{path}: no such file; expected an .onnx network")
     return path
 

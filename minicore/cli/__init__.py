@@ -342,6 +342,8 @@ def main(arguments: list[str] | None = None) -> None:
             what = f"out of memory: {what}; take fewer images, or lower --batch-size or --coreset"
         elif isinstance(error, OSError) and not error.filename and error.errno in NO_ROOM:
             what = f"standard output: cannot be written: {error.strerror}"
+        elif isinstance(error, OSError) and error.filename and not isinstance(error, MinicoreError):
+            what = f"{os.fsdecode(error.filename)}: {error.strerror}"
         say(f"minicore: {_one_line(what)}")
         sys.exit(1)
 

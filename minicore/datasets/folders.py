@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeAlias
 
 from minicore.errors import DatasetError, ImageError
+from minicore.files import is_folder
 from minicore.images.decode import SUFFIXES
 from minicore.images.preprocess import list_images
 
@@ -18,7 +19,7 @@ Labelled: TypeAlias = tuple[Path, Path | None, str]  # image, mask, defect
 
 def subfolders(folder: Path) -> list[Path]:
     """Folders directly in `folder`, sorted by name, without hidden ones."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise missing(folder, "a folder")
     return sorted(
         (p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."), key=lambda p: p.name
@@ -27,7 +28,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 def images_in(folder: Path, what: str = "a folder of images") -> list[Path]:
     """Image files directly in `folder`, sorted by name; at least one."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise missing(folder, what)
     try:
         return list_images(folder)
@@ -41,16 +42,16 @@ def category_folder(root: str | Path, category: str, train: str) -> Path:
     """``root/category``, or an error that recognises the two usual mistakes."""
     root = Path(root)
     found = root / category
-    if found.is_dir():
+    if is_folder(found):
         return found
-    if (root / train).is_dir():
+    if is_folder(root / train):
         raise DatasetError(
             f"{root}: expected the folder that holds the categories, found a category; "
             f"pass {root.resolve().parent} and {root.resolve().name!r}"
         )
-    if root.is_dir():
+    if is_folder(root):
         for inner in subfolders(root):
-            if (inner / category).is_dir():
+            if is_folder(inner / category):
                 raise DatasetError(
                     f"{root}: expected the category {category!r} in it, found it in {inner}; "
                     f"pass {inner}"
@@ -86,7 +87,7 @@ class Masks:
     """
 
     def __init__(self, folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise missing(folder, "masks (data without any: datasets.folder)")
         self.folder = folder
         self.named: dict[str, list[Path]] = {}
@@ -146,7 +147,7 @@ def inside(root: Path, relative: str, table: Path) -> Path:
 def missing(path: Path, what: str) -> DatasetError:
     """Word the error for a file or folder that is not there: what for, and what is there."""
     parent = path.parent
-    while not parent.is_dir() and parent != parent.parent:
+    while not is_folder(parent) and parent != parent.parent:
         path, parent = parent, parent.parent
     there = sorted(p.name for p in parent.iterdir() if p.name[0] != ".")
     return DatasetError(f"{path}: expected {what}; {unknown(path.name, there, str(parent))}")

@@ -111,6 +111,10 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
             f"{path}: {error}; if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
     except Exception as error:
+        if isinstance(error, OSError) and error.strerror:  # the disk's, not Pillow's
+            raise ImageError(
+                f"{path}: {expected}, found: {error.strerror}; check the path"
+            ) from error
         empty = Path(path).is_file() and Path(path).stat().st_size == 0
         found = "an empty file" if empty else " ".join(f"{error}".split()) or repr(error)
         raise ImageError(f"{path}: {expected}, found: {found}; replace the file") from error

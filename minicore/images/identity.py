@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minicore.files import is_file
 from minicore.images.preprocess import ImageLike
 
 
@@ -21,7 +22,7 @@ def fingerprint(images: Sequence[ImageLike]) -> bytes:
             digest.update(np.ascontiguousarray(image).tobytes())
         else:
             path = Path(image)
-            stat = path.stat() if path.exists() else None
+            stat = path.stat() if is_file(path) else None
             age = (stat.st_size, stat.st_mtime_ns) if stat else None
             digest.update(os.fsencode(path.absolute()) + f"\0{age}\0".encode())
     return digest.digest()

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from minicore.errors import ImageError
+from minicore.files import is_folder
 from minicore.images.decode import SUFFIXES, open_rgb, read_binary, read_image
 
 __all__ = ["Preprocessing", "as_images", "batches", "prepare", "read_image", "read_mask", "view"]
@@ -119,7 +120,7 @@ def as_images(source: Any) -> Sequence[ImageLike]:
     """
     if isinstance(source, (str, Path)):
         path = Path(source)
-        return list_images(path) if path.is_dir() else [path]
+        return list_images(path) if is_folder(path) else [path]
     if isinstance(source, np.ndarray):
         if source.ndim == 4:
             return [_as_rgb(image, f"image {i}") for i, image in enumerate(source)]
@@ -323,7 +324,7 @@ def read_mask(
                 f"{name}: expected 0 (good) or not (anomalous), found NaN or infinity; decide which"
             )
         anomalous = mask != 0
-    elif Path(mask).is_dir():
+    elif is_folder(mask):
         parts = [read_mask(part, preprocessing, size=size) for part in list_images(mask)]
         return np.logical_or.reduce(parts)
     else:
