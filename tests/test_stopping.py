@@ -2,9 +2,11 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ from minicore.cli import main
 main(sys.argv[2:])
 """
 FIT, SCORE, EVALUATE, CONVERT = "fit", "score", "evaluate", "convert"
+BENCH, DEMO = "bench", "demo"
 STAGES = [
     (FIT, "minicore.features.batches"),
     (FIT, "minicore.patchcore.held_out_scores"),
@@ -42,6 +45,10 @@ STAGES = [
     (EVALUATE, "os.fsync"),
     (CONVERT, "minicore.backbones.catalog.read_checkpoint"),
     (CONVERT, "os.fsync"),
+    (BENCH, "minicore.bench.run.measure"),
+    (BENCH, "os.fsync"),
+    (DEMO, "minicore.demo.evaluate"),
+    (DEMO, "os.fsync"),
 ]
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -62,6 +69,8 @@ def command(kind, tiny, mvtec_root, model, out):
         SCORE: ["score", model, good, "-o", out, "--maps", out.parent / "maps"],
         EVALUATE: ["evaluate", mvtec_root, "--json", out, "--backbone", tiny],
         CONVERT: ["backbone", "convert", GOLDEN / "tiny_resnet.pth", out],
+        BENCH: ["bench", "map", "--repeats", 1, "--json", out, "--data", good, "--backbone", tiny],
+        DEMO: ["demo", "gear", "--coreset", 0.01, "--out", out.parent, "--backbone", tiny],
     }[kind]
     return [str(argument) for argument in arguments]
 
@@ -71,24 +80,111 @@ def left(folder):
     return [p.name for p in folder.rglob("*") if p.is_file() and p.parent.name != "maps"]
 
 
-@pytest.mark.parametrize("how, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("kind, place", STAGES, ids=lambda value: value.rpartition(".")[2])
-def test_a_stop_at_any_stage_leaves_what_was_there(
-    tiny, mvtec_root, model, tmp_path, kind, place, how, code
-):
-    out = tmp_path / "out.onnx"
-    out.write_text("earlier")
-    call = [sys.executable, "-c", HALT, place, *command(kind, tiny, mvtec_root, model, out)]
+HOW = pytest.mark.parametrize("how, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+
+
+def stopped(call, how, code, wait=lambda: None, **options):
+    """Run a command until it says that it is there, and tell it to end."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(call, text=True, **pipes) as process:
+    with subprocess.Popen([sys.executable, *call], text=True, **pipes, **options) as process:
         line = process.stdout.readline()
         while line and line != "there\n":
             line = process.stdout.readline()
         assert line, process.stderr.read()
+        wait()
+        assert process.poll() is None, process.stderr.read()
         process.send_signal(how)
         _, error = process.communicate(timeout=60)
         assert process.returncode == code and "Traceback" not in error, error
-    assert out.read_text() == "earlier" and left(tmp_path) == ["out.onnx"]
+
+
+@HOW
+@pytest.mark.parametrize("kind, place", STAGES, ids=lambda value: value.rpartition(".")[2])
+def test_a_stop_at_any_stage_leaves_what_was_there(
+    tiny, mvtec_root, model, tmp_path, kind, place, how, code
+):
+    out = tmp_path / ("demo.png" if kind == DEMO else "out.onnx")
+    out.write_text("earlier")
+    stopped(["-c", HALT, place, *command(kind, tiny, mvtec_root, model, out)], how, code)
+    assert out.read_text() == "earlier" and left(tmp_path) == [out.name]
+
+
+# Puts work without end in the place of a stage; only a stop ends it.
+AT_WORK = """
+import signal, sys
+import numpy as np
+from minicore import fast, patchcore
+from minicore.backbones import session
+from minicore.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+run = session.Backbone._run
+def kernel(*_):
+    M = np.random.default_rng(0).standard_normal((50_000, 32), dtype=np.float32)
+    fast.greedy_coreset(M, 2)
+    print("there", flush=True)
+    while True:
+        fast.greedy_coreset(M, 10_000)
+def network(backbone, images):
+    batch = np.zeros((64, 3, 512, 512), np.float32)
+    print("there", flush=True)
+    while True:
+        run(backbone, batch)
+if sys.argv[1] == "kernel":
+    patchcore.pick = kernel
+else:
+    session.Backbone._run = network
+main(sys.argv[2:])
+"""
+
+
+@HOW
+@pytest.mark.parametrize("inside", ["kernel", "network"])
+def test_a_stop_inside_a_kernel_or_the_network_is_heard(
+    tiny, mvtec_root, model, tmp_path, inside, how, code
+):
+    out = tmp_path / "out"
+    out.write_text("earlier")
+    call = ["-c", AT_WORK, inside, *command(FIT, tiny, mvtec_root, model, out)]
+    stopped(call, how, code, wait=lambda: time.sleep(0.3))
+    assert out.read_text() == "earlier" and left(tmp_path) == ["out"]
+
+
+FETCH = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from minicore.cli import main
+print("there", flush=True)
+main(["backbone", "get", "resnet18", "--url", sys.argv[1]])
+"""
+
+
+@HOW
+def test_a_stop_while_a_network_is_fetched_leaves_nothing(tmp_path, how, code):
+    pytest.importorskip("pooch")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        asked = []
+
+        def begin():
+            """Answer with a beginning, and no more."""
+            asked.append(server.accept()[0])
+            asked[0].recv(4096)
+            asked[0].sendall(
+                b"HTTP/1.0 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * 100_000
+            )
+            until = time.monotonic() + 30
+            while not any(p.stat().st_size for p in files()) and time.monotonic() < until:
+                time.sleep(0.01)
+            assert any(p.stat().st_size for p in files())  # it is being written
+
+        def files():
+            return [p for p in tmp_path.rglob("*") if p.is_file()]
+
+        environment = {**os.environ, "MINICORE_CACHE": str(tmp_path), "NO_PROXY": "127.0.0.1"}
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/resnet18.pth"
+        stopped(["-c", FETCH, url], how, code, wait=begin, env=environment)
+        asked[0].close()
+    assert files() == []
 
 
 # No room
