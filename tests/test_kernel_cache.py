@@ -121,6 +121,20 @@ def test_where_numba_has_a_place_it_is_left_alone(installed, temporary, tmp_path
     assert list(home.rglob("*.nbc"))
 
 
+def test_in_a_package_that_can_be_written_its_kernels_lie_there_and_nowhere_else(
+    installed, temporary, tmp_path
+):
+    for folder in [p for p in (installed, *installed.rglob("*")) if p.is_dir()]:
+        folder.chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    done = run(SCORE, installed, temporary, home)
+    assert done.returncode == 0, done.stderr
+    kernels = [*installed.rglob("*.nb[ci]")]
+    assert kernels and {p.parent.name for p in kernels} == {"__pycache__"}
+    assert [p for p in (*home.rglob("*"), *temporary.rglob("*")) if p.is_file()] == []
+
+
 def test_importing_minicore_makes_no_folder_where_it_can_be_written(monkeypatch):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     kernel_cache.provide()
