@@ -193,7 +193,8 @@ def slow(*args, **options):
         yield batch
         if i == 2:
             print("halfway", flush=True)
-            time.sleep(60)
+            for _ in range(600):
+                time.sleep(0.1)  # in pieces: a signal just before one sleep would be seen after it
 features.batches = slow
 images = np.random.default_rng(0).integers(256, size=(64, 64, 64, 3), dtype=np.uint8)
 PatchCore(sys.argv[1], bank_storage="disk", resize="none", crop="none").fit(images)
