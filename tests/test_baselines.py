@@ -326,6 +326,8 @@ def test_the_room_opens_when_asked_for():
 )
 def test_bottle_of_mvtec_ad_is_told_apart_by_each(shared, method, image, pixel):
     bottle = datasets.mvtec(shared / "data" / "mvtec256", "bottle")
-    result, _ = evaluate(method(shared / "weights" / "resnet18_l123.onnx"), bottle)
+    parts = ("train", "test", "labels", "masks", "defects")
+    half = replace(bottle, **{part: getattr(bottle, part)[::2] for part in parts})
+    result, _ = evaluate(method(shared / "weights" / "resnet18_l123.onnx"), half)
     assert result.image_auroc >= image
     assert (result.pixel_auroc is None) if pixel is None else result.pixel_auroc >= pixel
