@@ -76,7 +76,7 @@ def test_every_stage_is_timed_on_every_side(result):
         "score": ["equations", "fast"],
         "map": ["equations", "fast"],
         "end to end": ["equations", "fast, 1 %", "fast, 10 %", "fast, 10 %, threshold",
-                       "network alone"],
+                       "onnxruntime alone", "network alone"],
     }  # fmt: skip
     assert all(len(t.seconds) == 2 and min(t.seconds) > 0 for t in result.timings)
     assert [t.side for t in result.timings if t.limit] == [

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from minicore import PatchCore, modelfile
 from minicore.backbones import Backbone
 from minicore.errors import BackboneError, MinicoreError, ModelError, OutputError
+from minicore.fast.axes import AXES
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "none": np.empty(0)}
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
+from minicore.backbones import Backbone
+
 CHUNK = 512  # rows of one task of the plain loops
 
 
@@ -119,3 +121,21 @@ def memory_copy(read: int, written: int) -> Callable[[], None]:
     source = np.ones((read + written) // 8, np.float32)  # each value is read once and written once
     target = np.zeros_like(source)
     return lambda: _copy(source, target)
+
+
+def onnxruntime_alone(network: Backbone, prepared: list[np.ndarray]) -> Callable[[], None]:
+    """Run the network as onnxruntime does by itself: whole batches, each on all threads."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = network.threads or 0
+    session = onnxruntime.InferenceSession(
+        network.path, options, providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+
+    def run() -> None:
+        for batch in prepared:
+            session.run(list(network.layers), {name: batch})
+
+    return run

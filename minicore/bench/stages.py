@@ -196,7 +196,8 @@ def whole(m: Material) -> Stage:
     """Fit and score, images to scores and maps, against the network alone.
 
     A coreset of 1 or 10 per cent; the last also places the threshold, as `PatchCore` does unless
-    told otherwise, with a second coreset.
+    told otherwise, with a second coreset. The network alone is run as they run it, and as
+    onnxruntime does by itself.
     """
     prepared, network = m.prepared, m.backbone
     train, test = m.train, m.test
@@ -222,6 +223,7 @@ def whole(m: Material) -> Stage:
             Side("fast, 1 %", model(0.01, None)),
             Side("fast, 10 %", model(0.1, None)),
             Side("fast, 10 %, threshold", model(0.1, 0.05)),
+            Side("onnxruntime alone", peers.onnxruntime_alone(network, prepared)),
             Side("network alone", alone, limit=True),
         ],
     )  # fmt: skip

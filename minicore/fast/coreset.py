@@ -191,13 +191,13 @@ def greedy_coreset(M, l=None, start=0, radius=None, return_radii=False, progress
             if i == l:
                 radii[-1] = np.sqrt(distances.max())
                 break
-            lanes = _lanes(bank, candidates, literal)
+            lanes, lane_norms, bound = _lanes(bank, candidates, literal)
             ahead = True
             while ahead and not enough and i < l:
                 before, end = i, min(i + STEP, l)
                 i, enough = _pick(
-                    M, *lanes, candidates, distances, outside, outside_row, picks, radii, reach,
-                    i, end,
+                    M, lanes, lane_norms, bound, candidates, distances, outside, outside_row,
+                    picks, radii, reach, i, end,
                 )  # fmt: skip
                 bar.update(i - before)
                 ahead = i == end

@@ -187,7 +187,7 @@ class _Found(NamedTuple):
     begun: np.ndarray  # (m,) the part of the bank that all of these are from
     rows: np.ndarray  # (m, FOUND) rows that can be among the nearest,
     rough: np.ndarray  # (m, FOUND) their squared distances in float32
-    count: np.ndarray  # (m,) how many there are
+    found: np.ndarray  # (m,) how many there are
     best: np.ndarray  # (m, k) literal squared distances of the nearest, increasing
     who: np.ndarray  # (m, k) their rows
 
@@ -235,12 +235,12 @@ def _look_closer(q, x, x_norms, bank, bank_norms, r0, limit, hits, bounds, n):
 def _settle(q, x, bank, margin, floor, so_far):
     """Measure the rows found for query `q` that can be among the nearest, and forget them."""
     k = so_far.best.shape[1]
-    for i in range(so_far.count[q]):
+    for i in range(so_far.found[q]):
         limit = min(so_far.best[q, k - 1], so_far.nearest[q, k - 1]) + floor
         if so_far.rough[q, i] <= limit * margin:
             row = so_far.rows[q, i]
             insert(squared_distance(x[q], bank[row]), row, so_far.best[q], so_far.who[q])
-    so_far.count[q] = 0
+    so_far.found[q] = 0
 
 
 @njit(cache=True)
@@ -255,7 +255,7 @@ def _sift(first, by_axes, products, peaks, r0, queries, bank, step, bound, so_fa
     margin = 1 + 4 * (d + 8) * EPS
     finer = by_axes and bank.fine.shape[1] > 0
     allowed = CROWD * products.size if by_axes else np.inf
-    nearest, begun, rows, rough, count, best, _ = so_far
+    nearest, begun, rows, rough, found, best, _ = so_far
 
     for q in range(first, m):
         if allowed < 0:
@@ -294,11 +294,11 @@ def _sift(first, by_axes, products, peaks, r0, queries, bank, step, bound, so_fa
             about = rough_squared_distance(queries.whole, q, bank.whole, row)
             if about > limit * margin:
                 continue
-            if count[q] == FOUND:
+            if found[q] == FOUND:
                 _settle(q, queries.whole, bank.whole, margin, floor, so_far)
-            rows[q, count[q]] = row
-            rough[q, count[q]] = about
-            count[q] += 1
+            rows[q, found[q]] = row
+            rough[q, found[q]] = about
+            found[q] += 1
             if begun[q] != r0:  # it is in there already
                 _insert_bound(about * margin + floor, nearest[q])
             limit = min(nearest[q, k - 1], best[q, k - 1]) + floor
