@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicore import equations as eq
-from minicore import fast
+from minicore import fast, threads
 from minicore.fast import coreset
+from minicore.fast.axes import AXES, COARSE, principal_axes
 
 seeds = st.integers(0, 2**32 - 1)
 sigmas = st.just(0.0) | st.floats(0.05, 6)
@@ -68,6 +69,18 @@ KINDS = {
     "float16": half,
 }
 kinds = st.sampled_from(sorted(KINDS))
+
+
+def along_few_axes(rng, n, d):
+    """What real features are like: most of their variance along few directions."""
+    return (rng.standard_normal((n, 12)) @ rng.standard_normal((12, d)) * 5 + 20).astype(
+        np.float32
+    ) + normal(rng, n, d) / 10
+
+
+def axes_of(rows):
+    with threads.single_threaded_blas():
+        return principal_axes(rows)[1].shape[1]
 
 
 def assert_same_search(queries, bank, k):
@@ -187,6 +200,16 @@ def test_coreset_equals_algorithm_1_beyond_the_candidates(kind):
     assert_same_picks(M, 700, 17)
 
 
+@pytest.mark.parametrize("d", [128, 400])
+@pytest.mark.parametrize("make", [along_few_axes, *KINDS.values()], ids=["few axes", *KINDS])
+def test_coreset_equals_algorithm_1_in_banks_worth_rotating(make, d, monkeypatch):
+    monkeypatch.setattr(coreset, "CANDIDATES", 200)
+    monkeypatch.setattr(coreset, "ENOUGH", 20)
+    M = make(np.random.default_rng(9), 1500, d).astype(np.float32)
+    assert axes_of(M) == (COARSE if d < 4 * AXES else AXES)
+    assert_same_picks(M, 300, 11)
+
+
 def test_coreset_of_clustered_features_equals_algorithm_1():
     """What real features are like: clusters of every size, heavy tails, positive."""
     rng = np.random.default_rng(1)
@@ -226,17 +249,12 @@ def test_nearest_equals_the_literal_search_over_several_tiles(kind):
         assert_same_search(queries, bank, k)
 
 
-def along_few_axes(rng, n, d):
-    """What real features are like: most of their variance along few directions."""
-    return (rng.standard_normal((n, 12)) @ rng.standard_normal((12, d)) * 5 + 20).astype(
-        np.float32
-    ) + normal(rng, n, d) / 10
-
-
+@pytest.mark.parametrize("d", [270, 400])  # a few axes; a few for all, and more for what they leave
 @pytest.mark.parametrize("make", [along_few_axes, *KINDS.values()], ids=["few axes", *KINDS])
-def test_nearest_equals_the_literal_search_in_banks_worth_rotating(make):
+def test_nearest_equals_the_literal_search_in_banks_worth_rotating(make, d):
     rng = np.random.default_rng(8)
-    rows = make(rng, 1150, 270).astype(np.float32)
+    rows = make(rng, 1150, d).astype(np.float32)
+    assert axes_of(rows[:1100]) == (COARSE if d < 4 * AXES else AXES)
     bank, queries = rows[:1100], np.concatenate([rows[1100:], rows[::90]])
     assert_same_search(queries, bank, 9)
     assert_same_search(queries[::2] * np.float32(50), bank, 1)  # far outside

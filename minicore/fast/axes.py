@@ -29,7 +29,7 @@ TILE = 64
 # about 1e-13 of the square, so the rest's length is off by at most 3e-7 of the vector's, and
 # rounded to float32, 6e-8 of it: the distance of two short vectors is off by
 # E <= 5e-7 (|x| + |y|). For any t, (d - E)^2 >= (1 - t) d^2 - E^2 / t; with t = 1e-6 that and the
-# rounding of a product of 66 terms, squares among them, are below this times (|x|^2 + |y|^2).
+# rounding of a sum of 98 terms, squares or products, are below this times (|x|^2 + |y|^2).
 AXES_BOUND = 2e-5
 
 

@@ -7,13 +7,14 @@ error that rounding can have made would not make it as near as one already measu
    lower bounds of all distances are one small matrix product. Features of real parts lie near few
    axes: about one row in a hundred survives 24. (Where too many survive, as of random vectors,
    tiles are done as matrix products of the whole vectors instead.)
-2. **More axes**, pair by pair, while the tile is in the cache. The survivor with the smallest bound
-   is measured at once: the nearer it is, the fewer survive in the tiles to come.
-3. **Bytes** (`minicore.fast.codes`). When the whole bank has been sifted, what still survives is
-   looked at with eight bits a coordinate: a row is in main memory, and it is reading it that costs.
-4. **float32**, coordinate by coordinate.
-5. **The literal arithmetic** of `equations.nearest`: float64, in the order of the coordinates. Only
-   these measurements are compared with each other and returned.
+2. **More axes**, pair by pair, while the tile is in the cache: of these one in five survives 96.
+3. **Bytes** (`minicore.fast.codes`): eight bits a coordinate. A row is in main memory, and it is
+   reading it that costs.
+4. **float32**, coordinate by coordinate, the likeliest row of a tile first: the nearer what has
+   been measured, the fewer survive in the tiles to come.
+5. **The literal arithmetic** of `equations.nearest`: float64, in the order of the coordinates. When
+   the whole bank has been sifted it measures the one or two rows that can still be the nearest.
+   Only these measurements are compared with each other and returned.
 
 `minicore.fast.nearest` searches the memory bank this way, and `minicore.fast.coreset` the picks
 that rows of the bank have missed. Indices and ties are therefore those of the literal versions, on
