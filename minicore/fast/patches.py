@@ -144,47 +144,54 @@ def _correlate(channel, weights, s, framed, grid):
                         grid[h, w] += weights[a, b] * framed[h * s + a, w * s + b]
 
 
+@njit(cache=True)
+def _add_block(phi, s, first, channels, weights, o_first, new, rows, columns, out):
+    """Add one level's share to a block of features of one image; `phi` (c, h, w)."""
+    height, width, D = out.shape
+    k = weights.shape[1]
+    h_j = (phi.shape[1] + s - 1) // s
+    w_j = (phi.shape[2] + s - 1) // s
+    row_low, row_high, row_share = rows
+    column_low, column_high, column_share = columns
+
+    o_end = min(o_first + BLOCK, D)
+    framed = np.zeros((phi.shape[1] + k - 1, phi.shape[2] + k - 1), np.float32)
+    grid = np.empty((h_j, framed.shape[1]), np.float32)
+    vectors = np.empty((h_j, w_j, o_end - o_first), np.float32)
+    for o in range(o_first, o_end):
+        grid[:] = 0
+        for item in range(first[o], first[o + 1]):
+            _correlate(phi[channels[item]], weights[item], s, framed, grid)
+        vectors[:, :, o - o_first] = grid[:, :w_j]
+
+    same = h_j == height and w_j == width
+    for h in range(height):
+        above, below, y = vectors[row_low[h]], vectors[row_high[h]], row_share[h]
+        for w in range(width):
+            left, right, x = column_low[w], column_high[w], column_share[w]
+            for o in range(o_end - o_first):
+                value = above[left, o]
+                if not same:
+                    upper = (1 - x) * value + x * above[right, o]
+                    lower = (1 - x) * below[left, o] + x * below[right, o]
+                    value = (1 - y) * upper + y * lower
+                if new:
+                    out[h, w, o_first + o] = value
+                else:
+                    out[h, w, o_first + o] += value
+
+
 @njit(parallel=True, cache=True)
 def _add_level(phi, s, first, channels, weights, blocks, started, rows, columns, out):
     """Add one level's share to the `blocks` of features that it has one in; `phi` (n, c, h, w).
 
     `started` says of each block whether an earlier level has written to it.
     """
-    n, height, width, D = out.shape
-    k = weights.shape[1]
-    h_j = (phi.shape[2] + s - 1) // s
-    w_j = (phi.shape[3] + s - 1) // s
-    row_low, row_high, row_share = rows
-    column_low, column_high, column_share = columns
-
-    for task in prange(n * len(blocks)):
+    for task in prange(len(phi) * len(blocks)):
         i, block = task // len(blocks), blocks[task % len(blocks)]
-        o_first, o_end = block * BLOCK, min((block + 1) * BLOCK, D)
-        framed = np.zeros((phi.shape[2] + k - 1, phi.shape[3] + k - 1), np.float32)
-        grid = np.empty((h_j, framed.shape[1]), np.float32)
-        vectors = np.empty((h_j, w_j, o_end - o_first), np.float32)
-        for o in range(o_first, o_end):
-            grid[:] = 0
-            for item in range(first[o], first[o + 1]):
-                _correlate(phi[i, channels[item]], weights[item], s, framed, grid)
-            vectors[:, :, o - o_first] = grid[:, :w_j]
-
         new = not started[block]
-        same = h_j == height and w_j == width
-        for h in range(height):
-            above, below, y = vectors[row_low[h]], vectors[row_high[h]], row_share[h]
-            for w in range(width):
-                left, right, x = column_low[w], column_high[w], column_share[w]
-                for o in range(o_end - o_first):
-                    value = above[left, o]
-                    if not same:
-                        upper = (1 - x) * value + x * above[right, o]
-                        lower = (1 - x) * below[left, o] + x * below[right, o]
-                        value = (1 - y) * upper + y * lower
-                    if new:
-                        out[i, h, w, o_first + o] = value
-                    else:
-                        out[i, h, w, o_first + o] += value
+        o_first = block * BLOCK
+        _add_block(phi[i], s, first, channels, weights, o_first, new, rows, columns, out[i])
 
 
 def patch_features(levels, p=3, s=1, d=0, d_target=0, out=None):

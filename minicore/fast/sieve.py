@@ -306,53 +306,58 @@ def _sift(first, by_axes, products, peaks, r0, queries, bank, step, bound, so_fa
     return m
 
 
-@njit(parallel=True, cache=True)
-def _search(queries, bank, step, bound, since, best, who, n_threads):
+@njit(cache=True)
+def _search_tile(q0, queries, bank, step, bound, since, best, who):
+    """Search for the queries from `q0` on, as many as are in a tile."""
     N, d = bank.whole.shape
     n, k = best.shape
     shorten = bank.coarse.shape[1] > 0
+    q1 = min(q0 + QUERIES, n)
+    m = q1 - q0
+    tile = Rows(
+        queries.whole[q0:q1], queries.norms[q0:q1], queries.coarse[q0:q1],
+        queries.fine[q0:q1], queries.centred_norms[q0:q1], queries.codes[q0:q1],
+        queries.rests[q0:q1],
+    )  # fmt: skip
+    so_far = _Found(
+        np.full((m, k), np.inf), np.full(m, -1), np.empty((m, FOUND), np.int32),
+        np.empty((m, FOUND)), np.zeros(m, np.int64), best[q0:q1], who[q0:q1],
+    )  # fmt: skip
+    space = np.empty(m * ROWS, np.float32)
+    maxima = np.empty((m, (ROWS + BLOCK - 1) // BLOCK), np.float32)
+    hits, bounds = np.empty(ROWS, np.int32), np.empty(ROWS)
+    patience, wait = 0, 1
+    for r0 in range(since[q0], N, ROWS):
+        r1 = min(r0 + ROWS, N)
+        by_axes = shorten and patience == 0
+        patience = max(patience - 1, 0)
+        q = 0
+        while q < m:
+            products = space[: (m - q) * (r1 - r0)].reshape(m - q, r1 - r0)
+            if by_axes:
+                np.dot(tile.coarse[q:], bank.coarse[r0:r1].T, products)
+            else:
+                np.dot(tile.whole[q:], bank.whole[r0:r1].T, products)
+                _bounds_of_whole(products, bank.norms[r0:r1], bound)
+            peaks = maxima[:, : _find_peaks(products, maxima)]
+            q = _sift(
+                q, by_axes, products, peaks, r0, tile, bank, step, bound, so_far, hits, bounds
+            )
+            if q < m:  # the other queries, and the next tiles, by the whole vectors
+                by_axes, patience, wait = False, wait, min(2 * wait, PATIENCE)
+    for q in range(m):
+        _settle(q, tile.whole, bank.whole, 1 + 4 * (d + 8) * EPS, 4 * d * TINY, so_far)
 
+
+@njit(parallel=True, cache=True)
+def _search(queries, bank, step, bound, since, best, who, n_threads):
+    n = best.shape[0]
     # Each thread takes every other tile, not half of them in one piece: parts of an image differ.
     turns = (n + QUERIES * n_threads - 1) // (QUERIES * n_threads)
     for task in prange(turns * n_threads):
         q0 = (task % turns * n_threads + task // turns) * QUERIES
-        if q0 >= n:
-            continue
-        q1 = min(q0 + QUERIES, n)
-        m = q1 - q0
-        tile = Rows(
-            queries.whole[q0:q1], queries.norms[q0:q1], queries.coarse[q0:q1],
-            queries.fine[q0:q1], queries.centred_norms[q0:q1], queries.codes[q0:q1],
-            queries.rests[q0:q1],
-        )  # fmt: skip
-        so_far = _Found(
-            np.full((m, k), np.inf), np.full(m, -1), np.empty((m, FOUND), np.int32),
-            np.empty((m, FOUND)), np.zeros(m, np.int64), best[q0:q1], who[q0:q1],
-        )  # fmt: skip
-        space = np.empty(m * ROWS, np.float32)
-        maxima = np.empty((m, (ROWS + BLOCK - 1) // BLOCK), np.float32)
-        hits, bounds = np.empty(ROWS, np.int32), np.empty(ROWS)
-        patience, wait = 0, 1
-        for r0 in range(since[q0], N, ROWS):
-            r1 = min(r0 + ROWS, N)
-            by_axes = shorten and patience == 0
-            patience = max(patience - 1, 0)
-            q = 0
-            while q < m:
-                products = space[: (m - q) * (r1 - r0)].reshape(m - q, r1 - r0)
-                if by_axes:
-                    np.dot(tile.coarse[q:], bank.coarse[r0:r1].T, products)
-                else:
-                    np.dot(tile.whole[q:], bank.whole[r0:r1].T, products)
-                    _bounds_of_whole(products, bank.norms[r0:r1], bound)
-                peaks = maxima[:, : _find_peaks(products, maxima)]
-                q = _sift(
-                    q, by_axes, products, peaks, r0, tile, bank, step, bound, so_far, hits, bounds
-                )
-                if q < m:  # the other queries, and the next tiles, by the whole vectors
-                    by_axes, patience, wait = False, wait, min(2 * wait, PATIENCE)
-        for q in range(m):
-            _settle(q, tile.whole, bank.whole, 1 + 4 * (d + 8) * EPS, 4 * d * TINY, so_far)
+        if q0 < n:
+            _search_tile(q0, queries, bank, step, bound, since, best, who)
 
 
 @njit(parallel=True, cache=True)
