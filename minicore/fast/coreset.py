@@ -26,7 +26,8 @@ from minicore import threads
 from minicore.equations.eq5_coreset import projection, stopping_rule
 from minicore.fast.arithmetic import HUGE, TINY, rounding_bound, squared_distance, squared_norms
 from minicore.fast.axes import AXES_BOUND, principal_axes
-from minicore.fast.sieve import as_queries, bank_rows, search
+from minicore.fast.rows import as_queries, bank_rows
+from minicore.fast.sieve import search
 from minicore.progress import bar as progress_bar
 
 __all__ = ["greedy_coreset", "project", "projection"]

@@ -8,7 +8,8 @@ from minicore import threads
 from minicore.fast.arithmetic import HUGE, squared_norms
 from minicore.fast.axes import STATE, checked_axes, principal_axes
 from minicore.fast.codes import step_of
-from minicore.fast.sieve import as_queries, bank_rows, search
+from minicore.fast.rows import as_queries, bank_rows
+from minicore.fast.sieve import search
 
 
 def _as_rows(array, name):
