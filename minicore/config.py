@@ -14,6 +14,7 @@ Embedding = Literal["concat", "paper"]
 Engine = Literal["fast", "equations"]
 Selection = Literal["greedy", "random", "kmeans"]
 
+LEAST_SIGMA = 0.001  # pixels; smoothing by less changes nothing
 MOST_THREADS = 1024  # onnxruntime starts as many as it is told to
 
 
@@ -211,9 +212,10 @@ def require_running(model: Any) -> None:
 
 
 def require_smoothing(owner: Any) -> None:
-    """Refuse a `sigma` no map can be smoothed by."""
+    """Refuse a `sigma` no map can be smoothed by; the square of a tiny one is 0."""
     sigma = owner.sigma
-    require(owner, "sigma", is_number(sigma) and 0 <= sigma < np.inf, "a number of at least 0")
+    ok = is_number(sigma) and (sigma == 0 or LEAST_SIGMA <= sigma < np.inf)
+    require(owner, "sigma", ok, f"0, or a number of at least {LEAST_SIGMA}")
 
 
 def is_number(value: Any) -> bool:

@@ -88,6 +88,10 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             raise
         found = " ".join(f"{error}".split())[:200]  # may quote the file
         raise ModelError(f"{path}: damaged, or not a model saved by minicore: {found}") from error
+    foreign = [name for name, array in arrays.items() if array.dtype.isbuiltin != 1]
+    if foreign:  # bfloat16 and smaller, which NumPy has from elsewhere
+        kind = arrays[foreign[0]].dtype
+        raise ModelError(f"{path}: damaged: an array of {kind}, which minicore does not write")
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
         raise ModelError(f"{path}: damaged: its header does not say which format it has")
     if header["format"] > FORMAT:

@@ -117,7 +117,10 @@ class Backbone:
             self.metadata, self.path, resize=resize, crop=crop, mean=mean, std=std
         )
         if fixed_size and crop is None:
-            self.preprocessing = replace(self.preprocessing, crop=fixed_size)
+            try:
+                self.preprocessing = replace(self.preprocessing, crop=fixed_size)
+            except ValueError as error:
+                raise BackboneError(f"{self.path}: made for images too large: {error}") from error
 
     def __repr__(self) -> str:
         return f"Backbone({self.name!r}, layers={self.layers})"
