@@ -387,6 +387,7 @@ class PatchCore(Detector):
             raise ModelError(f"{path}: an ensemble of scores; read it with minicore.load")
         try:
             saved = Saved.believe(arrays, header)
+            check_smoothing(saved.config.sigma, saved.input_size)
         except ValueError as error:
             raise ModelError(f"{path}: damaged: {error}") from error
         config = saved.config

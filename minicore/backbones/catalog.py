@@ -16,8 +16,10 @@ from pathlib import Path
 from minicore.backbones.checkpoint import read_checkpoint
 from minicore.backbones.download import download, sha256
 from minicore.backbones.graph import Storage
+from minicore.backbones.pickled import quoted
 from minicore.backbones.resnet import ARCHITECTURES, STAGES, resnet_to_onnx
 from minicore.errors import BackboneError
+from minicore.files import is_file
 
 LAYERS = ("layer1", "layer2", "layer3")
 TORCHVISION = (
@@ -165,12 +167,14 @@ def find(name: str = "default") -> Path:
                 return path
         raise BackboneError(f"{places[0]}: the default network is missing; install minicore again")
     path = cache_folder() / f"{name}.onnx"
-    if Path(name).name == name and path.is_file():
+    if Path(name).name == name and is_file(path):
         return path
     if name in CATALOG:
         raise BackboneError(f"{path}: not fetched yet; run: minicore backbone get {name}")
     known = ", ".join(["default", *CATALOG])
-    raise BackboneError(f"no network {name!r} is known; there are {known}, or give an .onnx file")
+    raise BackboneError(
+        f"no network {quoted(name)} is known; there are {known}, or give an .onnx file"
+    )
 
 
 def get(
@@ -210,7 +214,7 @@ def get(
         If the name is unknown, or any step fails. Nothing half-written stays behind.
     """
     if name not in CATALOG:
-        raise BackboneError(f"no network {name!r} is known; there are {', '.join(CATALOG)}")
+        raise BackboneError(f"no network {quoted(name)} is known; there are {', '.join(CATALOG)}")
     network, folder = CATALOG[name], folder or cache_folder()
     target, checkpoint = folder / f"{name}.onnx", folder / network.checkpoint
     if target.is_file():
