@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from minicore import datasets
+from minicore.cli import main
 
 
 @pytest.fixture
@@ -102,3 +103,14 @@ def mvtec_root(gear, tmp_path_factory) -> Path:
         if defect != "good":
             write(f"ground_truth/{defect}/{i:03d}_mask.png", mask.astype(np.uint8) * 255)
     return root
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments):
+        """Run a command; return its exit code, standard output and standard error."""
+        with pytest.raises(SystemExit) as end:
+            main([str(a) for a in arguments])
+        return end.value.code or 0, *capsys.readouterr()
+
+    return run

@@ -20,17 +20,6 @@ COMMANDS += [["backbone", name] for name in ("info", "list", "get", "convert")]
 
 
 @pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        """Run a command; return its exit code, standard output and standard error."""
-        with pytest.raises(SystemExit) as end:
-            main([str(a) for a in arguments])
-        return end.value.code or 0, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
 def refused(run):
     def refused(*arguments):
         """Run a command that fails as it should; return its one line."""

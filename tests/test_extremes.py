@@ -11,7 +11,6 @@ from PIL import Image
 
 from minicore import PatchCore, equations, fast
 from minicore.backbones import Backbone
-from minicore.cli import main
 from minicore.datasets import mvtec
 from minicore.errors import BackboneError, DatasetError, ImageError, ModelError
 from minicore.evaluation import evaluate, table
@@ -128,16 +127,6 @@ def test_a_path_longer_than_the_disk_allows_names_nothing(tiny, gear, tmp_path, 
     skipped = {}
     (found,) = model.stream([gear.test[0], path, gear.test[1]], skipped=skipped)
     assert len(found.scores) == 2 and list(skipped) == [1] and str(path) in str(skipped[1])
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            main([str(a) for a in arguments])
-        return end.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 def test_at_the_command_line_it_is_one_line_wherever_it_stands(run, tiny, mvtec_root, tmp_path):
