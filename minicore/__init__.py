@@ -11,8 +11,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from minicore import kernel_cache
-
 if TYPE_CHECKING:
     from minicore import datasets
     from minicore.backbones import Backbone
@@ -42,8 +40,6 @@ _ROOMS = {
     "metrics",
     "plots",
 }
-
-kernel_cache.provide()  # before any kernel is defined
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ import pytest
 from minicore import PatchCore
 from minicore.backbones import catalog, download
 from minicore.backbones.resnet import ARCHITECTURES
+from minicore.cache import folder
 from minicore.cli import main
 from minicore.errors import MinicoreError
 
@@ -98,7 +99,7 @@ def left(cache):
 
 
 def test_get_leaves_a_network_that_find_finds_and_that_runs(server, cache):
-    import onnxruntime
+    from minicore.backbones.runtime import onnxruntime
 
     path = get()
     assert path == catalog.find("resnet-tiny") == cache / "resnet-tiny.onnx"
@@ -243,7 +244,7 @@ def test_find_names_the_command_or_the_known_names(cache):
 
 
 def test_find_gives_a_file_converted_into_the_cache(cache):
-    path = catalog.convert(CHECKPOINT, catalog.cache_folder() / "mine.onnx", storage="int8")
+    path = catalog.convert(CHECKPOINT, folder("backbones") / "mine.onnx", storage="int8")
     assert catalog.find("mine") == path
     import onnx
 

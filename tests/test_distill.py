@@ -9,7 +9,6 @@ from PIL import Image
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 pytest.importorskip("onnx", reason="the extra `train` is not installed")
-onnxruntime = pytest.importorskip("onnxruntime")
 sys.path.insert(0, str(Path(__file__).parents[1] / "weights"))
 
 import distill  # noqa: E402
@@ -17,6 +16,7 @@ import distill_student  # noqa: E402
 import distill_teacher  # noqa: E402
 
 from minicore.backbones.resnet import resnet_to_onnx  # noqa: E402
+from minicore.backbones.runtime import onnxruntime  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,9 @@
-"""Nothing in a file is run, and nothing in it leads elsewhere."""
+"""Nothing in a file is run, nothing in it leads elsewhere, and nothing is told to anybody."""
 
 import ast
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +25,9 @@ CALLS = {"eval", "exec", "compile", "__import__", "system", "popen", "allow_pick
 def test_the_package_has_no_pickle_no_eval_and_no_shell(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            assert not {name.name.split(".")[0] for name in node.names} & MODULES
+            imported = {name.name.split(".")[0] for name in node.names}
+            assert not imported & MODULES
+            assert "onnxruntime" not in imported or path.stem == "runtime"  # which silences it
         elif isinstance(node, ast.ImportFrom):
             assert (node.module or "").split(".")[0] not in MODULES
             if node.module == "joblib":  # runs units in parallel; its files are pickles
@@ -38,6 +43,30 @@ def test_the_package_has_no_pickle_no_eval_and_no_shell(path):
                 value = word.value
                 off = isinstance(value, ast.Constant) and value.value is False
                 assert word.arg not in CALLS or off, ast.unparse(node)
+
+
+RUN = """
+import os, sys
+import numpy as np
+from minicore import Backbone
+Backbone(sys.argv[1])(np.zeros((2, 3, 64, 64), np.float32))
+if os.path.isdir("/proc/self/fd"):
+    opened = [os.path.realpath(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd")]
+    print([path for path in opened if path.startswith(os.environ["HOME"]) or "socket" in path])
+"""
+
+
+def test_that_a_network_was_run_is_told_to_nobody(tiny, tmp_path):
+    # onnxruntime 1.29 to 1.32 leave a database of reports there unless they are told not to, or
+    # find that they are being tested.
+    left_out = ("ORT_", "CI", "GITHUB_", "XDG_CACHE_HOME", "MINICORE_CACHE")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
+    environment["HOME"] = str(tmp_path)
+    command = [sys.executable, "-c", RUN, str(tiny)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in ("[]\n", "")
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.fixture

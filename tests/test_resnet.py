@@ -10,10 +10,10 @@ import pytest
 from minicore.backbones import resnet
 from minicore.backbones.checkpoint import read_checkpoint
 from minicore.backbones.resnet import ARCHITECTURES, Architecture, deduce, resnet_to_onnx
+from minicore.backbones.runtime import onnxruntime as ort
 from minicore.errors import BackboneError, OutputError
 
 GOLDEN = Path(__file__).parent / "golden"
-ort = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx", reason="needs onnx to write networks")
 
 

@@ -245,7 +245,7 @@ def test_a_network_that_fails_says_so_once(path, capfd):
 
 
 def naive(path, batch, layers):
-    import onnxruntime
+    from minicore.backbones.runtime import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return [

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 import torch.nn.functional as F
+
+from minicore.backbones.runtime import onnxruntime
 
 OUTPUTS = ("layer1", "layer2", "layer3")
 

@@ -8,11 +8,11 @@ download, check, convert, run once. Only what passed all of it gets its final na
 cache is a whole file, and whatever stopped a try, the next one starts clean.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from minicore import cache
 from minicore.backbones.checkpoint import read_checkpoint
 from minicore.backbones.download import download, sha256
 from minicore.backbones.graph import Storage
@@ -135,13 +135,6 @@ MEASURED = {
 }
 
 
-def cache_folder() -> Path:
-    """Give the folder that fetched networks lie in; the variable MINICORE_CACHE moves it."""
-    from platformdirs import user_cache_dir
-
-    return Path(os.environ.get("MINICORE_CACHE") or user_cache_dir("minicore")) / "backbones"
-
-
 def find(name: str = "default") -> Path:
     """Find a network's ONNX file by its name.
 
@@ -166,7 +159,7 @@ def find(name: str = "default") -> Path:
             if path.is_file():
                 return path
         raise BackboneError(f"{places[0]}: the default network is missing; install minicore again")
-    path = cache_folder() / f"{name}.onnx"
+    path = cache.folder("backbones") / f"{name}.onnx"
     if Path(name).name == name and is_file(path):
         return path
     if name in CATALOG:
@@ -195,7 +188,7 @@ def get(
     url : str, optional
         Another place that serves the same checkpoint.
     folder : Path, optional
-        Where to leave the file; by default `cache_folder()`. A checkpoint that lies there already,
+        Where to leave the file; by default minicore's cache. A checkpoint that lies there already,
         under the publisher's file name, is used and kept instead of downloading one.
     layers, storage
         As for `resnet.resnet_to_onnx`.
@@ -215,7 +208,7 @@ def get(
     """
     if name not in CATALOG:
         raise BackboneError(f"no network {quoted(name)} is known; there are {', '.join(CATALOG)}")
-    network, folder = CATALOG[name], folder or cache_folder()
+    network, folder = CATALOG[name], folder or cache.folder("backbones")
     target, checkpoint = folder / f"{name}.onnx", folder / network.checkpoint
     if target.is_file():
         return target

@@ -174,7 +174,7 @@ def _narrowed(array: np.ndarray, dtype: type[np.floating], name: str) -> np.ndar
 
 def run_once(model: bytes) -> None:
     """Show a network an image of noise: every map must come out, with its channels, as numbers."""
-    import onnxruntime
+    from minicore.backbones.runtime import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

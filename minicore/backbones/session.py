@@ -309,7 +309,7 @@ def _checksum(path: Path) -> str:
 
 
 def _open(path: Path, threads: int):
-    import onnxruntime
+    from minicore.backbones.runtime import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -8,9 +8,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from minicore.backbones import Backbone
+from minicore.kernels import njit
 
 CHUNK = 512  # rows of one task of the plain loops
 
@@ -125,7 +126,7 @@ def memory_copy(read: int, written: int) -> Callable[[], None]:
 
 def onnxruntime_alone(network: Backbone, prepared: list[np.ndarray]) -> Callable[[], None]:
     """Run the network as onnxruntime does by itself: whole batches, each on all threads."""
-    import onnxruntime
+    from minicore.backbones.runtime import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = network.threads or 0

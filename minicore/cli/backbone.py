@@ -20,11 +20,12 @@ app = typer.Typer(
 @app.command("list")
 def backbone_list() -> None:
     """List the known networks: what they cost, how they did here, and which are ready to use."""
-    from minicore.backbones.catalog import CATALOG, MEASURED, cache_folder, find
+    from minicore import cache
+    from minicore.backbones.catalog import CATALOG, MEASURED, find
 
     rows = [("default", "128 + 256", 0.58, 6.3, str(find()))]
     for name, network in CATALOG.items():
-        file = cache_folder() / f"{name}.onnx"
+        file = cache.folder("backbones") / f"{name}.onnx"
         widths = f"{network.layers['layer2']} + {network.layers['layer3']}"
         ready = str(file) if file.is_file() else "no"
         rows.append((name, widths, network.gmacs, network.megabytes, ready))

@@ -19,7 +19,8 @@ Even p
 """
 
 import numpy as np
-from numba import njit
+
+from minicore.kernels import njit
 
 
 @njit(cache=True)

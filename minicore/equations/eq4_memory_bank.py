@@ -16,7 +16,8 @@ Duplicates
 """
 
 import numpy as np
-from numba import njit
+
+from minicore.kernels import njit
 
 
 @njit(cache=True)

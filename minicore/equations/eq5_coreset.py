@@ -33,7 +33,8 @@ Rounding
 """
 
 import numpy as np
-from numba import njit
+
+from minicore.kernels import njit
 
 
 def projection(D, d_star=128, seed=0):

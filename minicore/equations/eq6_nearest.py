@@ -20,7 +20,8 @@ Distances
 """
 
 import numpy as np
-from numba import njit
+
+from minicore.kernels import njit
 
 
 @njit(cache=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from minicore.kernels import njit
 
 EPS = 2.0**-24  # unit roundoff of float32
 TINY = 2.0**-126  # below it float32 products lose bits or are flushed to zero

@@ -11,7 +11,9 @@ $\Delta$ and $c$; values too large for a byte are cut and make $e_x$ longer.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from minicore.kernels import njit
 
 LARGEST = 127
 DEVIATIONS = 12  # of the coordinates: so many fit in a byte

@@ -20,7 +20,7 @@ number of threads.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from minicore import threads
 from minicore.equations.eq5_coreset import projection, stopping_rule
@@ -28,6 +28,7 @@ from minicore.fast.arithmetic import HUGE, TINY, rounding_bound, squared_distanc
 from minicore.fast.axes import AXES_BOUND, principal_axes
 from minicore.fast.rows import as_queries, bank_rows
 from minicore.fast.sieve import search
+from minicore.kernels import njit
 from minicore.progress import bar as progress_bar
 
 __all__ = ["greedy_coreset", "project", "projection"]

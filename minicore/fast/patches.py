@@ -18,7 +18,9 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from minicore.kernels import njit
 
 
 def _pooling_segments(length, d):

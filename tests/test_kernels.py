@@ -1,4 +1,4 @@
-"""Kernels compile for whoever may write nowhere, and nobody runs what another has compiled."""
+"""Compiled kernels lie in a folder of minicore's own, and nobody runs what another has compiled."""
 
 import os
 import shutil
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from minicore import kernel_cache
+import minicore
 
-PACKAGE = Path(kernel_cache.__file__).parent
+PACKAGE = Path(minicore.__file__).parent
 ROOT = os.name != "nt" and os.getuid() == 0
 POWERLESS = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if ROOT else []
 NOBODY = 54321
@@ -21,7 +21,7 @@ from minicore.fast.arithmetic import squared_distance
 rows = np.eye(3, dtype=np.float32)
 print(squared_distance(rows[0], rows[1]))
 print(os.path.dirname(__import__("minicore").__file__))
-print(numba.config.CACHE_DIR)
+print(repr(numba.config.CACHE_DIR))
 """
 
 
@@ -40,7 +40,7 @@ def installed(tmp_path_factory):
             path.chmod(0o755)
 
 
-def run(code, site, temporary, home):
+def run(code, site, temporary, home, **more):
     """Run code with permissions that bind: root's do once its capabilities are given up."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -48,10 +48,24 @@ def run(code, site, temporary, home):
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(temporary),
         "HOME": str(home),
+        **more,
     }
     command = [*POWERLESS, sys.executable, "-W", "error", "-c", code]
     options = {"capture_output": True, "text": True, "timeout": 300, "cwd": "/"}
-    return subprocess.run(command, env=environment, **options)
+    done = subprocess.run(command, env=environment, **options)
+    assert done.returncode == 0, done.stderr
+    squared, package, setting = done.stdout.splitlines()
+    assert squared == "2.0" and package == str(site / "minicore")
+    assert setting == repr(more.get("NUMBA_CACHE_DIR", ""))  # for other packages it is as it was
+
+
+def kernels(folder):
+    """The compiled kernels in a folder, with the time each was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.nb[ci]")}
+
+
+def files(folder):
+    return {path for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -68,19 +82,54 @@ pytestmark = [
 ]
 
 
+@pytest.fixture
+def home(tmp_path):
+    folder = tmp_path / "home"
+    folder.mkdir()
+    folder.chmod(0o777)
+    return folder
+
+
+def open_up(site):
+    for folder in [p for p in (site, *site.rglob("*")) if p.is_dir()]:
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("open_package", [False, True])
+def test_kernels_are_in_the_users_cache_folder_and_nowhere_else(
+    installed, temporary, home, open_package
+):
+    if open_package:
+        open_up(installed)
+    before = files(installed)
+    run(SCORE, installed, temporary, home)
+    first = kernels(home / ".cache" / "minicore" / "kernels")
+    assert first and files(home) == set(first)
+    assert files(installed) == before and files(temporary) == set()
+    run(SCORE, installed, temporary, home)  # finds them there
+    assert kernels(home) == first
+
+
+@pytest.mark.parametrize(
+    "variable, place", [("MINICORE_CACHE", "kernels"), ("NUMBA_CACHE_DIR", ".")]
+)
+def test_a_variable_moves_them(installed, temporary, home, tmp_path, variable, place):
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    moved.chmod(0o777)
+    run(SCORE, installed, temporary, home, **{variable: str(moved)})
+    assert kernels(moved / place) and files(home) == files(temporary) == set()
+
+
 def test_kernels_compile_where_neither_package_nor_home_can_be_written(installed, temporary):
     for home in (installed, installed / "missing" / "home"):
-        done = run(SCORE, installed, temporary, home)
-        squared, package, cache = done.stdout.splitlines() or pytest.fail(done.stderr)
-        assert squared == "2.0" and package == str(installed / "minicore")
-        folder = next(temporary.iterdir())
-        assert cache == str(folder) and list(temporary.iterdir()) == [folder]
+        run(SCORE, installed, temporary, home)
+        (folder,) = temporary.iterdir()
         assert folder.stat().st_mode & 0o777 == 0o700
-        kernels = {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")}
-        assert kernels
-        again = run(SCORE, installed, temporary, home)  # finds them there
-        assert again.stdout == done.stdout
-        assert kernels == {path: path.stat().st_mtime_ns for path in folder.rglob("*.nbc")}
+        first = kernels(folder)
+        assert first
+        run(SCORE, installed, temporary, home)  # finds them there
+        assert kernels(folder) == first
 
 
 def test_a_folder_left_there_by_another_is_not_used(installed, temporary):
@@ -101,41 +150,7 @@ def test_a_folder_left_there_by_another_is_not_used(installed, temporary):
 
     for lay in (open_to_all, a_link, *([somebody_elses] if ROOT else [])):
         lay()
-        done = run(SCORE, installed, temporary, installed / "missing")
-        squared, _, cache = done.stdout.splitlines() or pytest.fail(done.stderr)
-        assert squared == "2.0"
-        assert Path(cache).parent == temporary and Path(cache) != trap
-        assert not Path(cache).exists()  # it went with the process
+        run(SCORE, installed, temporary, installed / "missing")
         assert list(trap.iterdir()) == list(elsewhere.iterdir()) == []
+        assert set(temporary.iterdir()) == {trap, elsewhere}  # its own went with the process
         trap.unlink() if trap.is_symlink() else trap.rmdir()
-
-
-def test_where_numba_has_a_place_it_is_left_alone(installed, temporary, tmp_path):
-    home = tmp_path / "home"
-    home.mkdir()
-    home.chmod(0o777)
-    done = run(SCORE, installed, temporary, home)
-    assert done.returncode == 0, done.stderr
-    squared, _, cache = done.stdout.split("\n")[:3]
-    assert squared == "2.0" and cache == "" and list(temporary.iterdir()) == []
-    assert list(home.rglob("*.nbc"))
-
-
-def test_in_a_package_that_can_be_written_its_kernels_lie_there_and_nowhere_else(
-    installed, temporary, tmp_path
-):
-    for folder in [p for p in (installed, *installed.rglob("*")) if p.is_dir()]:
-        folder.chmod(0o755)
-    home = tmp_path / "home"
-    home.mkdir()
-    done = run(SCORE, installed, temporary, home)
-    assert done.returncode == 0, done.stderr
-    kernels = [*installed.rglob("*.nb[ci]")]
-    assert kernels and {p.parent.name for p in kernels} == {"__pycache__"}
-    assert [p for p in (*home.rglob("*"), *temporary.rglob("*")) if p.is_file()] == []
-
-
-def test_importing_minicore_makes_no_folder_where_it_can_be_written(monkeypatch):
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    kernel_cache.provide()
-    assert "NUMBA_CACHE_DIR" not in os.environ
