@@ -231,6 +231,16 @@ def test_maps_of_no_channels_are_refused(path):
         Backbone(path)(images(1))
 
 
+def test_maps_finer_than_the_image_are_refused(path):
+    conv = helper.make_node("Conv", ["image", "w"], ["layer2"], pads=[300, 1, 0, 1])
+    weights = {"w": np.ones((4, 3, 3, 3), np.float32)}
+    write(path, [conv], [("layer2", FLOAT, ("n", 4, "h2", "w2"))], weights=weights)
+    network, image = Backbone(path), images(1)
+    h, w = image.shape[2:]
+    with pytest.raises(BackboneError, match=rf"{h + 298} × {w} for an image of {h} × {w}, finer"):
+        network(image)
+
+
 def test_a_network_that_fails_says_so_once(path, capfd):
     node = helper.make_node("Conv", ["image", "w"], ["layer2"], pads=[1, 1, 1, 1], group=0)
     weights = {"w": np.ones((4, 3, 3, 3), np.float32)}

@@ -207,7 +207,7 @@ class Backbone:
         ValueError
             If the batch has another shape.
         BackboneError
-            If the network fails, or gives something else than feature maps.
+            If the network fails, or gives something else than feature maps no finer than the image.
         """
         if batch.ndim != 4 or batch.shape[1] != 3 or len(batch) == 0:
             raise ValueError(f"batch must be (n, 3, h, w) with n >= 1, got shape {batch.shape}")
@@ -254,6 +254,12 @@ class Backbone:
                 raise BackboneError(
                     f"{self.path}: output {layer!r} is {phi.dtype} {phi.shape}, expected float32 "
                     f"feature maps (n, c, h, w); choose other layers"
+                )
+            if any(np.greater(phi.shape[2:], images.shape[2:])):
+                size, image = ("{} × {}".format(*a.shape[2:]) for a in (phi, images))
+                raise BackboneError(
+                    f"{self.path}: output {layer!r} is {size} for an image of {image}, finer than "
+                    f"its pixels; choose other layers"
                 )
         return maps
 

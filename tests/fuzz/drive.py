@@ -18,7 +18,6 @@ from fuzz.targets import MOST_PIXELS, Target, clear
 from minicore.errors import MinicoreError
 
 SECONDS = 20  # a case may take; thousands take a second together
-MEGABYTES = 400  # that one target may add to the process at its peak
 CORPUS = 300  # changed files that are changed further
 
 
@@ -75,7 +74,7 @@ def judge(target: Target, content: bytes, folder: Path) -> str:
     finally:
         Image.MAX_IMAGE_PIXELS = most
         clear(folder)
-    if peak() - before > MEGABYTES:
+    if peak() - before > target.megabytes:
         raise Broken(f"took {peak() - before:.0f} MB", content)
     return ending
 

@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import os
+import resource
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from minicore.images import Preprocessing, decode, prepare
 GOLDEN = Path(__file__).parents[1] / "golden"
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(256, size=(3, 64, 64, 3), dtype=np.uint8)
+LARGEST_NETWORK = 1000  # megabytes that one may take to run
 MOST_PIXELS = 2**20  # of an image that claims to be large: time goes into readers, not into zeroes
 
 
@@ -38,7 +40,7 @@ class Target:
     """Valid contents, how to change one, and what must take or refuse the result.
 
     `put` writes a content to a folder and gives the path that an error must name; `read` is called
-    with that path.
+    with that path. No case may add more than `megabytes` to the process at its peak.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Target:
     put: Callable[[bytes, Path], Path] = field(
         default=lambda content, folder: _file(content, folder)
     )
+    megabytes: int = 400
 
 
 def _file(content: bytes, folder: Path) -> Path:
@@ -310,10 +313,31 @@ def put_network(content: bytes, folder: Path) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def no_more_memory(megabytes: int) -> Iterator[None]:
+    """Let the process have so much more than it has now; who asks for more is told there is none.
+
+    Where there is no /proc, as on macOS, nothing is limited.
+    """
+    sizes = Path("/proc/self/statm")
+    if not sizes.exists():
+        yield
+        return
+    now = int(sizes.read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 2**20, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 def read_network(path: Path) -> None:
-    network = Backbone(path, threads=1)
-    maps = network(np.zeros((1, 3, 64, 64), np.float32))
-    assert all(phi.ndim == 4 for phi in maps.values())
+    """A network is a program: it has what memory its graph asks for, or says that there is none."""
+    with no_more_memory(LARGEST_NETWORK):
+        network = Backbone(path, threads=1)
+        maps = network(np.zeros((1, 3, 64, 64), np.float32))
+    assert all(phi.ndim == 4 and max(phi.shape[2:]) <= 64 for phi in maps.values())
 
 
 def targets() -> Iterator[Target]:
@@ -324,7 +348,9 @@ def targets() -> Iterator[Target]:
     yield Target("safetensors", safetensors_seeds, mutate.safetensors, read_weights)
     yield Target("dataset", trees.seeds, trees.change, trees.read, trees.put)
     yield Target("model", model_seeds, change_model, read_model)
-    yield Target("network", network_seeds, change_network, read_network, put_network)
+    yield Target(
+        "network", network_seeds, change_network, read_network, put_network, LARGEST_NETWORK
+    )
 
 
 def clear(folder: Path) -> None:
