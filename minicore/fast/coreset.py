@@ -64,7 +64,7 @@ def _project(M, psi, projected):
     tile = 1024  # of a fixed shape, so that its rounding is fixed too
     for t in prange((M.shape[0] + tile - 1) // tile):
         rows = slice(t * tile, min((t + 1) * tile, M.shape[0]))
-        projected[rows] = np.dot(M[rows], psi)
+        np.dot(M[rows], psi, projected[rows])
 
 
 @njit(cache=True, fastmath={"reassoc", "contract", "nsz"})

@@ -116,7 +116,8 @@ def _correlate(channel, weights, s, framed, grid):
     r = k // 2
     h_star, w_star = channel.shape
     for h in range(h_star):
-        framed[r + h, r : r + w_star] = channel[h]
+        for w in range(w_star):
+            framed[r + h, r + w] = channel[h, w]
     if s == 1:
         source, sums = framed.ravel(), grid.ravel()
         length = (h_star - 1) * framed.shape[1] + w_star
@@ -164,7 +165,9 @@ def _add_block(phi, s, first, channels, weights, o_first, new, rows, columns, ou
         grid[:] = 0
         for item in range(first[o], first[o + 1]):
             _correlate(phi[channels[item]], weights[item], s, framed, grid)
-        vectors[:, :, o - o_first] = grid[:, :w_j]
+        for h in range(h_j):
+            for w in range(w_j):
+                vectors[h, w, o - o_first] = grid[h, w]
 
     same = h_j == height and w_j == width
     for h in range(height):

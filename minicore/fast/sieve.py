@@ -257,7 +257,7 @@ def _search_tile(q0, queries, bank, step, bound, since, best, who):
         r1 = min(r0 + ROWS, N)
         by_axes = shorten and patience == 0
         patience = max(patience - 1, 0)
-        q = 0
+        q = np.int64(0)  # a bare 0 would have _sift compiled for it a second time
         while q < m:
             products = space[: (m - q) * (r1 - r0)].reshape(m - q, r1 - r0)
             if by_axes:
