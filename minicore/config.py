@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from minicore.bank import Storage
+from minicore.errors import wrong
 from minicore.images import Preprocessing
 
 Embedding = Literal["concat", "paper"]
@@ -164,12 +165,6 @@ def require(owner: Any, name: str, ok: bool, expected: str) -> None:
     """
     if not ok:
         raise wrong(name, expected, getattr(owner, name))
-
-
-def wrong(name: str, expected: str, value: Any) -> ValueError:
-    """Word the error for a parameter, on one line, however long the value."""
-    found = " ".join(repr(value).split())  # an array's has several lines
-    return ValueError(f"{name} must be {expected}, got {found[:100]}{'…' * (len(found) > 100)}")
 
 
 def require_choice(owner: Any, name: str, kind: Any) -> None:

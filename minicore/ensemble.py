@@ -16,9 +16,9 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from minicore import equations, modelfile
-from minicore.config import require_running, wrong
+from minicore.config import require_running
 from minicore.detector import Detector
-from minicore.errors import ImageError, ModelError
+from minicore.errors import ImageError, ModelError, wrong
 from minicore.images import ImageLike, Lenient, as_images
 from minicore.patchcore import PatchCore
 from minicore.progress import bar as progress_bar

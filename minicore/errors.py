@@ -5,6 +5,8 @@ the world outside the program: a file, a folder, a network, a saved model. Their
 that names the file or folder and says what to do; the command line prints it without a traceback.
 """
 
+from typing import Any
+
 
 class MinicoreError(Exception):
     """Anything minicore refuses to do because of what it found outside the program."""
@@ -28,3 +30,9 @@ class ModelError(MinicoreError, ValueError):
 
 class OutputError(MinicoreError, OSError):
     """A file that cannot be written. What was there before is untouched."""
+
+
+def wrong(name: str, expected: str, value: Any) -> ValueError:
+    """Word the error for a parameter, on one line, however long the value."""
+    found = " ".join(repr(value).split())  # an array's has several lines
+    return ValueError(f"{name} must be {expected}, got {found[:100]}{'…' * (len(found) > 100)}")

@@ -215,7 +215,7 @@ def test_preprocessing_from_json_equals_the_one_written_by_hand():
     assert loaded == Preprocessing((8, 9), 5, (0.5, 0.5, 0.5), (1.0, 1.0, 1.0))
     assert hash(loaded)
     for wrong in ({"resize": 0}, {"crop": (1, 2, 3)}, {"std": (1, 0, 1)}, {"mean": (1, 2)}):
-        with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be "):
             Preprocessing(**wrong)
 
 

@@ -18,8 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from minicore.backbones.session import Backbone, require_layers
-from minicore.config import wrong
-from minicore.errors import BackboneError
+from minicore.errors import BackboneError, wrong
 from minicore.images import Preprocessing
 
 Source: TypeAlias = Backbone | str | Path

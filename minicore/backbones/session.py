@@ -24,8 +24,8 @@ from minicore.backbones.catalog import find
 from minicore.backbones.download import sha256
 from minicore.backbones.external import external_files
 from minicore.backbones.pickled import quoted
-from minicore.config import require_threads, require_whole, wrong
-from minicore.errors import BackboneError
+from minicore.config import require_threads, require_whole
+from minicore.errors import BackboneError, wrong
 from minicore.files import is_file
 from minicore.images import Override, Preprocessing
 

@@ -271,8 +271,8 @@ def _search_tile(q0, queries, bank, step, bound, since, best, who):
             )
             if q < m:  # the other queries, and the next tiles, by the whole vectors
                 by_axes, patience, wait = False, wait, min(2 * wait, PATIENCE)
-    for q in range(m):
-        _settle(q, tile.whole, bank.whole, 1 + 4 * (d + 8) * EPS, 4 * d * TINY, so_far)
+    for i in range(m):
+        _settle(i, tile.whole, bank.whole, 1 + 4 * (d + 8) * EPS, 4 * d * TINY, so_far)
 
 
 @njit(parallel=True, cache=True)

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
-from minicore.errors import ImageError
+from minicore.errors import ImageError, wrong
 from minicore.files import is_folder
 from minicore.images.decode import SUFFIXES, open_rgb, read_binary, read_image
 
@@ -63,10 +63,7 @@ class Preprocessing:
                 for s in sides
             )
             if value is not None and not (whole and len(sides) == 2):
-                raise ValueError(
-                    f"{name}: expected pixels (up to {LARGEST_SIDE}), (h, w) or None, "
-                    f"found {_told(value)}"
-                )
+                raise wrong(name, f"pixels (up to {LARGEST_SIDE}), (h, w) or None", value)
             if isinstance(value, (tuple, list)):
                 object.__setattr__(self, name, (int(value[0]), int(value[1])))
         for name in ("mean", "std"):
@@ -77,9 +74,7 @@ class Preprocessing:
                 value = ()
             finite = all(map(math.isfinite, value))
             if len(value) != 3 or not finite or (name == "std" and min(value) <= 0):
-                raise ValueError(
-                    f"{name}: expected three numbers, std above 0, found {_told(found)}"
-                )
+                raise wrong(name, "three numbers, std above 0", found)
             object.__setattr__(self, name, value)
 
     def override(self, resize: Override = None, crop: Override = None) -> Preprocessing:
@@ -397,10 +392,6 @@ def _as_rgb(image: Any, name: str) -> np.ndarray:
         f"{name}: expected shape (h, w), (h, w, 3) or (n, h, w, 3), found {image.shape}; channels "
         f"come last, without alpha, and grey images are given in a list"
     )
-
-
-def _told(value: Any) -> str:
-    return " ".join(repr(value).split())[:100]  # an array's has several lines
 
 
 def _by(size: Sequence[int]) -> str:

@@ -62,7 +62,9 @@ class Run:
             raise DatasetError(
                 f"{path}: no such file; expected a folder that `minicore reproduce` wrote"
             ) from error
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
+        except ValueError as error:
             raise DatasetError(f"{path}: damaged, or no settings of a run: {error}") from error
         if not isinstance(settings, dict):
             raise DatasetError(f"{path}: damaged: expected a JSON object")
