@@ -39,8 +39,7 @@ def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
     if "b" not in mode:  # the names of files need not be UTF-8: their bytes come back
         text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
     try:
-        if "\0" in str(target):  # which pathlib takes for a file that is not there
-            raise ValueError("a NUL in the name")
+        _check_name(target)
         direct = target.exists() and not target.is_file()
         target.parent.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:  # a ValueError of a NUL in the name
@@ -85,15 +84,21 @@ def check_writable(path: str | Path) -> None:
             raise OutputError(f"{target}: a folder; name a file in it, such as {target / 'result'}")
         if target.exists() and not target.is_file():
             return
+        _check_name(target)  # the probe's own is shorter
         probe = _beside(target, "probe")
         target.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
-        target.exists()  # or its name is too long, which that of the probe is not
     except OutputError:
         raise
     except (OSError, ValueError) as error:
         raise _refused(target, error) from error
+
+
+def _check_name(target: Path) -> None:
+    """Fail on what can be no name, too long or with a NUL: pathlib takes it for one not there."""
+    with contextlib.suppress(FileNotFoundError):
+        target.lstat()
 
 
 def _beside(target: Path, purpose: str) -> Path:

@@ -53,11 +53,15 @@ def _writable(folder: Path) -> bool:
     """Whether a folder, or one that is yet to be made, can be written to."""
     if not folder.is_absolute():  # the home of a user who has none
         return False
-    try:
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-    except OSError:  # not even to be looked at
-        return False
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    for path in (folder, *folder.parents):
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            continue
+        except OSError:  # not even to be looked at
+            return False
+        return stat.S_ISDIR(mode) and os.access(path, os.W_OK | os.X_OK)
+    return False
 
 
 def _private_folder() -> Path:
