@@ -30,6 +30,7 @@ from minicore.files import is_file
 from minicore.images import Override, Preprocessing
 
 LONGEST_NAME = 200
+LONGEST_REASON = 250  # of onnxruntime's, whose older versions give the C++ function with its types
 PROVENANCE = ("source", "source_sha256", "licence")
 LARGEST_BATCH = 1024  # that a network may insist on: every batch is filled up to it
 FATAL_ONLY = 4  # onnxruntime's severity: its errors come as exceptions too, and are said once
@@ -402,4 +403,5 @@ def _preprocessing(
 
 def _first_line(error: Exception) -> str:
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    return "".join(c if c.isprintable() else "?" for c in line)  # names out of the file are in it
+    line = "".join(c if c.isprintable() else "?" for c in line)  # names out of the file are in it
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…"
