@@ -10,12 +10,13 @@ to, to a folder of temporary files that only this user can open; nobody else's c
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,24 @@ import numba
 from minicore import cache
 
 
+@contextlib.contextmanager
+def kept_apart() -> Iterator[None]:
+    """Have the kernels that a block defines, or imports, kept in that folder."""
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = before or _folder()  # a user's own NUMBA_CACHE_DIR is left alone
+    try:
+        yield
+    finally:
+        settings.CACHE_DIR = before
+
+
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function as `numba.njit` does, of which it takes every option by name."""
 
     def compiled(function: Callable[..., Any]) -> Any:
-        settings: Any = numba.config
-        before = settings.CACHE_DIR
-        settings.CACHE_DIR = before or _folder()  # a user's own NUMBA_CACHE_DIR is left alone
-        try:
+        with kept_apart():
             return numba.njit(**options)(function)
-        finally:
-            settings.CACHE_DIR = before
 
     return compiled
 

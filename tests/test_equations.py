@@ -1,7 +1,9 @@
 """Each literal equation against a definition written another way, and worked by hand."""
 
+import ast
 from fractions import Fraction
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 from scipy.spatial.distance import cdist
 
 from minicore import equations as eq
+
+FILES = sorted(Path(eq.__file__).parent.glob("eq*.py"))
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -63,6 +67,17 @@ def naive_map(scores, height, width, sigma):
 
 
 # Equation 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_an_equation_knows_numpy_numba_and_the_other_equations_only(path):
+    known = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            known.add(node.module)
+        elif isinstance(node, ast.Import):
+            known |= {name.name for name in node.names}
+    assert {m for m in known if not m.startswith("minicore.equations.")} == {"numpy", "numba"}
 
 
 def test_neighbourhood_of_patchsize_3_is_the_nine_positions_around():

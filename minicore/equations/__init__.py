@@ -5,13 +5,16 @@ Industrial Anomaly Detection", CVPR 2022. Nothing here is optimised; `minicore.f
 functions at the machine's speed, and the tests hold them to these.
 """
 
-from minicore.equations.eq1_neighbourhood import neighbourhood
-from minicore.equations.eq2_aggregate import adaptive_average_pool, aggregate
-from minicore.equations.eq3_patches import patch_collection, patch_features, upsample
-from minicore.equations.eq4_memory_bank import memory_bank
-from minicore.equations.eq5_coreset import greedy_coreset, projection
-from minicore.equations.eq6_nearest import deciding_patch, nearest
-from minicore.equations.eq7_score import anomaly_map, anomaly_score, reweight
+from minicore.kernels import kept_apart
+
+with kept_apart():
+    from minicore.equations.eq1_neighbourhood import neighbourhood
+    from minicore.equations.eq2_aggregate import adaptive_average_pool, aggregate
+    from minicore.equations.eq3_patches import patch_collection, patch_features, upsample
+    from minicore.equations.eq4_memory_bank import memory_bank
+    from minicore.equations.eq5_coreset import greedy_coreset, projection
+    from minicore.equations.eq6_nearest import deciding_patch, nearest
+    from minicore.equations.eq7_score import anomaly_map, anomaly_score, reweight
 
 __all__ = [
     "adaptive_average_pool",

@@ -19,8 +19,7 @@ Even p
 """
 
 import numpy as np
-
-from minicore.kernels import njit
+from numba import njit
 
 
 @njit(cache=True)

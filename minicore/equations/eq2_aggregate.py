@@ -25,9 +25,9 @@ d larger than c p²
 """
 
 import numpy as np
+from numba import njit
 
 from minicore.equations.eq1_neighbourhood import neighbourhood
-from minicore.kernels import njit
 
 
 @njit(cache=True)

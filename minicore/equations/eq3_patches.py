@@ -20,9 +20,9 @@ Border of the upsampling
 """
 
 import numpy as np
+from numba import njit
 
 from minicore.equations.eq2_aggregate import adaptive_average_pool, aggregate
-from minicore.kernels import njit
 
 
 @njit(cache=True)

@@ -16,8 +16,7 @@ Duplicates
 """
 
 import numpy as np
-
-from minicore.kernels import njit
+from numba import njit
 
 
 @njit(cache=True)

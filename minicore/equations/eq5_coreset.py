@@ -33,8 +33,7 @@ Rounding
 """
 
 import numpy as np
-
-from minicore.kernels import njit
+from numba import njit
 
 
 def projection(D, d_star=128, seed=0):

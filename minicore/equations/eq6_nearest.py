@@ -20,8 +20,7 @@ Distances
 """
 
 import numpy as np
-
-from minicore.kernels import njit
+from numba import njit
 
 
 @njit(cache=True)

@@ -22,10 +22,10 @@ Range
 """
 
 import numpy as np
+from numba import njit
 
 from minicore.equations.eq3_patches import upsample
 from minicore.equations.eq6_nearest import deciding_patch, nearest
-from minicore.kernels import njit
 
 
 @njit(cache=True)
