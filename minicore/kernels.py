@@ -47,6 +47,11 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     return compiled
 
 
+def inner(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile what only other kernels call: without an entry from Python, in a tenth less time."""
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+
+
 @functools.cache
 def _folder() -> str:
     """Give the folder for compiled kernels; nothing if there is no place for files at all."""

@@ -117,7 +117,8 @@ def short_vectors(rows, mean, axes):
                 centred[i, j] = x
                 square += x * x
             squares[i] = square
-        along = np.dot(centred, axes)
+        along = np.empty((end - first, k))
+        np.dot(centred, axes, along)
         for i in range(end - first):
             rest = squares[i]
             for j in range(c):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minicore.kernels import njit
+from minicore.kernels import inner, njit
 
 LARGEST = 127
 DEVIATIONS = 12  # of the coordinates: so many fit in a byte
@@ -47,7 +47,7 @@ def encode(rows, mean, step):
     return codes, rest
 
 
-@njit(cache=True)
+@inner(cache=True)
 def code_distance(x, i, y, j):
     """Squared distance of row `i` of codes and row `j` of others, exact."""
     total = np.int32(0)

@@ -28,7 +28,7 @@ from minicore.fast.arithmetic import HUGE, TINY, rounding_bound, squared_distanc
 from minicore.fast.axes import AXES_BOUND, principal_axes
 from minicore.fast.rows import as_queries, bank_rows
 from minicore.fast.sieve import search
-from minicore.kernels import njit
+from minicore.kernels import inner, njit
 from minicore.progress import bar as progress_bar
 
 __all__ = ["greedy_coreset", "project", "projection"]
@@ -67,7 +67,7 @@ def _project(M, psi, projected):
         np.dot(M[rows], psi, projected[rows])
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@inner(cache=True, fastmath={"reassoc", "contract", "nsz"})
 def _inner_products(lanes, first, end, x, products):
     """Fill `products` with those of `x` and the columns `first` to `end` of `lanes`."""
     products[: end - first] = 0

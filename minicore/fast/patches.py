@@ -20,7 +20,7 @@ import functools
 import numpy as np
 from numba import prange
 
-from minicore.kernels import njit
+from minicore.kernels import inner, njit
 
 
 def _pooling_segments(length, d):
@@ -104,7 +104,7 @@ def interpolation(coarse, fine):
 BLOCK = 32  # features computed by one task: they stay in cache until they are rows
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _correlate(channel, weights, s, framed, grid):
     """Add one channel's weighted neighbourhood sums to `grid`.
 
@@ -147,7 +147,7 @@ def _correlate(channel, weights, s, framed, grid):
                         grid[h, w] += weights[a, b] * framed[h * s + a, w * s + b]
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _add_block(phi, s, first, channels, weights, o_first, new, rows, columns, out):
     """Add one level's share to a block of features of one image; `phi` (c, h, w)."""
     height, width, D = out.shape

@@ -33,7 +33,7 @@ from minicore.fast.arithmetic import EPS, TINY, rounding_bound, squared_distance
 from minicore.fast.axes import AXES_BOUND
 from minicore.fast.codes import code_distance
 from minicore.fast.rows import Rows
-from minicore.kernels import njit
+from minicore.kernels import inner, njit
 
 QUERIES, ROWS = 196, 512  # tile of a matrix product: 0.4 MB of results, read back from cache
 BLOCK = 16  # products whose largest is found at once
@@ -42,7 +42,7 @@ PATIENCE = 16  # and the next tile is not tried otherwise; then two, four, up to
 FOUND = 64  # rows of a query that can wait to be measured in the literal arithmetic
 
 
-@njit(cache=True)
+@inner(cache=True)
 def insert(squared, row, best, who):
     """Put a row among the nearest so far, ordered by distance, then by row."""
     k = best.shape[0]
@@ -61,7 +61,7 @@ def insert(squared, row, best, who):
 
 # Arrays and the numbers of rows, not rows: to take a row out of an array that several threads use
 # costs more than to compare two short ones.
-@njit(fastmath=True, cache=True)
+@inner(fastmath=True, cache=True)
 def rough_squared_distance(x, i, y, j):
     """float32, in whatever order is fastest; relative error at most (d + 2) EPS."""
     squared = np.float32(0)
@@ -71,7 +71,7 @@ def rough_squared_distance(x, i, y, j):
     return squared
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _insert_bound(bound, nearest):
     rank = nearest.shape[0] - 1
     if bound >= nearest[rank]:
@@ -83,7 +83,7 @@ def _insert_bound(bound, nearest):
 
 
 # The products are finite, and which zero is the larger does not matter: so these are vectors.
-@njit(cache=True, fastmath={"nnan", "nsz"})
+@inner(cache=True, fastmath={"nnan", "nsz"})
 def _find_peaks(products, peaks):
     """Fill `peaks` with the largest of every `BLOCK` products: the rest is seldom looked at."""
     m, n = products.shape
@@ -95,11 +95,14 @@ def _find_peaks(products, peaks):
                 peak = max(peak, products[q, np.uint64(b * BLOCK) + np.uint64(i)])
             peaks[q, b] = peak
         if n % BLOCK:
-            peaks[q, whole] = products[q, whole * BLOCK :].max()
+            peak = np.float32(-np.inf)
+            for i in range(whole * BLOCK, n):
+                peak = max(peak, products[q, i])
+            peaks[q, whole] = peak
     return whole + (n % BLOCK > 0)
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _bounds_of_whole(products, bank_norms, bound):
     """Turn inner products into all that the bounds say but for what depends on the query alone."""
     for q in range(products.shape[0]):
@@ -119,19 +122,23 @@ class _Found(NamedTuple):
     who: np.ndarray  # (m, k) their rows
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _begin(products, r0, q, x, bank, margin, floor, nearest):
     """Fill `nearest[q]` from a part of the bank: with the likeliest row, or with all if k > 1."""
     if nearest.shape[1] == 1:
-        row = r0 + products.argmax()
-        nearest[q, 0] = rough_squared_distance(x, q, bank, row) * margin + floor
+        likeliest = 0
+        for r in range(1, products.shape[0]):
+            if products[r] > products[likeliest]:
+                likeliest = r
+        rough = rough_squared_distance(x, q, bank, r0 + likeliest)
+        nearest[q, 0] = rough * margin + floor
         return
     for r in range(products.shape[0]):
         rough = rough_squared_distance(x, q, bank, r0 + r)
         _insert_bound(rough * margin + floor, nearest[q])
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _reach(products, peaks, q, bar, hits):
     """Find the products of query `q` that reach `bar`; return how many there are."""
     n = 0
@@ -143,7 +150,7 @@ def _reach(products, peaks, q, bar, hits):
     return n
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _look_closer(q, x, x_norms, bank, bank_norms, r0, limit, hits, bounds, n):
     """Keep those of the rows hit that are not farther than `limit` along more axes, and how far."""
     kept = 0
@@ -158,7 +165,7 @@ def _look_closer(q, x, x_norms, bank, bank_norms, r0, limit, hits, bounds, n):
     return kept
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _settle(q, x, bank, margin, floor, so_far):
     """Measure the rows found for query `q` that can be among the nearest, and forget them."""
     k = so_far.best.shape[1]
@@ -170,7 +177,7 @@ def _settle(q, x, bank, margin, floor, so_far):
     so_far.found[q] = 0
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _sift(first, by_axes, products, peaks, r0, queries, bank, step, bound, so_far, hits, bounds):
     """Sift a part of the bank, from row `r0` on, for a tile's queries from `first` on.
 
@@ -207,7 +214,10 @@ def _sift(first, by_axes, products, peaks, r0, queries, bank, step, bound, so_fa
             for i in range(n):
                 bounds[i] = base - products[p, hits[i]]
 
-        likeliest = bounds[:n].argmin() if n else 0
+        likeliest = 0
+        for i in range(1, n):
+            if bounds[i] < bounds[likeliest]:
+                likeliest = i
         for i in range(n):
             h = likeliest if i == 0 else (0 if i == likeliest else i)  # it lowers the bar: first
             if bounds[h] > limit:
@@ -232,7 +242,7 @@ def _sift(first, by_axes, products, peaks, r0, queries, bank, step, bound, so_fa
     return m
 
 
-@njit(cache=True)
+@inner(cache=True)
 def _search_tile(q0, queries, bank, step, bound, since, best, who):
     """Search for the queries from `q0` on, as many as are in a tile."""
     N, d = bank.whole.shape
