@@ -83,7 +83,10 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
                 raise ModelError(f"{path}: a safetensors file, but not a model saved by minicore")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = json.loads(text)
-    except (SafetensorError, OSError, ValueError, MemoryError, RecursionError) as error:
+    except (
+        SafetensorError, OSError, ValueError, MemoryError, RecursionError,
+        AttributeError,  # of an older safetensors, for a kind of array that NumPy has not
+    ) as error:  # fmt: skip
         if isinstance(error, ModelError):
             raise
         found = " ".join(f"{error}".split())[:200]  # may quote the file
