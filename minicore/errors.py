@@ -35,4 +35,9 @@ class OutputError(MinicoreError, OSError):
 def wrong(name: str, expected: str, value: Any) -> ValueError:
     """Word the error for a parameter, on one line, however long the value."""
     found = " ".join(repr(value).split())  # an array's has several lines
-    return ValueError(f"{name} must be {expected}, got {found[:100]}{'…' * (len(found) > 100)}")
+    return ValueError(f"{name} must be {expected}, got {cut(found, 100)}")
+
+
+def cut(text: str, most: int) -> str:
+    """Shorten a text for a message; an ellipsis says that there was more."""
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -68,12 +68,16 @@ def files(folder):
     return {path for path in folder.rglob("*") if path.is_file()}
 
 
+def made(folder, mode=0o777):
+    """A new folder with these permissions, whatever the process takes off."""
+    folder.mkdir()
+    folder.chmod(mode)
+    return folder
+
+
 @pytest.fixture
 def temporary(tmp_path):
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    folder.chmod(0o1777)
-    return folder
+    return made(tmp_path / "temporary", 0o1777)
 
 
 pytestmark = [
@@ -84,10 +88,7 @@ pytestmark = [
 
 @pytest.fixture
 def home(tmp_path):
-    folder = tmp_path / "home"
-    folder.mkdir()
-    folder.chmod(0o777)
-    return folder
+    return made(tmp_path / "home")
 
 
 def open_up(site):
@@ -115,9 +116,7 @@ def test_kernels_are_in_the_users_cache_folder_and_nowhere_else(
     "variable, place", [("MINICORE_CACHE", "kernels"), ("NUMBA_CACHE_DIR", ".")]
 )
 def test_a_variable_moves_them(installed, temporary, home, tmp_path, variable, place):
-    moved = tmp_path / "moved"
-    moved.mkdir()
-    moved.chmod(0o777)
+    moved = made(tmp_path / "moved")
     run(SCORE, installed, temporary, home, **{variable: str(moved)})
     assert kernels(moved / place) and files(home) == files(temporary) == set()
 
@@ -139,8 +138,7 @@ def test_a_folder_left_there_by_another_is_not_used(installed, temporary):
     elsewhere.mkdir(mode=0o700)
 
     def open_to_all():
-        trap.mkdir()
-        trap.chmod(0o777)
+        made(trap)
 
     def somebody_elses():
         trap.mkdir(mode=0o700)

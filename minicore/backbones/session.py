@@ -25,7 +25,7 @@ from minicore.backbones.download import sha256
 from minicore.backbones.external import external_files
 from minicore.backbones.pickled import quoted
 from minicore.config import require_threads, require_whole
-from minicore.errors import BackboneError, wrong
+from minicore.errors import BackboneError, cut, wrong
 from minicore.files import is_file
 from minicore.images import Override, Preprocessing
 
@@ -404,4 +404,4 @@ def _preprocessing(
 def _first_line(error: Exception) -> str:
     line = (str(error).splitlines() or [type(error).__name__])[0]
     line = "".join(c if c.isprintable() else "?" for c in line)  # names out of the file are in it
-    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…"
+    return cut(line, LONGEST_REASON)

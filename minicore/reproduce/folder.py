@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minicore.errors import DatasetError, OutputError
+from minicore.errors import DatasetError, OutputError, cut
 from minicore.files import whole
 from minicore.reproduce.unit import SUFFIX, Finished, Unit
 
@@ -105,5 +105,4 @@ class Run:
 
 
 def _brief(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) < 200 else f"{text[:200]}…"
+    return cut(json.dumps(value), 200)
