@@ -22,7 +22,7 @@ from typing import Any
 
 import numba
 
-from minicore import cache
+from minicore import cache, threads
 
 
 @contextlib.contextmanager
@@ -38,11 +38,24 @@ def kept_apart() -> Iterator[None]:
 
 
 def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function as `numba.njit` does, of which it takes every option by name."""
+    """Compile a function as `numba.njit` does, of which it takes every option by name.
+
+    A parallel kernel comes back as a Python function that runs it when `threads.one_at_a_time`
+    permits: from several Python threads at once only where Numba can, and not after a fork.
+    """
 
     def compiled(function: Callable[..., Any]) -> Any:
         with kept_apart():
-            return numba.njit(**options)(function)
+            kernel = numba.njit(**options)(function)
+        if not options.get("parallel"):
+            return kernel
+
+        @functools.wraps(function)
+        def launch(*arguments: Any) -> Any:
+            with threads.one_at_a_time():
+                return kernel(*arguments)
+
+        return launch
 
     return compiled
 

@@ -209,7 +209,12 @@ class Backbone:
             If the batch has another shape.
         BackboneError
             If the network fails, or gives something else than feature maps no finer than the image.
+        RuntimeError
+            In a process forked from one in which a network or a kernel of minicore has run.
         """
+        from minicore.threads import network_runs  # Numba comes with it: not for `backbone list`
+
+        network_runs()
         if batch.ndim != 4 or batch.shape[1] != 3 or len(batch) == 0:
             raise ValueError(f"batch must be (n, 3, h, w) with n >= 1, got shape {batch.shape}")
         batch = np.ascontiguousarray(batch, np.float32)
