@@ -29,7 +29,8 @@ class Detector(OutlierMixin, BaseEstimator):
     threshold_: float | None
     map_threshold_: float | None
     input_size_: tuple[int, int]
-    _last: tuple[bytes, Detection] | None = None  # the latest answer and what it was asked of
+    _last: tuple[Any, Detection] | None = None  # the latest answer and what it was asked of
+    _fitted_as = object()  # another one for each fit
 
     @property
     def members_(self) -> list[Any]:
@@ -55,6 +56,7 @@ class Detector(OutlierMixin, BaseEstimator):
         """Be unfitted."""
         self.__dict__.pop("threshold_", None)
         self._last = None
+        self._fitted_as = object()
 
     def __sklearn_is_fitted__(self) -> bool:
         return "threshold_" in vars(self)
@@ -108,7 +110,8 @@ class Detector(OutlierMixin, BaseEstimator):
         """Look at images: scores, maps and what they come from, in one pass.
 
         The answer for the latest images is remembered, so that asking for scores and then for maps
-        runs the network once. Its arrays are read-only; copy one to change it.
+        runs the network once; files are compared by their content. Its arrays are read-only; copy
+        one to change it.
 
         Parameters
         ----------
@@ -123,10 +126,13 @@ class Detector(OutlierMixin, BaseEstimator):
         images = as_images(X)
         if not images:
             raise ValueError("expected at least one image, got none")
-        key = fingerprint(images)
-        if self._last is None or self._last[0] != key:
-            self._last = key, Detection.join(list(self.stream(images))).read_only()
-        return self._last[1]
+        # A member of an ensemble can be fitted again by itself.
+        key = fingerprint(images), [member._fitted_as for member in self.members_]
+        last = self._last  # another thread may replace it meanwhile
+        if last is None or last[0] != key:
+            last = key, Detection.join(list(self.stream(images))).read_only()
+            self._last = last
+        return last[1]
 
     def anomaly_score(self, X: Any) -> np.ndarray:
         """Equation 7 (or a baseline's own score) of each image, (n,) float64; higher is worse."""

@@ -16,6 +16,10 @@ class ImageError(MinicoreError, ValueError):
     """An image that cannot be read, or that is no image this library takes."""
 
 
+class ImageWarning(UserWarning):
+    """Images that are not looked at, or may not look as they should. Work goes on."""
+
+
 class DatasetError(MinicoreError, FileNotFoundError):
     """A data folder that is missing, misnamed or not laid out as its format says."""
 

@@ -186,3 +186,59 @@ def test_by_default_one_bad_image_writes_nothing(score, folder, tmp_path):
         code, _, error = score(folder, "-o", out, *arguments)
         assert code == 1 and error.count("\n") == 1 and "9.png" in error
     assert out.read_text() == "earlier" and sorted(tmp_path.iterdir()) == [folder, out]
+
+
+# Images of a folder that are not among those scored
+
+
+@pytest.fixture
+def gate(gear, tmp_path):
+    """Make a folder with one good image."""
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    Image.fromarray(gear.test[0]).save(gate / "003.png")
+    return gate
+
+
+def test_a_defective_image_in_a_folder_is_seen_whatever_its_suffix(score, gate, gear):
+    bad = gear.test[-1]
+    assert score(gate, "--exit-code")[0] == 0
+    Image.fromarray(bad).save(gate / "bad.jfif", format="JPEG", quality=95)
+    assert score(gate, "--exit-code")[0] == 3
+    (gate / "bad.jfif").rename(gate / "bad")
+    code, out, error = score(gate, "--exit-code")
+    assert code == 4 and len(out.splitlines()) == 2
+    assert error.startswith(f"minicore: {gate}: 1 image of another format or suffix not looked at")
+    assert error.count("\n") == 1 and "bad;" in error and "listing.py" not in error
+    code, _, said = score(gate)
+    assert code == 0 and said == error
+    assert score(gate / "003.png", gate / "bad", "--exit-code")[::2] == (3, "")
+    assert score(gate, gate / "bad", "--exit-code")[0] == 3
+
+
+def test_images_in_subfolders_are_said_and_count_for_the_exit_code(score, gate):
+    (gate / "old").mkdir()
+    (gate / "003.png").rename(gate / "old" / "003.png")
+    Image.new("RGB", (128, 128)).save(gate / "black.png")
+    code, _, error = score(gate, "--exit-code")
+    assert code == 4 and "1 image in subfolders not looked at: old" in error
+    assert score(gate, gate / "old", "--exit-code")[0] == 3
+
+
+def test_files_that_are_no_images_change_neither_output_nor_exit_code(score, gate):
+    (gate / "Thumbs.db").write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(100))
+    (gate / "notes.txt").write_text("checked")
+    assert score(gate, "--exit-code")[::2] == (0, "")
+
+
+def test_heat_maps_of_an_earlier_run_are_not_images_to_look_at(score, gate):
+    for _ in range(2):
+        assert score(gate, "--exit-code", "--maps", gate / "heat")[0] == 0
+
+
+def test_a_folder_of_dark_images_is_one_line(score, gate):
+    for i in range(20):
+        Image.fromarray(np.full((128, 128), 1000 + i, np.uint16)).save(gate / f"{i}.png")
+    _, _, error = score(gate)
+    assert error.count("\n") == 1
+    assert "16-bit grey without a value above 4095" in error and str(gate) in error

@@ -3,7 +3,8 @@
 Results go to standard output, everything else to standard error. Exit codes: 0 done; 1 refused or
 failed, with one line that says why; 2 the command line was not understood; 3 done, and
 ``--exit-code`` was given and an image is anomalous; 4 done, but for images that ``--on-error skip``
-left out, whatever the others are; 130 and 143 stopped by Ctrl-C and by SIGTERM.
+left out, or with ``--exit-code`` for images in a folder that were not looked at, whatever the
+others are; 130 and 143 stopped by Ctrl-C and by SIGTERM.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import os
 import signal
 import sys
 import threading
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +56,7 @@ from minicore.cli.options import (
     new_model,
     say,
 )
-from minicore.errors import MinicoreError
+from minicore.errors import ImageWarning, MinicoreError
 
 ANOMALOUS, SKIPPED = 3, 4
 NO_ROOM = (errno.ENOSPC, errno.EPIPE, errno.EFBIG)  # of a file, `files.whole` says which
@@ -199,7 +202,12 @@ def score(
     engine: EngineOption = EngineName.fast,
     batch_size: BatchOption = 8,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 3 if an image is anomalous.")
+        bool,
+        typer.Option(
+            "--exit-code",
+            help="Exit with 3 if an image is anomalous, with 4 if a folder holds images that were "
+            "not looked at.",
+        ),
     ] = False,
     on_error: Annotated[
         OnError,
@@ -212,11 +220,14 @@ def score(
     """Score images with a model: one line each, in the order given."""
     from minicore.ensemble import load
     from minicore.errors import ImageError
-    from minicore.files import check_writable
+    from minicore.files import check_writable, is_folder
     from minicore.images import as_images
+    from minicore.images.listing import left_out
     from minicore.outputs import ScoreWriter, heat_map_names, save_heat_map
 
     paths = [path for source in images for path in as_images(source)]
+    unseen = {path for source in images if is_folder(source) for path in left_out(source)}
+    unseen -= {*paths, *(path for path in unseen if maps in path.parents)}  # earlier heat maps
     networks = backbone[0] if backbone and len(backbone) == 1 else backbone or None
     fitted = load(model, networks, engine=engine.value, n_threads=threads, batch_size=batch_size)
     pictures = heat_map_names(paths, maps) if maps else None
@@ -240,6 +251,8 @@ def score(
         for i in sorted(skipped):
             say(f"skipped: {skipped[i]}")
         say(f"{len(skipped)} of {len(paths)} images skipped")
+        raise typer.Exit(SKIPPED)
+    if exit_code and unseen:
         raise typer.Exit(SKIPPED)
     if exit_code and anomalous:
         raise typer.Exit(ANOMALOUS)
@@ -331,7 +344,8 @@ def main(arguments: list[str] | None = None) -> None:
     _end_well_when_told_to()
     try:
         try:
-            app([a for a in arguments if a != "--debug"] if len(arguments) > 1 else arguments)
+            with _warnings_on_one_line():
+                app([a for a in arguments if a != "--debug"] if len(arguments) > 1 else arguments)
         finally:
             _flush()
     except (MinicoreError, ValueError, OSError, MemoryError) as error:
@@ -346,6 +360,23 @@ def main(arguments: list[str] | None = None) -> None:
             what = f"{os.fsdecode(error.filename)}: {error.strerror}"
         say(f"minicore: {_one_line(what)}")
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _warnings_on_one_line() -> Iterator[None]:
+    """Print minicore's own warnings as its errors are printed, without a line of its code."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Any, category: Any, *where: Any, **options: Any) -> None:
+            if issubclass(category, ImageWarning):
+                say(f"minicore: {_one_line(f'{message}')}")
+            else:
+                others(message, category, *where, **options)
+
+        warnings.showwarning = show
+        warnings.simplefilter("default", ImageWarning)
+        yield
 
 
 def _end_well_when_told_to() -> None:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from minicore.errors import DatasetError, ImageError
 from minicore.files import is_folder
 from minicore.images.decode import SUFFIXES
-from minicore.images.preprocess import list_images
+from minicore.images.listing import list_images
 
 GOOD = "good"
 Labelled: TypeAlias = tuple[Path, Path | None, str]  # image, mask, defect
