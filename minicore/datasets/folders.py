@@ -33,9 +33,7 @@ def images_in(folder: Path, what: str = "a folder of images") -> list[Path]:
     try:
         return list_images(folder)
     except ImageError as error:
-        inside = ", ".join(p.name for p in subfolders(folder)[:8])
-        hint = f"; its subfolders are {inside}" if inside else ""
-        raise DatasetError(f"{error}{hint}") from None
+        raise DatasetError(f"{error}") from None
 
 
 def category_folder(root: str | Path, category: str, train: str) -> Path:

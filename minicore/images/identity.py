@@ -15,8 +15,8 @@ from minicore.images.preprocess import ImageLike
 def fingerprint(images: Sequence[ImageLike]) -> bytes:
     """Return a hash of the images' order, the files' names, and everything that is in them.
 
-    Size and time of a file are not enough: copying can keep both. To read and hash a file takes
-    less than a tenth of what decoding it does.
+    Size and time of a file are not enough: copying can keep both. To hash a PNG or JPEG took 2 to
+    7 % of the time of preparing it, a BMP about half.
     """
     digest = hashlib.blake2b()
     for image in images:

@@ -37,11 +37,13 @@ def list_images(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     files = sorted(filter(_is_listed, folder.iterdir()), key=lambda p: p.name)
-    more = _described(folder, left_out(folder))
     if not files:
-        also = f"; {more}" if more else ""
+        here = [path for path in left_out(folder) if path.parent == folder]
+        also = f"; {_described(folder, here)}" if here else ""
+        inside = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
+        also += f"; its subfolders are {', '.join(inside[:8])}" if inside else ""
         raise ImageError(f"{folder}: expected image files ({' '.join(SUFFIXES)}), found none{also}")
-    if more:
+    if more := _described(folder, left_out(folder)):
         warnings.warn(f"{folder}: {more}", ImageWarning, stacklevel=2)
     return files
 
