@@ -29,8 +29,8 @@ class Detector(OutlierMixin, BaseEstimator):
     threshold_: float | None
     map_threshold_: float | None
     input_size_: tuple[int, int]
-    _last: tuple[Any, Detection] | None = None  # the latest answer and what it was asked of
-    _fitted_as = object()  # another one for each fit
+    # What the latest answer was asked of, the configurations it comes from, the answer.
+    _last: tuple[Any, list[Any], Detection] | None = None
 
     @property
     def members_(self) -> list[Any]:
@@ -56,7 +56,6 @@ class Detector(OutlierMixin, BaseEstimator):
         """Be unfitted."""
         self.__dict__.pop("threshold_", None)
         self._last = None
-        self._fitted_as = object()
 
     def __sklearn_is_fitted__(self) -> bool:
         return "threshold_" in vars(self)
@@ -126,13 +125,15 @@ class Detector(OutlierMixin, BaseEstimator):
         images = as_images(X)
         if not images:
             raise ValueError("expected at least one image, got none")
-        # A member of an ensemble can be fitted again by itself.
-        key = fingerprint(images), [member._fitted_as for member in self.members_]
+        # A member of an ensemble can be fitted again by itself. Each fit makes a new configuration;
+        # the old ones are kept with the answer, so that no new one gets the identity of an old one.
+        fits = [member.config_ for member in self.members_]
+        key = fingerprint(images), [id(config) for config in fits]
         last = self._last  # another thread may replace it meanwhile
         if last is None or last[0] != key:
-            last = key, Detection.join(list(self.stream(images))).read_only()
+            last = key, fits, Detection.join(list(self.stream(images))).read_only()
             self._last = last
-        return last[1]
+        return last[2]
 
     def anomaly_score(self, X: Any) -> np.ndarray:
         """Equation 7 (or a baseline's own score) of each image, (n,) float64; higher is worse."""
