@@ -34,9 +34,9 @@ def copy_as_page(source, target):
         shutil.copy2(source, target)
 
 
-# The notebooks, as pages. A copy, because Sphinx follows a symbolic link out of its folder and finds
-# no page there that another page could link to. The copies keep their times: Sphinx builds only what
-# has changed.
+# The notebooks, as pages. A copy, because Sphinx follows a symbolic link out of its folder and
+# finds no page there that another page could link to. The copies keep their times: Sphinx builds
+# only what has changed.
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 shutil.copytree(
     NOTEBOOKS,
