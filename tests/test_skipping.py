@@ -8,8 +8,9 @@ from PIL import Image
 
 from minicore import Ensemble, PatchCore
 from minicore.backbones import Backbone
+from minicore.baselines import PaDiM
 from minicore.cli import main
-from minicore.errors import ImageError
+from minicore.errors import ImageError, MinicoreWarning
 from minicore.images import Lenient, Preprocessing, batches
 
 WHOLE = Preprocessing(resize=None, crop=None)
@@ -186,3 +187,36 @@ def test_by_default_one_bad_image_writes_nothing(score, folder, tmp_path):
         code, _, error = score(folder, "-o", out, *arguments)
         assert code == 1 and error.count("\n") == 1 and "9.png" in error
     assert out.read_text() == "earlier" and sorted(tmp_path.iterdir()) == [folder, out]
+
+
+@pytest.mark.parametrize("kind", ["single", "averaged", "padim"])
+def test_an_image_of_another_size_than_the_training_images_is_refused_or_left_out(
+    tiny, gear, folder, kind
+):
+    whole = {"resize": "none", "crop": "none", "progress": False}
+    model = PatchCore(tiny, **whole)
+    if kind == "averaged":
+        model = Ensemble([model, model], progress=False)
+    if kind == "padim":
+        model = PaDiM(tiny, d=8, **whole)
+    model.fit(gear.train)
+    large = Image.fromarray(gear.test[0]).resize((200, 256))
+    large.save(folder / "0.png")
+    expected = rf"{folder / '0.png'}: expected 128 × 128 pixels like the training images, found 256"
+    with pytest.raises(ImageError, match=expected):
+        model.anomaly_score([folder / "0.png"])
+    with pytest.raises(ImageError, match="image 0: expected 128 × 128 pixels"):
+        model.anomaly_map(np.asarray(large))
+    skipped = {}
+    found = list(model.stream(folder, skipped=skipped))
+    assert sum(len(f.scores) for f in found) == 9 and list(skipped) == [0]
+
+
+def test_training_images_of_several_sizes_are_warned_of(tiny, gear):
+    wide = np.zeros((90, 140, 3), np.uint8)
+    said = r"2 different sizes: 12 of 128 × 128, 1 of 90 × 140 pixels;"
+    with pytest.warns(MinicoreWarning, match=said):
+        PatchCore(tiny, progress=False).fit([*gear.train, wide])
+    more = [np.zeros((90 + i, 140, 3), np.uint8) + np.uint8(i) for i in range(5)]
+    with pytest.warns(MinicoreWarning, match=r"6 different sizes: 12 of 128 × 128, .*3 more sizes"):
+        PatchCore(tiny, progress=False).fit([*gear.train, *more])
