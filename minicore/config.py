@@ -170,6 +170,8 @@ class Made:
     ----------
     images : int
         How many it was fitted on.
+    copies : int
+        How many of these are equal to another one before them.
     folder : str or None
         The absolute path of the folder that holds them all; None if they were arrays.
     when : str
@@ -181,25 +183,28 @@ class Made:
     """
 
     images: int
+    copies: int
     folder: str | None
     when: str
     version: str
 
     def __post_init__(self) -> None:
         require_whole(self, "images", 1)
+        require_whole(self, "copies", 0)
         for name in ("folder", "when", "version"):
             value = getattr(self, name)
             text = isinstance(value, str) or (name == "folder" and value is None)
             require(self, name, text, "text")
 
     @classmethod
-    def of(cls, images: Sequence[Any]) -> Made:
+    def of(cls, images: Sequence[Any], copies: int = 0) -> Made:
         """Return the record of a fit that ends now.
 
         Parameters
         ----------
         images : sequence of paths and arrays
             At least one.
+        copies : int
 
         Raises
         ------
@@ -217,7 +222,7 @@ class Made:
         except (ValueError, OverflowError, OSError):
             raise wrong("SOURCE_DATE_EPOCH", "seconds since 1970", epoch) from None
         text = when.isoformat().replace("+00:00", "Z")
-        return cls(len(images), folder, text, __version__)
+        return cls(len(images), copies, folder, text, __version__)
 
 
 def require(owner: Any, name: str, ok: bool, expected: str) -> None:

@@ -64,3 +64,8 @@ def wrong(name: str, expected: str, value: Any) -> ParameterError:
 def cut(text: str, most: int) -> str:
     """Shorten a text for a message; an ellipsis says that there was more."""
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def one_line(text: str) -> str:
+    """Escape what does not print: a newline or an escape code in a file's name does nothing."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

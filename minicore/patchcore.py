@@ -127,7 +127,7 @@ class PatchCore(Detector):
     config_ : Config
         What decided the outcome.
     made_ : Made
-        How many images, from which folder, when, by which version.
+        How many images, how many of them copies, from which folder, when, by which version.
     backbone_ : Backbone or JointBackbone
         The network in use.
     seconds_ : Seconds
@@ -237,7 +237,9 @@ class PatchCore(Detector):
             _warn_of_sizes(images)
             with MemoryBank(len(images), self.bank_storage) as M:
                 self._fill(M, images)
-                thresholds = self._calibrate(M, images)
+                first = first_copies(M)
+                copies = _warn_of_copies(images, first)
+                thresholds = self._calibrate(M, first)
                 with self.seconds_.of("projection (eq 5)"):
                     psi_M = project(M, self.config_)
                 with self.seconds_.of("coreset (eq 5)"):
@@ -248,7 +250,7 @@ class PatchCore(Detector):
                 self._search = Search(bank, self.config_.b)
             self.memory_bank_ = bank
             self.coreset_indices_, self.coreset_radii_ = picks, radii
-        self.made_ = Made.of(images)
+        self.made_ = Made.of(images, copies)
         self.threshold_, self.map_threshold_ = thresholds
         return self
 
@@ -304,19 +306,15 @@ class PatchCore(Detector):
         return Spread(self._widths()) if len(self.backbone_.networks) > 1 else None
 
     def _calibrate(
-        self, M: MemoryBank, images: Sequence[ImageLike]
+        self, M: MemoryBank, first: np.ndarray
     ) -> tuple[float, float] | tuple[None, None]:
         """Compute the thresholds on score and map."""
         self.held_out_scores_ = self.held_out_peaks_ = np.empty(0)
         self._held_out = np.empty(0, np.int64)
         alpha = self.config_.false_positive_rate
-        if alpha is None:
+        if alpha is None or len(np.unique(first)) < 2:
             return None, None
         with self.seconds_.of("threshold"):
-            first = first_copies(M)
-            _warn_of_copies(images, first)
-            if len(np.unique(first)) < 2:
-                return None, None
             self._held_out, kept = hold_out(first, self.config_.seed)
             self.held_out_scores_, self.held_out_peaks_ = held_out_scores(
                 M, self._held_out, kept, self.grid_, self.input_size_, self.config_, self.progress
@@ -515,8 +513,8 @@ def _warn_of_sizes(images: Sequence[ImageLike]) -> None:
         )
 
 
-def _warn_of_copies(images: Sequence[ImageLike], first: np.ndarray) -> None:
-    """Warn if images are copies of each other; `first` is what `first_copies` returns."""
+def _warn_of_copies(images: Sequence[ImageLike], first: np.ndarray) -> int:
+    """Return how many images are copies, and warn of them; `first` is that of `first_copies`."""
     copies = np.flatnonzero(first != np.arange(len(first)))
     if len(copies):
         pair = [images[i] for i in (copies[0], first[copies[0]])]
@@ -527,5 +525,6 @@ def _warn_of_copies(images: Sequence[ImageLike], first: np.ndarray) -> None:
             f"{len(copies)} of {len(first)} training images {what} of others, such as {pair[0]} "
             f"of {pair[1]}; copies count as one image for the threshold: remove them",
             MinicoreWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
+    return len(copies)
