@@ -100,7 +100,7 @@ class Config(Features):
     sigma : float
         Standard deviation of the map's smoothing in pixels.
     false_positive_rate : float or None
-        What the decision threshold allows.
+        What the decision threshold was asked to allow; for the final model an estimate.
     seed : int
         Of the projection, the first pick, and the choice of held-out images.
     engine : {"fast", "equations"}

@@ -291,7 +291,7 @@ def test_backbone_list_says_what_each_network_costs_and_how_it_did(run, monkeypa
         (["--seed", -1], "--seed must be"),
         (["--patchsize", 99], "--patchsize must be at most"),
         (["--stride", 0], "--stride must be"),
-        (["--b", 9999], "--b must be at most the 61 rows of the memory bank without the held-out "),
+        (["--b", 9999], "--b must be at most the 64 rows of the memory bank without the held-out "),
         (["--b", 9999], "lower --b or raise --coreset\n"),
         (["--crop", 99999], "--crop must be pixels"),
         (["--resize", 99999], "--resize must be pixels"),
@@ -367,7 +367,7 @@ def test_a_warning_is_one_line(run, good, tiny, tmp_path, monkeypatch):
     for i, image in enumerate([*good.iterdir()] * 2):
         (folder / f"{i}.png").write_bytes(image.read_bytes())
     code, _, error = run("fit", folder, "-o", tmp_path / "m", "--backbone", tiny)
-    (line,) = (line for line in error.splitlines() if "warning" in line)
+    (line,) = (line for line in error.splitlines() if "minicore: warning" in line)
     assert code == 0 and line.startswith("minicore: warning: 12 of 24 training images are copies")
     # Counted without the copies: 93 are needed, 12 are there.
     assert "collect 81 more good images (93 in all)" in error
@@ -412,7 +412,7 @@ def test_own_data_without_masks_has_figures_of_images_alone(run, own, tiny, mvte
 def test_mvtec_without_ground_truth_has_figures_of_images_alone(run, own, tiny):
     code, out, error = run("evaluate", own.parent, "mine", "--backbone", tiny)
     assert code == 0 and cells(out)["PRO"] == "–" and cells(out)["image AUROC"] != "–"
-    (line,) = (line for line in error.splitlines() if "warning" in line)
+    (line,) = (line for line in error.splitlines() if "minicore: warning" in line)
     assert "mine: no folder ground_truth, found test, train; without masks there are no" in line
 
 

@@ -12,7 +12,7 @@ from minicore.threshold import HELD_OUT, conformal_threshold, hold_out, images_n
 
 
 @pytest.mark.parametrize("rate", ["0.01", "0.05", "0.1", "0.29", "0.5", "0.7"])
-def test_the_threshold_is_the_smallest_that_keeps_the_promise(rate):
+def test_the_threshold_is_the_smallest_that_keeps_the_rate(rate):
     for n in range(1, 120):
         k = min(
             ceil((1 - Fraction(rate)) * (n + 1)), n
@@ -32,7 +32,7 @@ def test_held_out_images_are_scored_by_a_model_without_them(tiny, gear):
     assert model.map_threshold_ == pytest.approx(found.maps.max(), rel=1e-6)
 
 
-def test_new_good_images_are_called_anomalous_as_rarely_as_promised(tiny):
+def test_new_good_images_are_called_anomalous_as_rarely_as_asked(tiny):
     parts = datasets.synthetic("fabric", n_train=45, n_good=40, n_defective=0, size=128)
     model = PatchCore(tiny, false_positive_rate=0.3).fit(parts.train)
     assert len(model.held_out_scores_) == 9

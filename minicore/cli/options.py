@@ -151,7 +151,7 @@ CropOption = Annotated[
     ),
 ]
 FprOption = Annotated[
-    float, typer.Option("--fpr", help="Share of good images that may be called anomalous.")
+    float, typer.Option("--fpr", help="Share of good images that may be called anomalous, about.")
 ]
 BankStorageOption = Annotated[
     BankStorageName,
@@ -207,6 +207,7 @@ def in_options(error: Exception) -> str:
     text = _PARAMETER.sub(lambda found: OPTIONS[found[0]], f"{error}")
     if isinstance(error, ParameterError):
         text = text.replace(", or None, got", ", got")
+        text = text.replace("(h, w) or None, got", "HEIGHTxWIDTH or none, got")
         if error.name in SHARES and is_number(error.value) and 1 <= error.value < 100:
             share = f"{OPTIONS[error.name]} {error.value / 100:g}"
             text += f"; {share} means {error.value:g} %"
