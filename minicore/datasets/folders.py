@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeAlias
 
 from minicore.errors import DatasetError, ImageError, MinicoreWarning
-from minicore.files import is_folder
+from minicore.files import is_file, is_folder
 from minicore.images.decode import SUFFIXES
 from minicore.images.preprocess import list_images
 
@@ -164,13 +164,15 @@ def missing(path: Path, what: str) -> DatasetError:
     parent = path.parent
     while not is_folder(parent) and parent != parent.parent:
         path, parent = parent, parent.parent
-    if path.exists():
-        found = "a file" if path.is_file() else "a folder" if path.is_dir() else "neither"
-        if path.is_file() and path.suffix.lower() in SUFFIXES:
-            found = f"one image; pass the folder that holds it, {parent}"
-        elif path.is_file():
-            found += f" that is not an image minicore reads ({' '.join(SUFFIXES)})"
-        return DatasetError(f"{path}: expected {what}, found {found}")
+    if is_file(path) and path.suffix.lower() in SUFFIXES:
+        return DatasetError(
+            f"{path}: expected {what}, found one image; pass the folder that holds it, {parent}"
+        )
+    if is_file(path):
+        return DatasetError(
+            f"{path}: expected {what}, found a file that is not an image minicore reads "
+            f"({' '.join(SUFFIXES)})"
+        )
     there = sorted(p.name for p in parent.iterdir() if p.name[0] != ".")
     return DatasetError(f"{path}: expected {what}; {unknown(path.name, there, str(parent))}")
 
