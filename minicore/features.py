@@ -13,7 +13,7 @@ from minicore import equations, fast, threads
 from minicore.backbones import Backbone, JointBackbone
 from minicore.clock import Seconds
 from minicore.config import Features
-from minicore.errors import BackboneError
+from minicore.errors import BackboneError, ImageError
 from minicore.images import ImageLike, batches
 from minicore.progress import bar as progress_bar
 from minicore.recording import Recording
@@ -32,6 +32,7 @@ def patch_batches(
     backbone: Backbone | JointBackbone,
     config: Features,
     *,
+    pixels: tuple[int, int] | None = None,
     scales: Sequence[float] = (1.0,),
     place: Place | None = None,
     engine: str,
@@ -48,6 +49,8 @@ def patch_batches(
     backbone : Backbone or JointBackbone
     config : Features
         A `Config` is one.
+    pixels : (int, int), optional
+        (h, w) that each prepared image must have. By default that of the first image.
     scales : sequence of float
         What to multiply each network's patch features with.
     place : callable, optional
@@ -72,7 +75,7 @@ def patch_batches(
     d, d_target = config.dimension if config.embedding == "paper" else (0, 0)
     embedding = config.patchsize, config.stride, d, d_target
     with (
-        contextlib.closing(_looks(images, backbone, config, batch_size, seconds)) as looks,
+        contextlib.closing(_looks(images, backbone, config, pixels, batch_size, seconds)) as looks,
         progress_bar(len(images), doing, "image", show=progress) as bar,
     ):
         for n, size, networks in looks:
@@ -98,11 +101,17 @@ def _looks(
     images: Sequence[ImageLike],
     backbone: Backbone | JointBackbone,
     config: Features,
+    pixels: tuple[int, int] | None,
     batch_size: int,
     seconds: Seconds,
 ) -> Generator[tuple[int, tuple[int, int], Iterator[tuple[np.ndarray, ...]]], None, None]:
     """Give n, (h, w) and the networks' feature maps of a batch at a time, recorded or computed."""
     if isinstance(backbone, Recording) and backbone.knows(images, config.preprocessing):
+        if pixels and pixels != backbone.size:
+            raise ImageError(
+                f"{images[0]}: expected {pixels[0]} × {pixels[1]} pixels like the training images, "
+                f"found a recording of {backbone.size[0]} × {backbone.size[1]}; record it anew"
+            )
         played = backbone.play(images, batch_size)
         while True:
             with seconds.of("recorded maps"):
@@ -112,7 +121,7 @@ def _looks(
             n, levels = found
             yield n, backbone.size, iter((levels,))
     workers = min(DECODING, threads.count())
-    prepare = batches(images, config.preprocessing, batch_size, workers=workers)
+    prepare = batches(images, config.preprocessing, batch_size, workers=workers, pixels=pixels)
     with contextlib.closing(prepare) as prepared:
         while True:
             with seconds.of("images"):

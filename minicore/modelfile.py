@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minicore.errors import ModelError
-from minicore.files import is_file, whole
+from minicore.files import is_file, is_folder, whole
 
 KEY = "minicore"
 FORMAT = 1
@@ -74,6 +74,10 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
+    if is_folder(path):
+        raise ModelError(
+            f"{path}: a folder; expected a model file, such as {path / 'part.minicore'}"
+        )
     if not is_file(path):
         raise ModelError(f"{path}: no such file; expected a model saved by minicore")
     try:

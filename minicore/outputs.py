@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +16,15 @@ import numpy as np
 from minicore import plots
 from minicore.datasets import Dataset
 from minicore.detector import Detector
+from minicore.errors import one_line
 from minicore.files import whole
 from minicore.images import ImageLike, view
 from minicore.metrics import f1_threshold
 from minicore.search import Detection
 
+FORMULA = "=+-@\t\r\n"  # a spreadsheet takes a cell that begins so for a formula
 FIELDS = ("image", "score", "distance", "anomalous")
+SCALE = (0.5, 1.25)  # ends of a heat map's colours, in units of the map's threshold
 DRAWN = 5  # defective images of an evaluation: from the highest score to the lowest
 
 
@@ -32,6 +36,12 @@ class ScoreWriter:
     path : Path or None
         None writes to standard output.
     format : {"csv", "jsonl"}
+
+    Notes
+    -----
+    A spreadsheet runs a cell that begins with ``=``, ``+``, ``-``, ``@`` or a tab as a formula.
+    In CSV such a relative path begins with ``./``: it is the same file. On a terminal control
+    characters in CSV are escaped.
     """
 
     def __init__(self, path: Path | None, format: str) -> None:
@@ -40,6 +50,7 @@ class ScoreWriter:
     def __enter__(self) -> ScoreWriter:
         self._close = contextlib.ExitStack()
         self._file: Any = sys.stdout
+        self._shown = self.path is None and sys.stdout.isatty()  # read by a person
         if self.path is not None:
             self._file = self._close.enter_context(whole(self.path, "w"))
         if self.format == "csv":
@@ -53,7 +64,10 @@ class ScoreWriter:
         """Write one image's line; `anomalous` is None where the model has no threshold."""
         if self.format == "csv":
             verdict = "" if anomalous is None else int(anomalous)
-            self._csv.writerow((image, score, distance, verdict))
+            name = str(image)
+            if name[0] in FORMULA:
+                name = os.path.join(os.curdir, name)  # noqa: PTH118, a Path drops the "./"
+            self._csv.writerow((one_line(name) if self._shown else name, score, distance, verdict))
         else:
             values = (str(image), score, distance, anomalous)
             self._file.write(json.dumps(dict(zip(FIELDS, values, strict=True))) + "\n")
@@ -89,17 +103,27 @@ def heat_map_names(images: Sequence[ImageLike], folder: Path) -> list[Path]:
     return [folder / f"{name}.png" for name in names]
 
 
-def save_heat_map(path: Path, image: ImageLike, anomaly_map: np.ndarray, model: Detector) -> None:
-    """Draw one image beside its map, on a scale that is the same for every image of a model."""
-    limit = model.map_threshold_
+def save_heat_map(
+    path: Path, image: ImageLike, anomaly_map: np.ndarray, model: Detector, score: float
+) -> None:
+    """Draw one image beside its map, with its name, score, threshold and verdict.
+
+    The scale of colours is the same for every image of a model. It shows what is near the
+    threshold of the map, from half of it to 1.25 times it: defects that are just missed stand out.
+    """
+    limit, least = model.map_threshold_, model.threshold_
+    low, high = (end * limit for end in SCALE) if limit else (None, None)
     name = Path(str(image)).name.encode(errors="replace").decode()  # it need not be UTF-8
     figure = plots.panels(
         view(image, model.preprocessing_)[None],
         anomaly_map[None],
         threshold=limit,
-        vmin=0,
-        vmax=None if limit is None else 2 * limit,
+        vmin=low,
+        vmax=high,
         titles=[name],
+        labels=None if least is None else [score > least],
+        scores=[score],
+        limit=least,
     )
     plots.save(figure, path)
 

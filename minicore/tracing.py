@@ -262,7 +262,7 @@ def _follow(model: PatchCore, image: Any) -> Trace:
     layers = model.backbone_.layers
     maps_of_networks = model.backbone_.levels(prepared[None])
     phi = [phi_j[0] for levels in maps_of_networks for phi_j in levels]
-    ((_, patches),) = model._patches([image], "trace")
+    ((_, patches),) = model._patches([image], "trace", pixels=model.input_size_)
     rows = patches.reshape(-1, patches.shape[-1])
 
     # Equations 6 and 7

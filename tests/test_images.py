@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from minicore import images
-from minicore.errors import ImageError, ImageWarning
+from minicore.errors import ImageError, MinicoreWarning
 from minicore.images import Preprocessing, as_images, batches, prepare, read_image, read_mask, view
 from minicore.images.decode import image_size
 from minicore.images.identity import fingerprint
@@ -465,7 +465,9 @@ def test_masks_whose_transparency_is_a_grey_value_or_in_a_palette(tmp_path):
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
 def test_twelve_bits_in_a_16_bit_file_are_warned_of(tmp_path, suffix):
     path = saved(tmp_path / f"a{suffix}", (GREY16 // 16).astype(np.uint16))
-    with pytest.warns(ImageWarning, match=rf"a\{suffix}: 16-bit grey without a value above 4095"):
+    with pytest.warns(
+        MinicoreWarning, match=rf"a\{suffix}: 16-bit grey without a value above 4095"
+    ):
         read = read_image(path)
     assert read.max() <= 16
 
@@ -518,7 +520,7 @@ def test_images_that_a_listing_leaves_out_are_named(tmp_path):
     for folder in ("old", "old/deep", ".hidden"):
         (tmp_path / folder).mkdir()
         saved(tmp_path / folder / "x.png", RGB)
-    with pytest.warns(ImageWarning) as found:
+    with pytest.warns(MinicoreWarning) as found:
         assert as_images(tmp_path) == [listed]
     (message,) = [str(one.message) for one in found]
     assert message.startswith(

@@ -110,6 +110,10 @@ def test_panels_write_titles_labels_and_scores(scenes):
     words = [text.get_text() for text in figure.texts]
     expected = ["cut", "good", "score 2.60", "a very long", "name of a", "defect", "anomalous"]
     assert words == [*expected, "score 260"]
+    long = plots.panels(images, maps, titles=["scratch_neck_0000001.png", "b"], limit=2)
+    assert [t.get_text() for t in long.texts] == [
+        "scratch_…00001.png", "threshold 2.00", "b", "threshold 2.00"
+    ]  # fmt: skip
     colours = {text.get_text(): text.get_color() for text in figure.texts}
     assert (colours["good"], colours["anomalous"]) == (style.GOOD, style.ANOMALOUS)
 

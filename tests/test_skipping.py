@@ -8,8 +8,9 @@ from PIL import Image
 
 from minicore import Ensemble, PatchCore
 from minicore.backbones import Backbone
+from minicore.baselines import PaDiM
 from minicore.cli import main
-from minicore.errors import ImageError
+from minicore.errors import ImageError, MinicoreWarning
 from minicore.images import Lenient, Preprocessing, batches
 
 WHOLE = Preprocessing(resize=None, crop=None)
@@ -208,11 +209,13 @@ def test_a_defective_image_in_a_folder_is_seen_whatever_its_suffix(score, gate):
     (gate / "bad.jfif").rename(gate / "bad")
     code, out, error = score(gate, "--exit-code")
     assert code == 4 and len(out.splitlines()) == 2
-    assert error.startswith(f"minicore: {gate}: 1 image of another format or suffix not looked at")
-    assert error.count("\n") == 1 and "bad;" in error and "listing.py" not in error
-    code, _, said = score(gate)
-    assert code == 0 and said == error
-    assert score(gate / "003.png", gate / "bad", "--exit-code")[::2] == (3, "")
+    said = f"minicore: warning: {gate}: 1 image of another format or suffix not looked at"
+    assert error.startswith(said)
+    assert error.count("\n") == 2 and "bad;" in error and "listing.py" not in error
+    code, _, again = score(gate)
+    assert code == 0 and again == error
+    code, _, error = score(gate / "003.png", gate / "bad", "--exit-code")
+    assert code == 3 and "warning" not in error
     assert score(gate, gate / "bad", "--exit-code")[0] == 3
 
 
@@ -228,7 +231,8 @@ def test_images_in_subfolders_are_said_and_count_for_the_exit_code(score, gate):
 def test_files_that_are_no_images_change_neither_output_nor_exit_code(score, gate):
     (gate / "Thumbs.db").write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(100))
     (gate / "notes.txt").write_text("checked")
-    assert score(gate, "--exit-code")[::2] == (0, "")
+    code, _, error = score(gate, "--exit-code")
+    assert code == 0 and "warning" not in error
 
 
 def test_heat_maps_of_an_earlier_run_are_not_images_to_look_at(score, gate):
@@ -240,5 +244,38 @@ def test_a_folder_of_dark_images_is_one_line(score, gate):
     for i in range(20):
         Image.fromarray(np.full((128, 128), 1000 + i, np.uint16)).save(gate / f"{i}.png")
     _, _, error = score(gate)
-    assert error.count("\n") == 1
+    assert error.count("\n") == 2
     assert "16-bit grey without a value above 4095" in error and str(gate) in error
+
+
+@pytest.mark.parametrize("kind", ["single", "averaged", "padim"])
+def test_an_image_of_another_size_than_the_training_images_is_refused_or_left_out(
+    tiny, gear, folder, kind
+):
+    whole = {"resize": "none", "crop": "none", "progress": False}
+    model = PatchCore(tiny, **whole)
+    if kind == "averaged":
+        model = Ensemble([model, model], progress=False)
+    if kind == "padim":
+        model = PaDiM(tiny, d=8, **whole)
+    model.fit(gear.train)
+    large = Image.fromarray(gear.test[0]).resize((200, 256))
+    large.save(folder / "0.png")
+    expected = rf"{folder / '0.png'}: expected 128 × 128 pixels like the training images, found 256"
+    with pytest.raises(ImageError, match=expected):
+        model.anomaly_score([folder / "0.png"])
+    with pytest.raises(ImageError, match="image 0: expected 128 × 128 pixels"):
+        model.anomaly_map(np.asarray(large))
+    skipped = {}
+    found = list(model.stream(folder, skipped=skipped))
+    assert sum(len(f.scores) for f in found) == 9 and list(skipped) == [0]
+
+
+def test_training_images_of_several_sizes_are_warned_of(tiny, gear):
+    wide = np.zeros((90, 140, 3), np.uint8)
+    said = r"2 different sizes: 12 of 128 × 128, 1 of 90 × 140 pixels;"
+    with pytest.warns(MinicoreWarning, match=said):
+        PatchCore(tiny, progress=False).fit([*gear.train, wide])
+    more = [np.zeros((90 + i, 140, 3), np.uint8) + np.uint8(i) for i in range(5)]
+    with pytest.warns(MinicoreWarning, match=r"6 different sizes: 12 of 128 × 128, .*3 more sizes"):
+        PatchCore(tiny, progress=False).fit([*gear.train, *more])

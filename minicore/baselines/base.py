@@ -174,13 +174,18 @@ class Baseline(Detector):
         )
 
     def _patches(
-        self, images: Sequence[ImageLike], doing: str, place: Place | None = None
+        self,
+        images: Sequence[ImageLike],
+        doing: str,
+        place: Place | None = None,
+        pixels: tuple[int, int] | None = None,
     ) -> Iterator[np.ndarray]:
         """Give patch features, (n, h', w', D) float32 a batch; of good images, note their grid."""
         for size, patches in patch_batches(
             images,
             self.backbone_,
             self.config_,
+            pixels=pixels,
             place=place,
             engine="fast",
             batch_size=self.batch_size,
@@ -195,7 +200,7 @@ class Baseline(Detector):
             yield patches
 
     def _detections(self, images: Any) -> Iterator[Detection]:
-        for patches in self._patches(images, "score", SamePlace()):
+        for patches in self._patches(images, "score", SamePlace(), self.input_size_):
             with self.seconds_.of("judge"):
                 found = self._judge(patches)
             yield found

@@ -117,11 +117,6 @@ class PaDiM(Baseline):
 
     def _judge(self, patches: np.ndarray) -> Detection:
         grid = patches.shape[1:3]
-        if grid != self.grid_:
-            raise ValueError(
-                f"PaDiM has learnt {self.grid_} positions and these images have {grid}: score "
-                f"images of the size it was fitted with, {self.input_size_} pixels"
-            )
         M = _mahalanobis(self._reduced(patches), self.means_, self.whitening_)
         patch_scores = M.reshape(-1, *grid)
         maps = self._map(patch_scores)

@@ -29,6 +29,7 @@ from minicore.cli import bench as bench_
 from minicore.cli import report as report_
 from minicore.cli import reproduce as reproduce_
 from minicore.cli.options import (
+    AnyLayout,
     BackboneOption,
     BackbonesOption,
     BankStorageName,
@@ -46,17 +47,18 @@ from minicore.cli.options import (
     FprOption,
     Joining,
     LayersOption,
-    Layout,
     OnError,
     PatchsizeOption,
     ResizeOption,
     SeedOption,
     StrideOption,
     ThreadsOption,
+    count,
+    in_options,
     new_model,
     say,
 )
-from minicore.errors import ImageWarning, MinicoreError
+from minicore.errors import MinicoreError, MinicoreWarning, OutputError
 
 ANOMALOUS, SKIPPED = 3, 4
 NO_ROOM = (errno.ENOSPC, errno.EPIPE, errno.EFBIG)  # of a file, `files.whole` says which
@@ -159,14 +161,12 @@ def fit(
         engine=engine, batch_size=batch_size,
     ).fit(train)  # fmt: skip
     model.save(out)
-    say(f"{len(train)} images, of each {_seen(model)}")
+    say(f"{count(len(train), 'image')}, of each {_seen(model)}")
     for member in model.members_:
         rows, width = member.memory_bank_.shape
         say(f"{member.backbone_.name}: {rows:,} patch features of {width} values")
-    if model.threshold_ is None:
-        say("no threshold: it takes at least two images")
-    else:
-        say(f"anomalous above {model.threshold_:.4f} ({_promise(model, fpr)})")
+    for line in _decision(model, fpr):
+        say(line)
     say(f"model: {out}")
 
 
@@ -178,12 +178,30 @@ def _seen(model: Any) -> str:
     return f"{part} {height} × {width} pixels{resized}"
 
 
-def _promise(model: Any, fpr: float) -> str:
-    """Say what the threshold promises, which few held-out images limit."""
-    held = len(model.members_[0].held_out_scores_)
-    if fpr * (held + 1) >= 1:
-        return f"at most {fpr:.0%} of good images, from {held} held out"
-    return f"about 1 in {held + 1} good images; {fpr:.0%} would take {round(1 / fpr) - 1} held out"
+def _decision(model: Any, fpr: float) -> list[str]:
+    """Describe the threshold, and what to do if the images were too few for `fpr`."""
+    from minicore.threshold import images_needed
+
+    if model.threshold_ is None:
+        return [
+            "no threshold, so `minicore score` leaves the verdict blank: a threshold takes at "
+            "least two different good images"
+        ]
+    member = model.members_[0]
+    held, (needed, in_all) = len(member.held_out_scores_), images_needed(fpr)
+    rate = f"{100 * fpr:g} %" if held >= needed else f"1 in {held + 1}"
+    lines = [
+        f"anomalous above {model.threshold_:.4f}: about {rate} of new good images will score "
+        f"higher (an estimate, from {count(held, 'image')} held out)"
+    ]
+    if held < needed:
+        more = in_all - (member.made_.images - member.made_.copies)
+        lines.append(
+            f"collect {count(more, 'more good image')} ({in_all} in all): {100 * fpr:g} % takes "
+            f"{needed} held-out images, a fifth of all; a threshold from fewer can be far too high "
+            f"or too low"
+        )
+    return lines
 
 
 @app.command()
@@ -244,13 +262,26 @@ def score(
                 anomalous += bool(verdict)
                 writer.write(paths[i], float(s), float(found.distances[row]), verdict)
                 if pictures and found.maps is not None:  # a PatchCore gives them
-                    save_heat_map(pictures[i], paths[i], found.maps[row], fitted)
+                    save_heat_map(pictures[i], paths[i], found.maps[row], fitted, float(s))
+    done = len(paths) - len(skipped)
     if out:
-        say(f"{len(paths) - len(skipped)} scores: {out}")
+        say(f"{count(done, 'score')}: {out}")
+    for i in sorted(skipped):
+        say(f"skipped: {skipped[i]}")
     if skipped:
-        for i in sorted(skipped):
-            say(f"skipped: {skipped[i]}")
-        say(f"{len(skipped)} of {len(paths)} images skipped")
+        say(f"{len(skipped)} of {count(len(paths), 'image')} skipped")
+    where = f"; heat maps: {maps}" if maps else ""
+    if fitted.threshold_ is None:
+        say(
+            f"{count(done, 'image')}, no verdict: {model} has no threshold; fit it on at least two "
+            f"different good images{where}"
+        )
+    else:
+        say(
+            f"{anomalous} of {count(done, 'image')} anomalous (score above "
+            f"{fitted.threshold_:.4f}){where}"
+        )
+    if skipped:
         raise typer.Exit(SKIPPED)
     if exit_code and unseen:
         raise typer.Exit(SKIPPED)
@@ -264,7 +295,13 @@ def evaluate(
     category: Annotated[
         list[str] | None, typer.Argument(help="Which of its categories.  [default: all]")
     ] = None,
-    layout: Annotated[Layout, typer.Option(help="How the folder is laid out.")] = Layout.mvtec,
+    layout: Annotated[
+        AnyLayout,
+        typer.Option(
+            help="How the folder is laid out. folder: your own data, train/good (or good), "
+            "test/good and test/<defect>, without masks."
+        ),
+    ] = AnyLayout.mvtec,
     out: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="Folder for panels, histogram and ROC of each category.")
@@ -295,11 +332,11 @@ def evaluate(
     for path in (out, pictures and pictures / "panels.png"):
         if path:
             check_writable(path)
-    single = layout.value in datasets.WITHOUT_CATEGORIES
+    single = layout.value in (*datasets.WITHOUT_CATEGORIES, "folder")
     if single and category:
         raise MinicoreError(f"{layout.value} has no categories; leave out {' '.join(category)}")
     names = [None] if single else category or datasets.categories(data, layout.value)
-    load = getattr(datasets, layout.value)
+    load: Any = datasets.own if layout is AnyLayout.folder else getattr(datasets, layout.value)
     found = [load(data) if name is None else load(data, name) for name in names]
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
@@ -344,7 +381,7 @@ def main(arguments: list[str] | None = None) -> None:
     _end_well_when_told_to()
     try:
         try:
-            with _warnings_on_one_line():
+            with _warnings_as_lines():
                 app([a for a in arguments if a != "--debug"] if len(arguments) > 1 else arguments)
         finally:
             _flush()
@@ -358,24 +395,26 @@ def main(arguments: list[str] | None = None) -> None:
             what = f"standard output: cannot be written: {error.strerror}"
         elif isinstance(error, OSError) and error.filename and not isinstance(error, MinicoreError):
             what = f"{os.fsdecode(error.filename)}: {error.strerror}"
-        say(f"minicore: {_one_line(what)}")
+        elif isinstance(error, OutputError) or not isinstance(error, MinicoreError):
+            what = in_options(error) or what
+        say(f"minicore: {what}")
         sys.exit(1)
 
 
 @contextlib.contextmanager
-def _warnings_on_one_line() -> Iterator[None]:
-    """Print minicore's own warnings as its errors are printed, without a line of its code."""
+def _warnings_as_lines() -> Iterator[None]:
+    """Print each warning of ours once, on one line, without the place in the code."""
     with warnings.catch_warnings():
         others = warnings.showwarning
 
-        def show(message: Any, category: Any, *where: Any, **options: Any) -> None:
-            if issubclass(category, ImageWarning):
-                say(f"minicore: {_one_line(f'{message}')}")
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, MinicoreWarning):
+                say(f"minicore: warning: {message}")
             else:
-                others(message, category, *where, **options)
+                others(message, category, *place, **more)
 
+        warnings.filterwarnings("default", category=MinicoreWarning)
         warnings.showwarning = show
-        warnings.simplefilter("default", ImageWarning)
         yield
 
 
@@ -390,11 +429,6 @@ def _end_well_when_told_to() -> None:
         main_thread = threading.current_thread() is threading.main_thread()
         if number is not None and main_thread and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, end)
-
-
-def _one_line(text: str) -> str:
-    """Show the name of a file for what it is: a newline or an escape code in it does nothing."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _flush() -> None:

@@ -14,6 +14,7 @@ from minicore.datasets.published import (
     mtd,
     mvtec,
     mvtec_loco,
+    own,
     visa,
 )
 
@@ -28,6 +29,7 @@ __all__ = [
     "mtd",
     "mvtec",
     "mvtec_loco",
+    "own",
     "synthetic",
     "visa",
 ]

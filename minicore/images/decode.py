@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from minicore.errors import ImageError, ImageWarning
+from minicore.errors import ImageError, MinicoreWarning
 
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
@@ -222,7 +222,7 @@ def _warn_of_dark(path: Path) -> None:
         f"{path.parent / first}: 16-bit grey without a value above 4095, read as almost black; if "
         f"the camera has 12 bits or fewer, multiply its values up to 65535 in all images of this "
         f"folder",
-        ImageWarning,
+        MinicoreWarning,
         stacklevel=2,
     )
 

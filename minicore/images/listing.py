@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from minicore.errors import ImageError, ImageWarning
+from minicore.errors import ImageError, MinicoreWarning
 from minicore.images.decode import SUFFIXES
 
 # How files of images begin: those that minicore reads, then GIF, HEIC and AVIF, JPEG 2000,
@@ -27,7 +27,7 @@ def list_images(folder: str | Path) -> list[Path]:
 
     Warns
     -----
-    ImageWarning
+    MinicoreWarning
         If the folder holds more images than that, see `left_out`.
 
     Raises
@@ -44,7 +44,7 @@ def list_images(folder: str | Path) -> list[Path]:
         also += f"; its subfolders are {', '.join(inside[:8])}" if inside else ""
         raise ImageError(f"{folder}: expected image files ({' '.join(SUFFIXES)}), found none{also}")
     if more := _described(folder, left_out(folder)):
-        warnings.warn(f"{folder}: {more}", ImageWarning, stacklevel=2)
+        warnings.warn(f"{folder}: {more}", MinicoreWarning, stacklevel=2)
     return files
 
 

@@ -197,7 +197,12 @@ class Lenient(list[ImageLike]):
 
 
 def batches(
-    images: Any, preprocessing: Preprocessing, batch_size: int, *, workers: int = 2
+    images: Any,
+    preprocessing: Preprocessing,
+    batch_size: int,
+    *,
+    workers: int = 2,
+    pixels: tuple[int, int] | None = None,
 ) -> Generator[np.ndarray, None, None]:
     """Prepare images in order, in a few threads ahead of the consumer.
 
@@ -213,6 +218,8 @@ def batches(
         The last batch may be smaller, and no other, whether or not images are left out.
     workers : int
         Decoding threads. They end with the iterator, also when it is closed early.
+    pixels : (int, int), optional
+        (h', w') that each image must have. By default that of the first image.
 
     Yields
     ------
@@ -221,7 +228,7 @@ def batches(
     Raises
     ------
     ImageError
-        In its turn, naming the file; also where an image has another size than the first. Not of
+        In its turn, naming the file; also where an image has another size than `pixels`. Not of
         `Lenient` images.
     """
     if batch_size < 1 or workers < 1:
@@ -230,15 +237,20 @@ def batches(
         )
     if not isinstance(images, Lenient):
         images = as_images(images)
-    return _batches(images, preprocessing, batch_size, workers)
+    return _batches(images, preprocessing, batch_size, workers, pixels)
 
 
 def _batches(
-    images: Sequence[ImageLike], preprocessing: Preprocessing, batch_size: int, workers: int
+    images: Sequence[ImageLike],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    workers: int,
+    pixels: tuple[int, int] | None,
 ) -> Generator[np.ndarray, None, None]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="minicore-decode")
     pending: deque[Future[np.ndarray]] = deque()
-    shape: tuple[int, ...] = ()
+    shape: tuple[int, ...] = (3, *pixels) if pixels else ()
+    like = "the training images" if pixels else "the first image"
     batch: list[np.ndarray] = []
     submitted = 0
     try:
@@ -252,7 +264,7 @@ def _batches(
                 if prepared.shape != shape:
                     name = f"image {i}" if isinstance(image, np.ndarray) else image
                     raise ImageError(
-                        f"{name}: expected {_by(shape[1:])} pixels like the first image, found "
+                        f"{name}: expected {_by(shape[1:])} pixels like {like}, found "
                         f"{_by(prepared.shape[1:])}; choose a crop or an exact resize"
                     )
             except ImageError as error:
