@@ -54,7 +54,7 @@ class Run:
     @property
     def fingerprints(self) -> dict[str, str]:
         """Fingerprints of the run's categories: ``data_sha256`` of the settings."""
-        return self.settings.get("data_sha256", {})
+        return self.settings["data_sha256"]
 
     def decisive(self, category: str) -> dict[str, Any]:
         """Return the settings that decide the numbers of a category's units."""
@@ -112,14 +112,12 @@ class Run:
         except OSError as error:
             raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
         except ValueError as error:
-            raise DatasetError(f"{path}: damaged, or no settings of a run: {error}") from error
-        if not isinstance(settings, dict):
-            raise DatasetError(f"{path}: damaged: expected a JSON object")
-        if "minicore" not in settings or not isinstance(settings.get("data_sha256", {}), dict):
             raise DatasetError(
-                f"{path}: damaged, or no settings of a run; give a folder that `minicore "
-                f"reproduce` wrote"
-            )
+                f"{path}: damaged, or no settings of a run ({error}); give another folder"
+            ) from error
+        known = isinstance(settings, dict) and "minicore" in settings
+        if not known or not isinstance(settings.get("data_sha256"), dict):
+            raise DatasetError(f"{path}: damaged, or no settings of a run; give another folder")
         return cls(Path(folder), settings)
 
     @classmethod
@@ -144,8 +142,8 @@ class Run:
             is no run, or cannot be written.
         """
         path = Path(folder) / SETTINGS
-        if cls.exists(folder):
-            there = cls.open(folder)
+        there = cls.found(folder)
+        if there is not None:
             for key, values in _different({k: settings.get(k) for k in DECISIVE}, there.settings):
                 raise OutputError(
                     f"{folder}: holds a run with another {key} ({values}); give another folder "
@@ -166,34 +164,34 @@ class Run:
             json.dump(settings, file, indent=2, ensure_ascii=False)
         return cls(Path(folder), settings)
 
-    @staticmethod
-    def exists(folder: str | Path) -> bool:
-        """Return whether a folder holds a run; a missing or empty one does not.
+    @classmethod
+    def found(cls, folder: str | Path) -> Run | None:
+        """Open the run that a folder holds; None if the folder is missing or empty.
 
         Raises
         ------
-        OutputError
+        OutputError, DatasetError
             If it holds something else.
         """
         folder = Path(folder)
         try:
             names = {path.name for path in folder.iterdir()}
         except FileNotFoundError:
-            return False
+            return None
         except (OSError, ValueError) as error:  # a file, or a name that no folder can have
             reason = getattr(error, "strerror", None) or error
             raise OutputError(
                 f"{folder}: cannot be used: {reason}; give another folder with --out"
             ) from error
         if SETTINGS in names:
-            return True
+            return cls.open(folder)
         foreign = sorted(n for n in names if n != LOCK and _replaced(n) != SETTINGS)
         if foreign:
             raise OutputError(
                 f"{folder}: holds {cut(', '.join(foreign[:3]), 100)}, and no run of `minicore "
                 f"reproduce`; give a new or an empty folder with --out"
             )
-        return False
+        return None
 
     def sweep(self) -> None:
         """Remove what an earlier start has left half-written; call it with the lock held.

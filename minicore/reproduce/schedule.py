@@ -133,7 +133,7 @@ def reproduce(
         "parameters": asked,
         "machine": _machine(n_threads),
     }
-    if Run.exists(out):
+    if Run.found(out):
         with locked(out):  # if another is at work, say so now: reading the data takes a while
             pass
     settings["data_sha256"] = _fingerprints(setup, names, out)
@@ -227,8 +227,8 @@ def _distinct(rows: Sequence[Row]) -> list[Row]:
 
 def _fingerprints(setup: Setup, names: Sequence[str], out: str | Path) -> dict[str, str]:
     """Read the files of the categories that are asked for, and of those that the run has."""
-    kept = Run.open(out).fingerprints if Run.exists(out) else {}
-    found = {}
+    there, found = Run.found(out), {}
+    kept = there.fingerprints if there else {}
     for name in [*names, *(name for name in kept if name not in names)]:
         try:
             found[name] = fingerprint(setup.dataset(name), setup.data)
