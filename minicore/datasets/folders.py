@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -37,9 +38,39 @@ def images_in(folder: Path, what: str = "a folder of images") -> list[Path]:
         raise DatasetError(f"{error}") from None
 
 
+def category_name(root: str | Path, category: str) -> str:
+    """Return a category's name without the slash that a shell may have added to it.
+
+    Parameters
+    ----------
+    root : str or Path
+        The data set's folder.
+    category : str
+        One folder name: ``part`` or ``part/``.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DatasetError
+        If it is a path, which would be measured under a name of its own.
+    """
+    name = category.rstrip(os.sep + (os.altsep or ""))
+    if name in ("", ".", "..") or Path(name).name != name or "\0" in name:
+        last = Path(name).name.strip(".")
+        remedy = f"; give {last!r}, and the folder that holds it as the data" if last else ""
+        raise DatasetError(
+            f"category {category!r}: expected the name of one folder in {root}{remedy}"
+        )
+    return name
+
+
 def category_folder(root: str | Path, category: str, train: str) -> Path:
     """``root/category``, or an error that recognises the two usual mistakes."""
     root = Path(root)
+    category = category_name(root, category)
     found = root / category
     if is_folder(found):
         return found

@@ -20,6 +20,7 @@ from minicore.datasets.folders import (
     Labelled,
     Masks,
     category_folder,
+    category_name,
     hold_out,
     images_in,
     inside,
@@ -69,7 +70,7 @@ def mvtec(root: str | Path, category: str) -> Dataset:
     """
     base = category_folder(root, category, "train/good")
     train = images_in(base / "train" / GOOD, "the good images to train on")
-    return _with_masks_if_any(category, train, base)
+    return _with_masks_if_any(base.name, train, base)
 
 
 def mvtec_loco(root: str | Path, category: str) -> Dataset:
@@ -98,7 +99,7 @@ def btad(root: str | Path, category: str) -> Dataset:
     """
     base = category_folder(root, category, "train/ok")
     train = images_in(base / "train" / "ok", "the good images to train on")
-    return _with_masks_if_any(category, train, base, "ok")
+    return _with_masks_if_any(base.name, train, base, "ok")
 
 
 def folder(
@@ -177,7 +178,7 @@ def visa(root: str | Path, category: str, split: str = "1cls") -> Dataset:
     ----------
     Zou et al., SPot-the-Difference, ECCV 2022. doi:10.1007/978-3-031-20056-4_23
     """
-    root = Path(root)
+    root, category = Path(root), category_name(root, category)
     table, rows = _visa_rows(root, split)
     mine = sorted((r for r in rows if r["object"] == category), key=lambda row: row["image"])
     if not mine:

@@ -62,6 +62,7 @@ def page(run: Run, other: Run | None = None) -> bytes:
         text = TEMPLATES.get_template("run.html").render(context)
     else:
         context["sections"] = _disagreements(*readings)
+        context["other_data"] = provenance.other_data(run, other)
         context["differences"] = provenance.differences(*readings)
         text = TEMPLATES.get_template("pair.html").render(context)
     return text.encode("utf-8", errors="replace")  # the names of files need not be UTF-8
