@@ -155,9 +155,10 @@ def test_the_rest_of_a_folder_is_scored_and_what_was_skipped_is_listed(score, fo
         line for line in whole if not line.startswith(tuple(f"{folder}/{i}" for i in (0, 4, 5)))
     ]
     assert code == 4 and out.splitlines() == kept and len(kept) == 8
-    *listed, last = error.splitlines()
+    *listed, count, last = error.splitlines()
     assert [line.split(": ")[1] for line in listed] == [f"{folder}/{i}.png" for i in (0, 4, 5)]
-    assert "an empty file" in listed[0] and last == "3 of 10 images skipped"
+    assert "an empty file" in listed[0] and count == "3 of 10 images skipped"
+    assert "of 7 images anomalous" in last
 
 
 def test_files_and_maps_hold_the_rest_and_4_comes_before_3(score, folder, tmp_path):
