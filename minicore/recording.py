@@ -25,12 +25,13 @@ import numpy as np
 from minicore import threads
 from minicore.backbones import Backbone
 from minicore.errors import BackboneError, MinicoreError, OutputError
-from minicore.files import write_all
+from minicore.files import is_folder, write_all
 from minicore.images import ImageLike, Preprocessing, batches
 from minicore.images.identity import fingerprint
 from minicore.progress import bar as progress_bar
 
 INDEX = "index.json"
+SUFFIX = ".float32"  # a file for each layer
 FORMAT = 1
 
 
@@ -152,7 +153,7 @@ def record(
     images : sequence of Path
     folder : str or Path
         Appears when it is complete. What was recorded there from the same files by the same
-        network is taken as it is; anything else is replaced.
+        network is taken as it is; another or a damaged recording is replaced.
     progress : bool
 
     Returns
@@ -164,9 +165,12 @@ def record(
     ImageError
         If an image cannot be used.
     OutputError
-        If the maps cannot be written.
+        If the maps cannot be written, or the folder holds other files.
     """
     folder = Path(folder)
+    for path in folder.iterdir() if is_folder(folder) else ():
+        if path.name != INDEX and path.suffix != SUFFIX:
+            raise OutputError(f"{path}: is not part of a recording; give another folder")
     what: dict[str, Any] = {
         "format": FORMAT,
         "network": network.sha256,
@@ -256,7 +260,7 @@ def _replace(partial: Path, folder: Path) -> None:
 
 
 def _file(folder: Path, layer: str) -> Path:
-    return folder / f"{layer.replace('/', '_')}.float32"
+    return folder / f"{layer.replace('/', '_')}{SUFFIX}"
 
 
 def _name(image: ImageLike) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from minicore.errors import DatasetError, OutputError, cut
-from minicore.files import whole
+from minicore.files import is_folder, whole
 from minicore.reproduce.unit import SUFFIX, Finished, Unit
 
 SETTINGS = "settings.json"
@@ -41,6 +41,10 @@ class Run:
         """Give the units that have a file, sorted."""
         found = (self.folder / "units").glob(f"*/*/seed*{SUFFIX}")
         return sorted(Unit.of(path) for path in found if path.stem[4:].isdecimal())
+
+    def files(self) -> list[Path]:
+        """List the files that reports are made from."""
+        return [self.folder / SETTINGS, *(unit.path(self.folder) for unit in self.finished())]
 
     def load(self, unit: Unit) -> Finished:
         """Read a finished unit; `ModelError` if its file is damaged."""
@@ -86,7 +90,7 @@ class Run:
         Raises
         ------
         OutputError
-            If they differ, or the folder cannot be written.
+            If they differ, or the folder cannot be written, or holds files but no run.
         """
         path = Path(folder) / SETTINGS
         if path.exists():
@@ -99,6 +103,10 @@ class Run:
                         f"{_brief(asked)}); give another folder with --out"
                     )
             return there
+        if is_folder(folder) and any(its.name[0] != "." for its in Path(folder).iterdir()):
+            raise OutputError(
+                f"{folder}: holds files, but no run of minicore; give another folder with --out"
+            )
         with whole(path, "w") as file:
             json.dump(settings, file, indent=2, ensure_ascii=False)
         return cls(Path(folder), settings)
