@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,12 @@ class Detector(OutlierMixin, BaseEstimator):
         """The models whose scores are the answer: itself, or those of an ensemble."""
         check_is_fitted(self)
         return [self]
+
+    @property
+    def network_files_(self) -> list[Path]:
+        """Files that the networks were read from."""
+        networks = [n for member in self.members_ for n in member.backbone_.networks]
+        return [file for network in networks for file in network.files]
 
     @property
     def preprocessing_(self) -> Preprocessing:

@@ -19,6 +19,7 @@ from minicore import equations, modelfile
 from minicore.config import require_running
 from minicore.detector import Detector
 from minicore.errors import ImageError, ModelError, wrong
+from minicore.files import identities
 from minicore.images import ImageLike, Lenient, as_images
 from minicore.patchcore import PatchCore
 from minicore.progress import bar as progress_bar
@@ -139,13 +140,24 @@ class Ensemble(Detector):
                     yield _mean(parts)
                 bar.update(len(some))
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write all members to one safetensors file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+        overwrite : bool, default False
+            Whether to replace a file that minicore did not make. The file of a network of the model
+            is never replaced.
+
+        Returns
+        -------
+        Path
 
         Raises
         ------
         OutputError
-            If the file cannot be written.
+            If the file cannot be written, or must not be replaced.
         """
         check_is_fitted(self)
         members = [model._stored() for model in self.models_]
@@ -154,7 +166,9 @@ class Ensemble(Detector):
             for k, (its, _) in enumerate(members)
             for name, array in its.items()
         }
-        return modelfile.write(path, arrays, {"members": [header for _, header in members]})
+        header = {"members": [its for _, its in members]}
+        inputs = identities(self.network_files_)
+        return modelfile.write(path, arrays, header, inputs=inputs, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path, backbone: Any = None, **options: Any) -> Ensemble:

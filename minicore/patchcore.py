@@ -29,6 +29,7 @@ from minicore.config import Config, Embedding, Engine, Made, Selection, require_
 from minicore.detector import Detector
 from minicore.errors import BackboneError, MinicoreWarning, ModelError
 from minicore.features import Place, SamePlace, check_smoothing, engine_functions, patch_batches
+from minicore.files import identities
 from minicore.images import ImageLike, Override, as_images, image_size
 from minicore.saved import Saved
 from minicore.search import Detection, Search
@@ -335,15 +336,28 @@ class PatchCore(Detector):
 
     # ------------------------------------------------------------------- files
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the fitted model to one safetensors file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+        overwrite : bool, default False
+            Whether to replace a file that minicore did not make. The file of a network of the model
+            is never replaced.
+
+        Returns
+        -------
+        Path
 
         Raises
         ------
         OutputError
-            If the file cannot be written.
+            If the file cannot be written, or must not be replaced.
         """
-        return modelfile.write(path, *self._stored())
+        stored = self._stored()
+        inputs = identities(self.network_files_)
+        return modelfile.write(path, *stored, inputs=inputs, overwrite=overwrite)
 
     def _stored(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything that is fitted: arrays, and what JSON can hold."""

@@ -24,12 +24,13 @@ import numpy as np
 from minicore import threads
 from minicore.backbones import Backbone
 from minicore.errors import BackboneError, MinicoreError, OutputError
-from minicore.files import write_all
+from minicore.files import is_folder, write_all
 from minicore.images import ImageLike, Preprocessing, batches
 from minicore.images.identity import fingerprint
 from minicore.progress import bar as progress_bar
 
-INDEX, SUFFIX = "index.json", ".float32"
+INDEX = "index.json"
+SUFFIX = ".float32"  # one file for each layer
 FORMAT = 1
 
 
@@ -151,7 +152,7 @@ def record(
     images : sequence of Path
     folder : str or Path
         Appears when it is complete. What was recorded there from the same files by the same
-        network is taken as it is; anything else is replaced.
+        network is taken as it is; another or a damaged recording is replaced.
     progress : bool
 
     Returns
@@ -163,9 +164,12 @@ def record(
     ImageError
         If an image cannot be used.
     OutputError
-        If the maps cannot be written.
+        If the maps cannot be written, or the folder holds other files.
     """
     folder = Path(folder)
+    for path in folder.iterdir() if is_folder(folder) else ():
+        if path.name != INDEX and path.suffix != SUFFIX:
+            raise OutputError(f"{path}: is not part of a recording; give another folder")
     what: dict[str, Any] = {
         "format": FORMAT,
         "network": network.sha256,

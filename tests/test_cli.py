@@ -150,8 +150,8 @@ def test_scores_and_maps_go_to_files(run, model, to_test, tmp_path):
     code, text, error = run("score", model, *to_test[:3], "-o", out, "--maps", maps)
     assert (code, text) == (0, "") and str(out) in error
     assert len(list(csv.reader(out.read_text().splitlines()))) == 4
-    assert sorted(p.stem for p in maps.iterdir()) == sorted(p.stem for p in to_test[:3])
-    with Image.open(maps / f"{to_test[0].stem}.png") as picture:
+    assert {p.name for p in maps.iterdir()} == {f"{p.stem}.heat.png" for p in to_test[:3]}
+    with Image.open(maps / f"{to_test[0].stem}.heat.png") as picture:
         picture.verify()
 
 
@@ -165,7 +165,7 @@ def test_any_name_a_file_can_have_is_taken(run, model, good, tmp_path, name):
     for form in ("jsonl", "csv"):
         options = ["-o", out, "--maps", maps, "--format", form]
         assert run("score", model, tmp_path, *options)[0] == 0
-    assert [p.name for p in maps.iterdir()] == [name]
+    assert [p.name for p in maps.iterdir()] == [name.replace(".png", ".heat.png")]
     with out.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
         assert next(csv.DictReader(lines))["image"] == str(tmp_path / name)
 

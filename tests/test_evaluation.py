@@ -147,9 +147,9 @@ def test_heat_maps_have_names_of_their_own():
         assert len(set(found)) == len(images) and not any("/" in name for name in found)
         return found
 
-    assert names("x/a.png", "x/b.v2.jpg") == ["a.png", "b.v2.png"]
-    assert names("good/0.png", "bad/0.png") == ["good_0.png", "bad_0.png"]
-    assert names("/r/good/0.png", "/r/bad/0.png", "/s/good/0.png")[0].endswith("r_good_0.png")
+    assert names("x/a.png", "x/b.v2.jpg") == ["a.heat.png", "b.v2.heat.png"]
+    assert names("good/0.png", "bad/0.png") == ["good_0.heat.png", "bad_0.heat.png"]
+    assert names("/r/good/0.png", "/r/bad/0.png", "/s/good/0.png")[0].endswith("r_good_0.heat.png")
     assert names("a.png", "a.png", "a.jpg") and names("/a.png", "/b/a.png")
 
 

@@ -288,7 +288,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(scored, tmp_path, mo
 
     monkeypatch.setattr("pathlib.Path.replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        plots.save(plots.roc(*scored), target)
+        plots.save(plots.roc(*scored), target, overwrite=True)
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
 
 

@@ -48,6 +48,7 @@ from minicore.cli.options import (
     Joining,
     LayersOption,
     OnError,
+    OverwriteOption,
     PatchsizeOption,
     ResizeOption,
     SeedOption,
@@ -110,21 +111,24 @@ def demo(
     threads: ThreadsOption = None,
     engine: EngineOption = EngineName.fast,
     batch_size: BatchOption = 8,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Learn five drawn parts, find their defects, show scores, times and a picture."""
     from minicore import datasets
     from minicore.backbones import Backbone
+    from minicore.demo import PICTURES
     from minicore.demo import demo as run
-    from minicore.files import check_writable
+    from minicore.files import check_writable, identities
 
-    check_writable(out / "demo.png")
     network = Backbone(backbone or "default", threads=threads, batch_size=batch_size)
+    for name in PICTURES:
+        check_writable(out / name, inputs=identities(network.files), overwrite=overwrite)
     print(f"network: {network.name} ({network.path.name}), layers {', '.join(network.layers)}")
     model = new_model(
         backbone=network, embedding=embedding, coreset=coreset, seed=seed,
         engine=engine, threads=threads, batch_size=batch_size,
     )  # fmt: skip
-    run(category or datasets.SYNTHETIC, model, out, seed=seed, say=print)
+    run(category or datasets.SYNTHETIC, model, out, seed=seed, say=print, overwrite=overwrite)
 
 
 @app.command()
@@ -147,20 +151,23 @@ def fit(
     threads: ThreadsOption = None,
     engine: EngineOption = EngineName.fast,
     batch_size: BatchOption = 8,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Learn from a folder of good images and write a model."""
     from minicore import datasets
-    from minicore.files import check_writable
+    from minicore.backbones import network_files
+    from minicore.files import check_writable, identities
 
-    check_writable(out)
     train = datasets.folder(images).train
+    networks = [file for name in backbone or ["default"] for file in network_files(name)]
+    check_writable(out, inputs=identities([*map(str, train), *networks]), overwrite=overwrite)
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,
         false_positive_rate=fpr, bank_storage=bank_storage, seed=seed, threads=threads,
         engine=engine, batch_size=batch_size,
     ).fit(train)  # fmt: skip
-    model.save(out)
+    model.save(out, overwrite=overwrite)
     say(f"{count(len(train), 'image')}, of each {_seen(model)}")
     for member in model.members_:
         rows, width = member.memory_bank_.shape
@@ -213,12 +220,13 @@ def score(
     ] = None,
     format: Annotated[Format, typer.Option(help="CSV, or JSON lines.")] = Format.csv,
     maps: Annotated[
-        Path | None, typer.Option(help="Folder for heat maps, a PNG for each image.")
+        Path | None, typer.Option(help="Folder for heat maps: NAME.heat.png for each image.")
     ] = None,
     backbone: BackbonesOption = None,
     threads: ThreadsOption = None,
     engine: EngineOption = EngineName.fast,
     batch_size: BatchOption = 8,
+    overwrite: OverwriteOption = False,
     exit_code: Annotated[
         bool,
         typer.Option(
@@ -238,7 +246,7 @@ def score(
     """Score images with a model: one line each, in the order given."""
     from minicore.ensemble import load
     from minicore.errors import ImageError
-    from minicore.files import check_writable, is_folder
+    from minicore.files import check_apart, check_writable, identities, is_folder
     from minicore.images import as_images
     from minicore.images.listing import left_out
     from minicore.outputs import ScoreWriter, heat_map_names, save_heat_map
@@ -249,12 +257,15 @@ def score(
     networks = backbone[0] if backbone and len(backbone) == 1 else backbone or None
     fitted = load(model, networks, engine=engine.value, n_threads=threads, batch_size=batch_size)
     pictures = heat_map_names(paths, maps) if maps else None
-    if pictures:
-        check_writable(pictures[0])
+    inputs = identities([*map(str, paths), model, *fitted.network_files_])
+    if maps:
+        check_apart(maps, map(str, paths))
+    for path in [*([out] if out else []), *(pictures or [])]:
+        check_writable(path, inputs=inputs, overwrite=overwrite)
     anomalous = 0
     skipped: dict[int, ImageError] = {}
     scored = (i for i in range(len(paths)) if i not in skipped)
-    with ScoreWriter(out, format.value) as writer:
+    with ScoreWriter(out, format.value, inputs=inputs, overwrite=overwrite) as writer:
         for found in fitted.stream(paths, skipped=skipped if on_error is OnError.skip else None):
             for row, s in enumerate(found.scores):
                 i = next(scored)
@@ -262,7 +273,10 @@ def score(
                 anomalous += bool(verdict)
                 writer.write(paths[i], float(s), float(found.distances[row]), verdict)
                 if pictures and found.maps is not None:  # a PatchCore gives them
-                    save_heat_map(pictures[i], paths[i], found.maps[row], fitted, float(s))
+                    save_heat_map(
+                        pictures[i], paths[i], found.maps[row], fitted, float(s),
+                        overwrite=overwrite,
+                    )  # fmt: skip
     done = len(paths) - len(skipped)
     if out:
         say(f"{count(done, 'score')}: {out}")
@@ -322,22 +336,30 @@ def evaluate(
     threads: ThreadsOption = None,
     engine: EngineOption = EngineName.fast,
     batch_size: BatchOption = 8,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Fit and test each category of a data set; print a table."""
     from minicore import datasets
     from minicore import evaluation as evaluation_
-    from minicore.files import check_writable, whole
-    from minicore.outputs import save_pictures
+    from minicore.backbones import network_files
+    from minicore.files import check_apart, check_writable, identities, whole
+    from minicore.outputs import PICTURES, save_pictures
 
-    for path in (out, pictures and pictures / "panels.png"):
-        if path:
-            check_writable(path)
     single = layout.value in (*datasets.WITHOUT_CATEGORIES, "folder")
     if single and category:
         raise MinicoreError(f"{layout.value} has no categories; leave out {' '.join(category)}")
     names = [None] if single else category or datasets.categories(data, layout.value)
     load: Any = datasets.own if layout is AnyLayout.folder else getattr(datasets, layout.value)
     found = [load(data) if name is None else load(data, name) for name in names]
+    networks = [file for name in backbone or ["default"] for file in network_files(name)]
+    images = [file for dataset in found for file in dataset.files()]
+    inputs = identities([*images, *networks, *data.glob("split_csv/*.csv")])  # VisA's tables
+    if out:
+        check_writable(out, inputs=inputs, overwrite=overwrite)
+    for folder in [pictures / dataset.name for dataset in found] if pictures else []:
+        check_apart(folder, images)
+        for name in PICTURES:
+            check_writable(folder / name, inputs=inputs, overwrite=overwrite)
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,
@@ -351,7 +373,7 @@ def evaluate(
         rows.append(row)
         say(f"{dataset.name}: fitted in {row.fit_seconds:.0f} s, {row.milliseconds:.0f} ms/image")
         if pictures:
-            save_pictures(pictures / dataset.name, model, dataset, detection)
+            save_pictures(pictures / dataset.name, model, dataset, detection, overwrite=overwrite)
         if out:  # after every category: what is done is kept
             configs = [member.config_.to_json() for member in model.members_]
             content = {
@@ -359,7 +381,7 @@ def evaluate(
                 "config": configs[0] if len(configs) == 1 else configs,
                 "categories": [r.to_json() for r in rows],
             }
-            with whole(out, "w") as file:
+            with whole(out, "w", inputs=inputs, overwrite=overwrite) as file:
                 json.dump(content, file, indent=2)
     print(evaluation_.table(rows))
 

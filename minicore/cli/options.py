@@ -168,6 +168,13 @@ ThreadsOption = Annotated[
 EngineOption = Annotated[
     EngineName, typer.Option(help="equations: the literal loops, the same results, slowly.")
 ]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Also replace files that minicore did not make. Files that are read never are.",
+    ),
+]
 StorageOption = Annotated[
     StorageName, typer.Option(help="How weights are stored; they compute in float32 always.")
 ]

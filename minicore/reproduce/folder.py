@@ -93,6 +93,10 @@ class Run:
             raise OtherRun(f"{path}: was measured with another {key} ({value})")
         return found
 
+    def files(self) -> list[Path]:
+        """List the files that reports are made from."""
+        return [self.folder / SETTINGS, *(unit.path(self.folder) for unit in self.finished())]
+
     @classmethod
     def open(cls, folder: str | Path) -> Run:
         """Open a folder that ``minicore reproduce`` wrote.

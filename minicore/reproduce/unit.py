@@ -149,7 +149,8 @@ class Finished:
             "words": {k: v for k, v in evidence.items() if isinstance(v, tuple)},
         }
         arrays = {k: v for k, v in evidence.items() if isinstance(v, np.ndarray)}
-        return modelfile.write(self.unit.path(folder), arrays, header)
+        # A unit's name in a run's folder is its own, also if a failing disk has spoiled the file.
+        return modelfile.write(self.unit.path(folder), arrays, header, overwrite=True)
 
     @classmethod
     def load(cls, path: Path) -> Finished:
