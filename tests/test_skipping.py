@@ -172,7 +172,7 @@ def test_files_and_maps_hold_the_rest_and_4_comes_before_3(score, folder, tmp_pa
         rows = list(csv.DictReader(lines))
     names = [f"{i}.png" for i in range(10) if i != 2]
     assert [row["image"] for row in rows] == [str(folder / name) for name in names]
-    assert sorted(p.name for p in maps.iterdir()) == names
+    assert sorted(p.name for p in maps.iterdir()) == [f"{n[:-4]}.heat.png" for n in names]
     assert any(row["anomalous"] == "1" for row in rows)
 
 
@@ -185,7 +185,7 @@ def test_by_default_one_bad_image_writes_nothing(score, folder, tmp_path):
     out = tmp_path / "scores.csv"
     out.write_text("earlier")
     for arguments in ((), ("--on-error", "stop")):
-        code, _, error = score(folder, "-o", out, *arguments)
+        code, _, error = score(folder, "-o", out, "--overwrite", *arguments)
         assert code == 1 and error.count("\n") == 1 and "9.png" in error
     assert out.read_text() == "earlier" and sorted(tmp_path.iterdir()) == [folder, out]
 
