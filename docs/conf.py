@@ -142,7 +142,14 @@ class Measured(Directive):
         return [node]
 
 
+def docs_links(app, name, source):
+    """Turn a notebook's links to ``../docs/page.md`` into links that hold from its copy here."""
+    if name.startswith("notebooks/"):
+        source[0] = source[0].replace("](../docs/", "](../")
+
+
 def setup(app):
     """Before napoleon, which runs at 500: it splits the text into fields."""
     app.connect("autodoc-process-docstring", dollars_to_roles, priority=400)
+    app.connect("source-read", docs_links)
     app.add_directive("measured", Measured)
