@@ -22,12 +22,18 @@ Where a patch lies
     $t k$ to $t (k + 1)$, so its centre is $t (k + \tfrac12)$. Patch $i$ of stride $s$ was taken at
     cell $s i$, so its centre is $t (s i + \tfrac12)$, not the centre of the $s$ cells up to the
     next patch. A side of the image that $t$ does not divide ends inside its last cell.
-What the authors' code does
-    It stretches one grid onto the other, edge on edge. With $s = 1$ and sides that the network's
-    strides divide, this is the same. With a stride, each patch of the coarser level is taken to lie
-    $(s - 1)(t_{j+1} - t_j) / 2$ pixels from its true place: 4 for $s = 2$ and layers 2 and 3. With
-    other sides the coarser grid is squeezed, by up to $t_{j+1} - t_j$ pixels at the far border.
-    Both happen here too if `cells` is not given. `PatchCore` gives it.
+Where the coarser patches lie
+    A fine patch lies among the coarser ones as a fine cell lies among the coarser cells: this gives
+    the right place for $s = 1$ and sides of any length. With a stride, the coarser patches are then
+    taken to lie $(s - 1)(t_{j+1} - t_j) / 2$ pixels behind their true places (4 for $s = 2$ and
+    layers 2 and 3). We keep this, as the authors' code does. Each patch mixes its coarser
+    neighbours in the same shares, $\tfrac14$ and $\tfrac34$. At the true places the shares would
+    alternate between $\tfrac18$ and $\tfrac38$, and two patches of the same surface would differ.
+    The map has the places of the finer patches (equation 7).
+Sides that the network's strides do not divide
+    The authors' code stretches the coarser grid over the finer one, edge on edge. This squeezes the
+    coarser grid by up to $t_{j+1} - t_j$ pixels at the far border. It happens here too if `cells`
+    is not given. `PatchCore` gives it.
 """
 
 import numpy as np
@@ -78,7 +84,7 @@ def patch_collection(phi, p, s, d):
 
 
 @njit(cache=True)
-def upsample(grid, height, width, step=None, s=1, s_fine=1):
+def upsample(grid, height, width, step=None, s=1):
     r"""Bilinear interpolation of a grid of vectors to another size.
 
     Parameters
@@ -90,9 +96,9 @@ def upsample(grid, height, width, step=None, s=1, s_fine=1):
     step : (float, float), optional
         Rows and columns of the finer grid from one position of `grid` to the next. By default
         (height / h, width / w): the outer edges of the two grids coincide.
-    s, s_fine : int, default 1
-        Strides of `grid` and of the finer grid. A position is the centre of the first of $s$ cells:
-        it lies $1 / 2s$ of the way to the next position.
+    s : int, default 1
+        Stride of `grid`. A position is the centre of the first of $s$ cells: it lies $1 / 2s$ of a
+        step behind the edge of that cell.
 
     Returns
     -------
@@ -110,14 +116,13 @@ def upsample(grid, height, width, step=None, s=1, s_fine=1):
     else:
         down, right = float(step[0]), float(step[1])
 
-    # (y, x) = ((h + 1/(2 s_fine)) / down  − 1/(2s),
-    #           (w + 1/(2 s_fine)) / right − 1/(2s)), not outside the centres of the corner cells
+    # (y, x) = ((h + ½) / down − 1/(2s), (w + ½) / right − 1/(2s)), not beyond the corner positions
     for h in range(height):
-        y = min(max(h / down + (0.5 / s_fine / down - 0.5 / s), 0.0), h_star - 1.0)
+        y = min(max((h + 0.5) / down - 0.5 / s, 0.0), h_star - 1.0)
         y0 = int(y)
         y1 = min(y0 + 1, h_star - 1)
         for w in range(width):
-            x = min(max(w / right + (0.5 / s_fine / right - 0.5 / s), 0.0), w_star - 1.0)
+            x = min(max((w + 0.5) / right - 0.5 / s, 0.0), w_star - 1.0)
             x0 = int(x)
             x1 = min(x0 + 1, w_star - 1)
             for k in range(d):
@@ -145,7 +150,7 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None):
         Dimension to pool the concatenated levels to; 0 leaves them. The authors use 1024.
     cells : tuple of (float, float), optional
         $t_j$, rows and columns of pixels that a cell of each level covers. By default the levels
-        cover the same area, edge on edge ("What the authors' code does", above).
+        cover the same area, edge on edge ("Sides that the network's strides do not divide", above).
 
     Returns
     -------
@@ -183,8 +188,8 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None):
     for i in range(n):
         joined = np.empty((height, width, concatenated), np.float64)
 
-        # P_{s,p}(φ_{i,j}), P_{s,p}(φ_{i,j+1}), …, each rescaled to the patches of the first, side
-        # by side. Patch k of level j lies at t_j (s k + ½), patch h of the first at t_1 (s h + ½).
+        # P_{s,p}(φ_{i,j}), P_{s,p}(φ_{i,j+1}), …, each rescaled to the first one's (h', w'), side
+        # by side; t_j / t_1 patches of the first to each patch of level j
         start = 0
         for j in range(len(levels)):
             phi_j = levels[j]
@@ -194,7 +199,7 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None):
                 rescaled = upsample(collection, height, width)
             else:
                 step = (cells[j][0] / cells[0][0], cells[j][1] / cells[0][1])
-                rescaled = upsample(collection, height, width, step, s, s)
+                rescaled = upsample(collection, height, width, step)
             joined[:, :, start : start + d_j] = rescaled
             start += d_j
 

@@ -93,11 +93,10 @@ def pooling_weights(widths, p, d=0, d_target=0):
 
 
 @functools.lru_cache(maxsize=32)
-def interpolation(coarse, fine, step=None, s=1, s_fine=1):
+def interpolation(coarse, fine, step=None, s=1):
     """Lower and upper index and upper share of each fine position, as in `equations.upsample`."""
     step = fine / coarse if step is None else step
-    x = np.arange(fine) / step + (0.5 / s_fine / step - 0.5 / s)
-    x = np.clip(x, 0, coarse - 1)
+    x = np.clip((np.arange(fine) + 0.5) / step - 0.5 / s, 0, coarse - 1)
     low = x.astype(np.int64)
     high = np.minimum(low + 1, coarse - 1)
     return low, high, (x - low).astype(np.float32)
@@ -258,8 +257,8 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None, out=None):
             rows, columns = interpolation(h_j, height), interpolation(w_j, width)
         else:
             (t_h, t_w), (t_h1, t_w1) = cells[j], cells[0]
-            rows = interpolation(h_j, height, t_h / t_h1, s, s)
-            columns = interpolation(w_j, width, t_w / t_w1, s, s)
+            rows = interpolation(h_j, height, t_h / t_h1)
+            columns = interpolation(w_j, width, t_w / t_w1)
         reached = first[np.minimum(starts + BLOCK, D)] > first[starts]
         _add_level(
             np.ascontiguousarray(phi, np.float32), s, first, channels, weights,
