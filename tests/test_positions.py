@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicore import PatchCore, equations, fast, trace
+from minicore.baselines import SPADE
 from minicore.features import cell
 
 SIZES = [(side, side) for side in range(222, 231)] + [(222, 230), (229, 224), (256, 225)]
@@ -176,7 +177,25 @@ def test_the_model_and_its_trace_know_where_a_patch_lies(tiny, gear, engine):
     t = trace(model, gear.test[-1])
     np.testing.assert_array_equal(t.map, found.maps[0])
     assert t.cell_at(3, 4) == (48, 64, 56, 72)  # its last columns lie outside the image
-    assert model.held_out_peaks_.max() > 0
     levels = tuple(phi[None] for phi in t.feature_maps.values())
     patches = equations.patch_features(levels, 3, 2, 0, 0, ((8, 8), (16, 16)))
     np.testing.assert_allclose(t.patches, patches[0], rtol=1e-4, atol=1e-6)
+
+
+def test_the_baselines_know_where_a_patch_lies(tiny, gear):
+    model = SPADE(tiny, stride=2, resize=72, crop=(60, 67), progress=False).fit(gear.train)
+    found = model.detect(gear.test)
+    heat = equations.anomaly_map(found.patch_scores, 60, 67, model.sigma, 2, (8, 8))
+    np.testing.assert_allclose(found.maps, heat, rtol=1e-5)
+
+
+def test_the_threshold_of_the_map_comes_from_maps_like_those_of_a_score(tiny, gear, monkeypatch):
+    geometry, original = [], fast.anomaly_map
+
+    def spy(patch_scores, height, width, sigma, s=None, cell=None):
+        geometry.append((height, width, s, cell))
+        return original(patch_scores, height, width, sigma, s, cell)
+
+    monkeypatch.setattr(fast, "anomaly_map", spy)
+    PatchCore(tiny, stride=2, resize=72, crop=(60, 67), progress=False).fit(gear.train)
+    assert set(geometry) == {(60, 67, 2, (8, 8))}
