@@ -162,7 +162,9 @@ def test_a_heat_map_is_a_picture_with_name_score_threshold_and_verdict(
     drawn = []
     save = plots.save
     monkeypatch.setattr(
-        plots, "save", lambda figure, path: drawn.append(figure) or save(figure, path)
+        plots,
+        "save",
+        lambda figure, path, **options: drawn.append(figure) or save(figure, path, **options),
     )
     for score in (model.threshold_ * 1.5, model.threshold_):
         save_heat_map(tmp_path / "a.png", file, found.maps[5], model, score)
