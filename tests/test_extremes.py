@@ -131,6 +131,7 @@ def test_a_path_longer_than_the_disk_allows_names_nothing(tiny, gear, tmp_path, 
     assert len(found.scores) == 2 and list(skipped) == [1] and str(path) in str(skipped[1])
 
 
+@pytest.mark.slow
 def test_at_the_command_line_it_is_one_line_wherever_it_stands(run, tiny, mvtec_root, tmp_path):
     long, good = tmp_path / ("x" * 300), mvtec_root / "gear" / "train" / "good"
     model = PatchCore(tiny, progress=False).fit(good).save(tmp_path / "m")
@@ -162,6 +163,7 @@ def test_at_the_command_line_it_is_one_line_wherever_it_stands(run, tiny, mvtec_
         assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
+@pytest.mark.slow
 def test_links_that_lead_round_in_a_circle_end(run, tiny, mvtec_root, tmp_path):
     good = tmp_path / "good"
     good.mkdir()
@@ -187,6 +189,7 @@ def test_links_that_lead_round_in_a_circle_end(run, tiny, mvtec_root, tmp_path):
 # Data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["good", "anomalous"])
 def test_with_one_class_to_test_on_what_is_not_defined_is_a_dash_and_null(
     run, tiny, mvtec_root, tmp_path, kind

@@ -36,6 +36,8 @@ from minicore.reproduce import (
 )
 from minicore.reproduce.evidence import worst
 
+pytestmark = pytest.mark.slow
+
 SIZE = 64  # pixels
 ROWS = [row("PatchCore-10"), row("PatchCore-5")]
 SEEDS = (0, 1)
