@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import stat
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -169,6 +170,33 @@ def check_apart(folder: str | Path, images: Iterable[str | Path]) -> None:
     """
     if identities([folder]).keys() & identities({Path(image).parent for image in images}).keys():
         raise OutputError(f"{folder}: images are read from this folder; give another folder")
+
+
+def check_distinct(outputs: Iterable[str | Path]) -> None:
+    """Refuse outputs of one call of which one would replace another.
+
+    Parameters
+    ----------
+    outputs : iterable of str or Path
+        Files. They need not exist.
+
+    Raises
+    ------
+    OutputError
+        If two have one name, also where upper and lower case are the same, or if one is the folder
+        of another.
+    """
+    named: dict[Path, str | Path] = {}
+    for output in outputs:
+        real = unicodedata.normalize("NFC", os.path.realpath(output)).casefold()
+        if named.setdefault(Path(real), output) is not output:
+            raise OutputError(f"{output}: two outputs have this name; give one another name")
+    for name in named:
+        for folder in name.parents:
+            if folder in named:
+                raise OutputError(
+                    f"{named[folder]}: both a file and a folder of outputs; give one another name"
+                )
 
 
 def identities(paths: Iterable[str | Path]) -> dict[tuple[int, int], Path]:

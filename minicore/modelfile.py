@@ -79,7 +79,8 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     ModelError
         If the file is missing, damaged, not a model, or of a later format.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
     path = Path(path)
     if is_folder(path):
@@ -89,11 +90,13 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not is_file(path):
         raise ModelError(f"{path}: no such file; expected a model saved by minicore")
     try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(KEY)
-            if text is None:
-                raise ModelError(f"{path}: a safetensors file, but not a model saved by minicore")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        # Not mapped into memory: the process would end if the file were cut short meanwhile.
+        content = path.read_bytes()
+        arrays = load(content)
+        end = 8 + int.from_bytes(content[:8], "little")  # of the header
+        text = json.loads(content[8:end]).get("__metadata__", {}).get(KEY)
+        if text is None:
+            raise ModelError(f"{path}: a safetensors file, but not a model saved by minicore")
         header = json.loads(text)
     except (
         SafetensorError, OSError, ValueError, MemoryError, RecursionError,

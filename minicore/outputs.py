@@ -153,7 +153,7 @@ def save_heat_map(
     """
     limit, least = model.map_threshold_, model.threshold_
     low, high = (end * limit for end in SCALE) if limit else (None, None)
-    name = Path(str(image)).name.encode(errors="replace").decode()  # it need not be UTF-8
+    name = one_line(Path(str(image)).name)
     figure = plots.panels(
         view(image, model.preprocessing_)[None],
         anomaly_map[None],

@@ -174,6 +174,13 @@ def test_any_name_a_file_can_have_is_taken(run, model, good, tmp_path, name):
         assert next(csv.DictReader(lines))["image"] == str(tmp_path / name)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_a_name_with_control_characters_is_drawn_escaped(run, model, tmp_path, good):
+    (tmp_path / "\x1b[2J\n.png").write_bytes(next(good.iterdir()).read_bytes())
+    code, _, error = run("score", model, tmp_path, "--maps", tmp_path / "maps")
+    assert code == 0 and "Glyph" not in error and "\x1b" not in error
+
+
 def test_exit_code_3_is_for_an_anomalous_image(run, model, tmp_path, good):
     noise = np.random.default_rng(0).integers(256, size=(128, 128, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")

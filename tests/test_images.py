@@ -530,6 +530,39 @@ def test_images_that_a_listing_leaves_out_are_named(tmp_path):
     assert len(left_out(tmp_path)) == 7
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_with_the_name_of_an_image_is_left_out_not_waited_for(tmp_path):
+    listed = saved(tmp_path / "a.png", RGB)
+    os.mkfifo(tmp_path / "b.png")
+    with pytest.warns(MinicoreWarning, match="1 image of another format .* looked at: b.png;"):
+        assert as_images(tmp_path) == [listed]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_comes_through_a_pipe_is_never_known_already(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert fingerprint([tmp_path / "a.png"]) != fingerprint([tmp_path / "a.png"])
+
+
+def test_images_behind_a_link_to_a_folder_are_left_out_too(tmp_path):
+    gate, elsewhere = tmp_path / "gate", tmp_path / "elsewhere"
+    for folder in (gate, elsewhere / "deep"):
+        folder.mkdir(parents=True)
+        saved(folder / "a.png", RGB)
+    saved(elsewhere / "b.png", RGB)
+    (gate / "again").symlink_to(gate)
+    (gate / "more").symlink_to(elsewhere)
+    with pytest.warns(MinicoreWarning, match="1 image in subfolders not looked at: more;"):
+        as_images(gate)
+    assert left_out(gate) == [gate / "more" / "b.png"]
+
+
+@pytest.mark.parametrize("kind", [object, str, bytes])
+def test_an_array_of_paths_is_refused_with_the_remedy(kind):
+    with pytest.raises(ImageError, match="; give paths as a list"):
+        as_images(np.array(["a.png", "b.png"]).astype(kind))
+
+
 def test_files_that_are_no_images_are_not_worth_a_word(tmp_path):
     saved(tmp_path / "a.png", RGB)
     texts = {"notes.txt": "BMW", "labels.csv": "image,label", "P5.md": "P5 of ten", "empty": ""}

@@ -3,6 +3,8 @@
 import importlib
 import json
 import os
+import subprocess
+import sys
 from dataclasses import asdict
 from datetime import datetime, timezone
 
@@ -269,3 +271,31 @@ def test_a_record_that_makes_no_sense_is_refused(path, made):
     arrays, header = modelfile.read(path)
     modelfile.write(path, arrays, {**header, "made": made})
     refused(path, "damaged", "made")
+
+
+REWRITE = """
+import sys, threading
+import numpy as np
+from minicore import modelfile
+from minicore.errors import ModelError
+
+path = modelfile.write(sys.argv[1], {"a": np.zeros(2**20)}, {})
+content, done = path.read_bytes(), threading.Event()
+
+def rewrite():
+    while not done.is_set():
+        path.write_bytes(content)
+
+threading.Thread(target=rewrite, daemon=True).start()
+for _ in range(100):
+    try:
+        modelfile.read(path)
+    except ModelError:
+        pass
+done.set()
+"""
+
+
+def test_a_model_that_is_rewritten_in_place_while_it_is_read_ends_no_process(tmp_path):
+    command = [sys.executable, "-c", REWRITE, str(tmp_path / "model")]
+    assert subprocess.run(command, check=False).returncode == 0

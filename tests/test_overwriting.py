@@ -305,6 +305,26 @@ def test_maps_of_images_called_like_maps_go_elsewhere(world, run):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["score", *MODEL, "--maps", "d", "-o", "d/000.heat.png"],
+        ["score", *MODEL, "--maps", "d", "-o", "link/000.HEAT.png"],
+        ["score", *MODEL, "--maps", "d", "-o", "d"],
+        ["evaluate", "data", *NETWORK, "--pictures", "d", "--json", "d/gear/roc.png"],
+        [*COMMANDS["bench --pictures"][0], "d", "--json", "d/bound.png"],
+    ],
+    ids=["a map", "by a link", "the folder of maps", "a picture", "a figure"],
+)
+def test_no_output_replaces_another_of_the_same_call(world, run, command):
+    (world / "link").symlink_to("d")
+    before = content(world)
+    code, printed, error = run(*command)
+    assert code == 1 and not printed and "give one another name" in error
+    assert content(world) == before
+
+
+@pytest.mark.slow
 def test_one_foreign_file_among_many_heat_maps_stops_all(world, run, refuse):
     assert run("score", *MODEL, "--maps", "maps")[0] == 0
     foreign(world / "maps" / "002.heat.png", "photograph")

@@ -766,3 +766,24 @@ def test_the_command_refuses_in_one_line(tiny, mvtec_root, tmp_path, capsys, wro
     error = capsys.readouterr().err
     assert end.value.code == 1 and words in error and error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_run_goes_on_and_is_reported_though_names_are_not_utf8(mvtec_root, tiny, tmp_path, run):
+    data = tmp_path / os.fsdecode(b"data \xff")
+    shutil.copytree(mvtec_root / "gear", data / os.fsdecode(b"gear \xfe"))
+    command = ["reproduce", data, "-o", tmp_path / "run", "--backbone", tiny, "--image-size", 64]
+    for seeds in ("0", "0,1"):
+        assert run(*command, "--rows", "PatchCore-10", "--seeds", seeds)[0] == 0
+    for name in ("settings.json", "table.json"):
+        json.loads((tmp_path / "run" / name).read_text("utf-8"))
+    assert run("report", tmp_path / "run")[0] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_the_place_of_a_mask_is_an_error_not_a_hang(again, data, tmp_path):
+    mask = next((data / "gear/ground_truth").glob("*/*.png"))
+    mask.unlink()
+    os.mkfifo(mask)
+    with pytest.raises(MinicoreError):
+        again(tmp_path / "run", data=data)

@@ -231,6 +231,7 @@ def test_images_in_subfolders_are_said_and_count_for_the_exit_code(score, gate):
     code, _, error = score(gate, "--exit-code")
     assert code == 4 and "1 image in subfolders not looked at: old" in error
     assert score(gate, gate / "old", "--exit-code")[0] == 3
+    assert score(gate, gate / ".." / gate.name / "old", "--exit-code")[0] == 3  # another spelling
 
 
 def test_files_that_are_no_images_change_neither_output_nor_exit_code(score, gate):

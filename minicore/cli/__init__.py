@@ -246,22 +246,25 @@ def score(
     """Score images with a model: one line each, in the order given."""
     from minicore.ensemble import load
     from minicore.errors import ImageError
-    from minicore.files import check_apart, check_writable, identities, is_folder
+    from minicore.files import check_apart, check_distinct, check_writable, identities, is_folder
     from minicore.images import as_images
     from minicore.images.listing import left_out
     from minicore.outputs import ScoreWriter, heat_map_names, save_heat_map
 
     paths = [path for source in images for path in as_images(source)]
     unseen = {path for source in images if is_folder(source) for path in left_out(source)}
-    unseen -= {*paths, *(path for path in unseen if maps in path.parents)}  # earlier heat maps
+    unseen -= {path for path in unseen if maps in path.parents}  # earlier heat maps
     networks = backbone[0] if backbone and len(backbone) == 1 else backbone or None
     fitted = load(model, networks, engine=engine.value, n_threads=threads, batch_size=batch_size)
     pictures = heat_map_names(paths, maps) if maps else None
     inputs = identities([*map(str, paths), model, *fitted.network_files_])
+    not_seen = identities(unseen).keys() - inputs.keys()
     if maps:
         check_apart(maps, map(str, paths))
-    for path in [*([out] if out else []), *(pictures or [])]:
+    outputs = [*([out] if out else []), *(pictures or [])]
+    for path in outputs:
         check_writable(path, inputs=inputs, overwrite=overwrite)
+    check_distinct(outputs)
     anomalous = 0
     skipped: dict[int, ImageError] = {}
     scored = (i for i in range(len(paths)) if i not in skipped)
@@ -297,7 +300,7 @@ def score(
         )
     if skipped:
         raise typer.Exit(SKIPPED)
-    if exit_code and unseen:
+    if exit_code and not_seen:
         raise typer.Exit(SKIPPED)
     if exit_code and anomalous:
         raise typer.Exit(ANOMALOUS)
@@ -342,7 +345,7 @@ def evaluate(
     from minicore import datasets
     from minicore import evaluation as evaluation_
     from minicore.backbones import network_files
-    from minicore.files import check_apart, check_writable, identities, whole
+    from minicore.files import check_apart, check_distinct, check_writable, identities, whole
     from minicore.outputs import PICTURES, save_pictures
 
     single = layout.value in (*datasets.WITHOUT_CATEGORIES, "folder")
@@ -354,12 +357,13 @@ def evaluate(
     networks = [file for name in backbone or ["default"] for file in network_files(name)]
     images = [file for dataset in found for file in dataset.files()]
     inputs = identities([*images, *networks, *data.glob("split_csv/*.csv")])  # VisA's tables
-    if out:
-        check_writable(out, inputs=inputs, overwrite=overwrite)
-    for folder in [pictures / dataset.name for dataset in found] if pictures else []:
+    folders = [pictures / dataset.name for dataset in found] if pictures else []
+    outputs = [*([out] if out else []), *(folder / name for folder in folders for name in PICTURES)]
+    for folder in folders:
         check_apart(folder, images)
-        for name in PICTURES:
-            check_writable(folder / name, inputs=inputs, overwrite=overwrite)
+    for path in outputs:
+        check_writable(path, inputs=inputs, overwrite=overwrite)
+    check_distinct(outputs)
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,

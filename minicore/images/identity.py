@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def _content(path: Path) -> bytes:
     """Return the hash of a file; of one that cannot be read, nothing: decoding it will fail."""
     content = hashlib.blake2b()
     try:
+        if path.exists() and not path.is_file():  # a pipe can be read once: never the same again
+            return secrets.token_bytes()
         with path.open("rb") as file:
             while block := file.read(2**20):
                 content.update(block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import warnings
@@ -51,25 +52,43 @@ def list_images(folder: str | Path) -> list[Path]:
 def left_out(folder: str | Path) -> list[Path]:
     """Return the images in and below a folder that `list_images` does not return.
 
-    In the folder: files without a known suffix that begin as a file of an image does. In its
-    subfolders: files with a known suffix. Hidden files and folders do not count.
+    In the folder: files without a known suffix that begin as a file of an image does, and pipes
+    with one, for which a program would wait. In its subfolders: files with a known suffix. Hidden
+    files and folders do not count. Of a link to a folder elsewhere, only the files directly in it
+    count: what is below can be a whole disk.
     """
     found = []
+    root = os.path.realpath(folder)
     for place, inside, names in os.walk(folder):
         inside[:] = sorted(name for name in inside if name[0] != ".")
         for path in (Path(place, name) for name in sorted(names)):
             below = path.parent != Path(folder)
-            if _is_listed(path) if below else not _is_listed(path) and _begins_as_an_image(path):
+            if _is_listed(path) if below else _is_pipe(path) or _begins_as_an_image(path):
                 found.append(path)
+        for link in (Path(place, name) for name in inside):
+            if link.is_symlink() and not Path(os.path.realpath(link)).is_relative_to(root):
+                with contextlib.suppress(OSError):  # a folder that cannot be read
+                    found += sorted(filter(_is_listed, link.iterdir()))
     return found
 
 
 def _is_listed(path: Path) -> bool:
+    return _is_named_as_image(path) and not _is_pipe(path)
+
+
+def _is_named_as_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.name[0] != "."
 
 
+def _is_pipe(path: Path) -> bool:
+    """Whether a file with the name of an image is a pipe, a socket or a device."""
+    if not _is_named_as_image(path) or path.is_file():
+        return False
+    return path.exists() and not path.is_dir()
+
+
 def _begins_as_an_image(path: Path) -> bool:
-    if path.name[0] == "." or not path.is_file():  # to open a pipe would wait for its other end
+    if _is_named_as_image(path) or path.name[0] == "." or not path.is_file():
         return False
     try:
         with path.open("rb") as file:

@@ -133,7 +133,10 @@ def as_images(source: Any) -> Sequence[ImageLike]:
         if kind.__module__ == "builtins"
         else f"{kind.__module__}.{kind.__qualname__}"
     )
-    raise ImageError(f"images: expected paths or uint8 arrays, found {name}")
+    raise ImageError(
+        f"images: expected paths or uint8 arrays, found {name}; if it holds paths, make a list of "
+        f"it with list()"
+    )
 
 
 def view(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
@@ -384,9 +387,8 @@ def _as_rgb(image: Any, name: str) -> np.ndarray:
     if not isinstance(image, np.ndarray):
         raise ImageError(f"{name}: expected a path or a uint8 array, found {type(image).__name__}")
     if image.dtype != np.uint8:
-        raise ImageError(
-            f"{name}: expected dtype uint8 (0 to 255), found {image.dtype}; scale and convert it"
-        )
+        remedy = "give paths as a list" if image.dtype.kind in "OSU" else "scale and convert it"
+        raise ImageError(f"{name}: expected dtype uint8 (0 to 255), found {image.dtype}; {remedy}")
     if image.ndim == 2 and image.size:
         return np.broadcast_to(image[:, :, None], (*image.shape, 3))
     if image.ndim == 3 and image.shape[2] == 3 and image.size:

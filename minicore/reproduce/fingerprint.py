@@ -58,6 +58,8 @@ def fingerprint(dataset: Dataset, root: str | Path) -> str:
 def _named(file: Path | np.ndarray, root: str | Path) -> tuple[str, str]:
     """Return the name of a file, counted from the data set's folder, and its checksum."""
     path = Path(file)  # type: ignore[arg-type]  # a reproduction reads files only
+    if path.exists() and not path.is_file():  # opening a pipe waits for its other end
+        raise DatasetError(f"{path}: expected a file, found a folder, a pipe or a device")
     try:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -165,7 +165,7 @@ class Run:
                 return there
             settings = there.settings | {"data_sha256": both}
         with whole(path, "w") as file:
-            json.dump(settings, file, indent=2, ensure_ascii=False)
+            json.dump(settings, file, indent=2)  # ASCII: the names of folders need not be UTF-8
         return cls(Path(folder), settings)
 
     @classmethod

@@ -243,7 +243,7 @@ def write(run: Run) -> str:
         file.write(_csv(found))
     with whole(run.folder / "table.json", "w", overwrite=True) as file:
         everything = {"settings": run.settings, "units": [asdict(line) for line in found]}
-        json.dump(everything, file, indent=2, ensure_ascii=False)
+        json.dump(everything, file, indent=2)  # ASCII, as the settings are
     return content
 
 
