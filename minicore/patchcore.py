@@ -229,7 +229,7 @@ class PatchCore(Detector):
                     del psi_M  # before the coreset is copied: the bound on memory counts on it
                     bank = M[picks]
             with self.seconds_.of("axes of the coreset (eq 6)"):
-                self._search = Search(bank, self.config_.b)
+                self._search = Search(bank, self.config_.b, self.config_.engine)
             self.memory_bank_ = bank
             self.coreset_indices_, self.coreset_radii_ = picks, radii
         self.threshold_, self.map_threshold_ = thresholds
@@ -304,7 +304,7 @@ class PatchCore(Detector):
     def _detections(self, images: Any) -> Iterator[Detection]:
         for size, patches in self._patches(images, "score", SamePlace()):
             with self.seconds_.of("nearest (eq 6, 7)"):
-                s, s_star, patch_scores = self._search.score(patches, self.engine)
+                s, s_star, patch_scores = self._search.score(patches)
             with self.seconds_.of("map"):
                 anomaly_map = engine_functions(self.engine).anomaly_map
                 maps = anomaly_map(patch_scores, *size, self.config_.sigma)

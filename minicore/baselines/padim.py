@@ -17,14 +17,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
 from minicore import fast, threads
 from minicore.backbones.joint import Source
 from minicore.baselines.base import Baseline
 from minicore.config import is_number, require, require_choice, require_whole
 from minicore.images import ImageLike, Override
-from minicore.kernels import njit
 from minicore.search import Detection
 
 Reduction = Literal["selection", "semi-orthogonal"]

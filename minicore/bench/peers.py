@@ -8,10 +8,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
 from minicore.backbones import Backbone
-from minicore.kernels import njit
 
 CHUNK = 512  # rows of one task of the plain loops
 

@@ -12,10 +12,9 @@ orthonormal axes; the bank's principal ones make the bound tight.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
 from minicore.fast.arithmetic import HUGE
-from minicore.kernels import njit
 
 AXES = 96
 COARSE = 24  # of them in the product that looks at every pair; the others look at what it leaves

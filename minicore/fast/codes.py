@@ -11,9 +11,9 @@ $\Delta$ and $c$; values too large for a byte are cut and make $e_x$ longer.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
-from minicore.kernels import inner, njit
+from minicore.fast.arithmetic import inner
 
 LARGEST = 127
 DEVIATIONS = 12  # of the coordinates: so many fit in a byte

@@ -18,9 +18,9 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
-from minicore.kernels import inner, njit
+from minicore.fast.arithmetic import inner
 
 
 def _pooling_segments(length, d):
