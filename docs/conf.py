@@ -1,5 +1,6 @@
 """The documentation's settings. Build with ``sphinx-build -W docs docs/_build/html``."""
 
+import json
 import os
 import re
 import shutil
@@ -16,14 +17,32 @@ from minicore import __version__
 from minicore.bench import Result
 from minicore.reproduce import tables
 
-# The notebooks, as pages. A copy, for Sphinx follows a symbolic link out of its folder and finds no
-# page there that another could link to. It keeps its times: what is unchanged is not built again.
 HERE = Path(__file__).parent
+NOTEBOOKS = HERE.parent / "notebooks"
+
+
+def copy_as_page(source, target):
+    """Copy a file; below a notebook's title, add a link that downloads the notebook itself."""
+    if Path(source).suffix == ".ipynb":
+        notebook = json.loads(Path(source).read_text(encoding="utf-8"))
+        title, *rest = notebook["cells"][0]["source"]
+        link = f"{{download}}`Download this notebook <../../notebooks/{Path(source).name}>`\n"
+        notebook["cells"][0]["source"] = [title, "\n", link, *rest]
+        Path(target).write_text(json.dumps(notebook), encoding="utf-8")
+        shutil.copystat(source, target)
+    else:
+        shutil.copy2(source, target)
+
+
+# The notebooks, as pages. A copy, because Sphinx follows a symbolic link out of its folder and
+# finds no page there that another page could link to. The copies keep their times: Sphinx builds
+# only what has changed.
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 shutil.copytree(
-    HERE.parent / "notebooks",
+    NOTEBOOKS,
     HERE / "notebooks",
     ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"),
+    copy_function=copy_as_page,
 )
 
 project = "minicore"
@@ -37,6 +56,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
     "sphinx-mathjax-offline",  # MathJax itself among the pages: formulas without a network
+    "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 default_role = "literal"  # `p` in a docstring is a name
@@ -52,6 +72,11 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_attr_annotations = False
 napoleon_custom_sections = ["Edge cases"]
+
+# A button on what one types: code and commands, not the outputs. Prompts are not copied.
+copybutton_selector = "div:not(.output) > div.highlight > pre"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
 html_title = "minicore"
@@ -117,7 +142,14 @@ class Measured(Directive):
         return [node]
 
 
+def docs_links(app, name, source):
+    """Turn a notebook's links to ``../docs/page.md`` into links that hold from its copy here."""
+    if name.startswith("notebooks/"):
+        source[0] = source[0].replace("](../docs/", "](../")
+
+
 def setup(app):
     """Before napoleon, which runs at 500: it splits the text into fields."""
     app.connect("autodoc-process-docstring", dollars_to_roles, priority=400)
+    app.connect("source-read", docs_links)
     app.add_directive("measured", Measured)

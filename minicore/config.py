@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from minicore import __version__
 from minicore.bank import Storage
 from minicore.errors import wrong
 from minicore.images import Preprocessing
@@ -93,7 +100,7 @@ class Config(Features):
     sigma : float
         Standard deviation of the map's smoothing in pixels.
     false_positive_rate : float or None
-        What the decision threshold allows.
+        What the decision threshold was asked to allow; for the final model an estimate.
     seed : int
         Of the projection, the first pick, and the choice of held-out images.
     engine : {"fast", "equations"}
@@ -153,6 +160,69 @@ class Config(Features):
             k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()
         }
         return cls(**values)
+
+
+@dataclass(frozen=True)
+class Made:
+    """From what and when a model was made; stored in the saved model, changes no result.
+
+    Parameters
+    ----------
+    images : int
+        How many it was fitted on.
+    copies : int
+        How many of these are equal to another one before them.
+    folder : str or None
+        The absolute path of the folder that holds them all; None if they were arrays.
+    when : str
+        Time of the fit, UTC, as ISO 8601: ``2026-01-31T12:00:00Z``. The environment variable
+        ``SOURCE_DATE_EPOCH`` (seconds since 1970), if set, is used instead of the clock; then the
+        same fit writes the same bytes.
+    version : str
+        Of minicore.
+    """
+
+    images: int
+    copies: int
+    folder: str | None
+    when: str
+    version: str
+
+    def __post_init__(self) -> None:
+        require_whole(self, "images", 1)
+        require_whole(self, "copies", 0)
+        for name in ("folder", "when", "version"):
+            value = getattr(self, name)
+            text = isinstance(value, str) or (name == "folder" and value is None)
+            require(self, name, text, "text")
+
+    @classmethod
+    def of(cls, images: Sequence[Any], copies: int = 0) -> Made:
+        """Return the record of a fit that ends now.
+
+        Parameters
+        ----------
+        images : sequence of paths and arrays
+            At least one.
+        copies : int
+
+        Raises
+        ------
+        ValueError
+            If ``SOURCE_DATE_EPOCH`` is not a time.
+        """
+        folder = None
+        if all(isinstance(image, (str, Path)) for image in images):
+            folders = {Path(image).parent for image in images}
+            with contextlib.suppress(ValueError):  # on two drives of Windows
+                folder = os.path.commonpath([f.resolve() for f in folders])
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        try:
+            when = datetime.fromtimestamp(int(epoch) if epoch else int(time.time()), timezone.utc)
+        except (ValueError, OverflowError, OSError):
+            raise wrong("SOURCE_DATE_EPOCH", "seconds since 1970", epoch) from None
+        text = when.isoformat().replace("+00:00", "Z")
+        return cls(len(images), copies, folder, text, __version__)
 
 
 def require(owner: Any, name: str, ok: bool, expected: str) -> None:

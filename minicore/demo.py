@@ -13,6 +13,8 @@ from minicore.evaluation import Evaluation, evaluate, table
 from minicore.images import view
 from minicore.patchcore import PatchCore
 
+PICTURES = ("demo.png", "seconds.png")
+
 
 def demo(
     categories: Sequence[str],
@@ -21,6 +23,7 @@ def demo(
     *,
     seed: int,
     say: Callable[[str], None],
+    overwrite: bool = False,
 ) -> list[Evaluation]:
     """Fit and score synthetic parts, say how it went, and leave a picture.
 
@@ -36,6 +39,8 @@ def demo(
         Of the images.
     say : callable
         Takes a line of text.
+    overwrite : bool, default False
+        Whether to replace pictures that minicore did not make.
 
     Returns
     -------
@@ -73,8 +78,8 @@ def demo(
     figure = plots.panels(
         np.stack(images), np.stack(maps), np.stack(truths), threshold=1.0, titles=titles, vmin=0
     )
-    picture = plots.save(figure, folder / "demo.png")
-    chart = plots.save(plots.timings(seconds), folder / "seconds.png")
+    picture = plots.save(figure, folder / PICTURES[0], overwrite=overwrite)
+    chart = plots.save(plots.timings(seconds), folder / PICTURES[1], overwrite=overwrite)
     say(f"\npicture: {picture.resolve()}\n         {chart.resolve()}")
     return evaluations
 

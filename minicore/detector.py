@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,20 @@ class Detector(OutlierMixin, BaseEstimator):
     threshold_: float | None
     map_threshold_: float | None
     input_size_: tuple[int, int]
-    _last: tuple[bytes, Detection] | None = None  # the latest answer and what it was asked of
+    # What the latest answer was asked of, the configurations it comes from, the answer.
+    _last: tuple[Any, list[Any], Detection] | None = None
 
     @property
     def members_(self) -> list[Any]:
         """The models whose scores are the answer: itself, or those of an ensemble."""
         check_is_fitted(self)
         return [self]
+
+    @property
+    def network_files_(self) -> list[Path]:
+        """Files that the networks were read from."""
+        networks = [n for member in self.members_ for n in member.backbone_.networks]
+        return [file for network in networks for file in network.files]
 
     @property
     def preprocessing_(self) -> Preprocessing:
@@ -108,7 +116,8 @@ class Detector(OutlierMixin, BaseEstimator):
         """Look at images: scores, maps and what they come from, in one pass.
 
         The answer for the latest images is remembered, so that asking for scores and then for maps
-        runs the network once. Its arrays are read-only; copy one to change it.
+        runs the network once; files are compared by their content. Its arrays are read-only; copy
+        one to change it.
 
         Parameters
         ----------
@@ -123,10 +132,15 @@ class Detector(OutlierMixin, BaseEstimator):
         images = as_images(X)
         if not images:
             raise ValueError("expected at least one image, got none")
-        key = fingerprint(images)
-        if self._last is None or self._last[0] != key:
-            self._last = key, Detection.join(list(self.stream(images))).read_only()
-        return self._last[1]
+        # A member of an ensemble can be fitted again by itself. Each fit makes a new configuration;
+        # the old ones are kept with the answer, so that no new one gets the identity of an old one.
+        fits = [member.config_ for member in self.members_]
+        key = fingerprint(images), [id(config) for config in fits]
+        last = self._last  # another thread may replace it meanwhile
+        if last is None or last[0] != key:
+            last = key, fits, Detection.join(list(self.stream(images))).read_only()
+            self._last = last
+        return last[2]
 
     def anomaly_score(self, X: Any) -> np.ndarray:
         """Equation 7 (or a baseline's own score) of each image, (n,) float64; higher is worse."""

@@ -2,7 +2,7 @@
 
 The authors scale each member's scores to 0..1 over the *test* images before averaging, so that one
 image's score depends on the others it is tested with. Here a member speaks in units of its own
-threshold, which held-out good images have set: 1 is as high as a good image may score.
+threshold, which held-out good images have set: a score above 1 is anomalous to that member.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from minicore import equations, modelfile
 from minicore.config import require_running
 from minicore.detector import Detector
 from minicore.errors import ImageError, ModelError, wrong
+from minicore.files import identities
 from minicore.images import ImageLike, Lenient, as_images
 from minicore.patchcore import PatchCore
 from minicore.progress import bar as progress_bar
@@ -50,9 +51,9 @@ class Ensemble(Detector):
 
     Notes
     -----
-    The units come from the same held-out images as the threshold, so that the promised rate of
-    false positives holds approximately. ``PatchCore([network, network])`` joins features instead.
-    Pickles are as for `PatchCore`.
+    The rate of false positives is an estimate: the units come from the same held-out images as the
+    threshold, and, as for `PatchCore`, the final members are not those that scored them.
+    ``PatchCore([network, network])`` joins features instead. Pickles are as for `PatchCore`.
     """
 
     n_threads = None  # each member has its own
@@ -78,7 +79,7 @@ class Ensemble(Detector):
         Raises
         ------
         ValueError
-            If members differ in what they must share, or have no held-out scores to compare by.
+            If members differ in what they must share, or all images are equal.
         ImageError, BackboneError
             If an image or a network cannot be used.
         """
@@ -86,6 +87,17 @@ class Ensemble(Detector):
         _check(self.models, len(images))
         self._forget()
         self.models_ = [clone(model).fit(images) for model in self.models]
+        if any(model.threshold_ is None for model in self.models_):
+            raise ValueError(
+                f"an Ensemble needs at least two different images, to hold one out; all "
+                f"{len(images)} are equal"
+            )
+        held_out = [model._held_out for model in self.models_]
+        if not all(np.array_equal(held_out[0], its) for its in held_out):
+            raise ValueError(
+                "members of an Ensemble must hold out the same images, but some images are equal "
+                "to one member and different to another; remove images that show the same"
+            )
         self._compare()
         return self
 
@@ -117,7 +129,6 @@ class Ensemble(Detector):
 
     def _detections(self, images: Any) -> Iterator[Detection]:
         step = self.models_[0].batch_size
-        size: tuple[int, ...] = ()
         with progress_bar(len(images), "score", "image", show=self.progress) as bar:
             for first in range(0, len(images), step):
                 some = images[first : first + step]
@@ -126,25 +137,27 @@ class Ensemble(Detector):
                 if skipped:
                     images.skipped.update((first + i, error) for i, error in skipped.items())
                 if parts:
-                    found = _mean(parts)
-                    assert found.maps is not None  # every member is a PatchCore
-                    its = found.maps.shape[1:]
-                    size = size or its
-                    if its != size:
-                        raise ImageError(
-                            f"images {first} to {first + len(some) - 1}: expected {size} pixels "
-                            f"(h, w) like the first, found {its}; choose a crop or an exact resize"
-                        )
-                    yield found
+                    yield _mean(parts)
                 bar.update(len(some))
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write all members to one safetensors file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+        overwrite : bool, default False
+            Whether to replace a file that minicore did not make. The file of a network of the model
+            is never replaced.
+
+        Returns
+        -------
+        Path
 
         Raises
         ------
         OutputError
-            If the file cannot be written.
+            If the file cannot be written, or must not be replaced.
         """
         check_is_fitted(self)
         members = [model._stored() for model in self.models_]
@@ -153,7 +166,9 @@ class Ensemble(Detector):
             for k, (its, _) in enumerate(members)
             for name, array in its.items()
         }
-        return modelfile.write(path, arrays, {"members": [header for _, header in members]})
+        header = {"members": [its for _, its in members]}
+        inputs = identities(self.network_files_)
+        return modelfile.write(path, arrays, header, inputs=inputs, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path, backbone: Any = None, **options: Any) -> Ensemble:

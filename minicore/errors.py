@@ -32,12 +32,40 @@ class OutputError(MinicoreError, OSError):
     """A file that cannot be written. What was there before is untouched."""
 
 
-def wrong(name: str, expected: str, value: Any) -> ValueError:
-    """Word the error for a parameter, on one line, however long the value."""
-    found = " ".join(repr(value).split())  # an array's has several lines
-    return ValueError(f"{name} must be {expected}, got {cut(found, 100)}")
+class MinicoreWarning(UserWarning):
+    """Something a user should know about a result. The command line prints it as one line."""
+
+
+class ParameterError(ValueError):
+    """A parameter out of range.
+
+    Attributes
+    ----------
+    name, expected : str
+        Of the parameter, and what it must be.
+    value
+        What it was.
+    """
+
+    def __init__(self, name: str, expected: str, value: Any) -> None:
+        found = " ".join(repr(value).split())  # an array's has several lines
+        super().__init__(f"{name} must be {expected}, got {cut(found, 100)}")
+        self.name, self.expected, self.value = name, expected, value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name, self.expected, self.value)
+
+
+def wrong(name: str, expected: str, value: Any) -> ParameterError:
+    """Return the error for a parameter, on one line, however long the value."""
+    return ParameterError(name, expected, value)
 
 
 def cut(text: str, most: int) -> str:
     """Shorten a text for a message; an ellipsis says that there was more."""
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def one_line(text: str) -> str:
+    """Escape what does not print: a newline or an escape code in a file's name does nothing."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

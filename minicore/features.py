@@ -13,7 +13,7 @@ from minicore import equations, fast, threads
 from minicore.backbones import Backbone, JointBackbone
 from minicore.clock import Seconds
 from minicore.config import Features
-from minicore.errors import BackboneError
+from minicore.errors import BackboneError, ImageError
 from minicore.images import ImageLike, batches
 from minicore.progress import bar as progress_bar
 from minicore.recording import Recording
@@ -32,6 +32,7 @@ def patch_batches(
     backbone: Backbone | JointBackbone,
     config: Features,
     *,
+    pixels: tuple[int, int] | None = None,
     scales: Sequence[float] = (1.0,),
     place: Place | None = None,
     engine: str,
@@ -39,7 +40,7 @@ def patch_batches(
     seconds: Seconds,
     doing: str,
     progress: bool,
-) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+) -> Iterator[tuple[tuple[int, int], tuple[float, float], np.ndarray]]:
     """Equations 1 to 3 of images, a batch at a time.
 
     Parameters
@@ -48,6 +49,8 @@ def patch_batches(
     backbone : Backbone or JointBackbone
     config : Features
         A `Config` is one.
+    pixels : (int, int), optional
+        (h, w) that each prepared image must have. By default that of the first image.
     scales : sequence of float
         What to multiply each network's patch features with.
     place : callable, optional
@@ -67,22 +70,26 @@ def patch_batches(
     ------
     size : (int, int)
         (h, w) of the prepared images in pixels.
+    cell : (float, float)
+        Rows and columns of pixels that a cell of the finest level covers.
     patches : (n, h', w', D) float32
     """
     d, d_target = config.dimension if config.embedding == "paper" else (0, 0)
     embedding = config.patchsize, config.stride, d, d_target
     with (
-        contextlib.closing(_looks(images, backbone, config, batch_size, seconds)) as looks,
+        contextlib.closing(_looks(images, backbone, config, pixels, batch_size, seconds)) as looks,
         progress_bar(len(images), doing, "image", show=progress) as bar,
     ):
         for n, size, networks in looks:
-            blocks = []
+            blocks, cells = [], []
             for scale in scales:
                 with seconds.of("network"):
                     levels = next(networks)
                 _check_sizes(config, levels[0].shape[2:])
+                its_cells = tuple(cell(size, phi.shape[2:]) for phi in levels)
+                cells.append(its_cells[0])
                 with seconds.of("patches (eq 1–3)"):
-                    options = {}
+                    options: dict[str, Any] = {"cells": its_cells}
                     if place is not None and engine == "fast" and len(scales) == 1:
                         options["out"] = place(_shape(levels, *embedding))
                     patches = engine_functions(engine).patch_features(levels, *embedding, **options)
@@ -90,19 +97,51 @@ def patch_batches(
                         patches *= np.float32(scale)
                 blocks.append(patches)
             patches = join(blocks, backbone) if len(blocks) > 1 else blocks[0]
-            yield size, patches
+            yield size, cells[0], patches
             bar.update(n)
+
+
+def cell(pixels: tuple[int, int], grid: tuple[int, int]) -> tuple[float, float]:
+    """Find how many rows and columns of pixels a cell of a feature map covers.
+
+    A network that halves its image several times, each time with padding, makes ⌈h/t⌉ rows of h
+    rows of pixels, where t is a power of two. At most one power of two fits two rows or more. If
+    none fits, the cells are taken to cover the image evenly: t = h / h*.
+
+    Parameters
+    ----------
+    pixels : (int, int)
+        (h, w) of the prepared images.
+    grid : (int, int)
+        (h*, w*) of the feature map.
+
+    Returns
+    -------
+    (float, float)
+        t of the rows and of the columns.
+    """
+    sides = []
+    for side, cells in zip(pixels, grid, strict=True):
+        t = 2.0 ** math.ceil(math.log2(side / cells))
+        sides.append(t if math.ceil(side / t) == cells else side / cells)
+    return sides[0], sides[1]
 
 
 def _looks(
     images: Sequence[ImageLike],
     backbone: Backbone | JointBackbone,
     config: Features,
+    pixels: tuple[int, int] | None,
     batch_size: int,
     seconds: Seconds,
 ) -> Generator[tuple[int, tuple[int, int], Iterator[tuple[np.ndarray, ...]]], None, None]:
     """Give n, (h, w) and the networks' feature maps of a batch at a time, recorded or computed."""
     if isinstance(backbone, Recording) and backbone.knows(images, config.preprocessing):
+        if pixels and pixels != backbone.size:
+            raise ImageError(
+                f"{images[0]}: expected {pixels[0]} × {pixels[1]} pixels like the training images, "
+                f"found a recording of {backbone.size[0]} × {backbone.size[1]}; record it anew"
+            )
         played = backbone.play(images, batch_size)
         while True:
             with seconds.of("recorded maps"):
@@ -112,7 +151,7 @@ def _looks(
             n, levels = found
             yield n, backbone.size, iter((levels,))
     workers = min(DECODING, threads.count())
-    prepare = batches(images, config.preprocessing, batch_size, workers=workers)
+    prepare = batches(images, config.preprocessing, batch_size, workers=workers, pixels=pixels)
     with contextlib.closing(prepare) as prepared:
         while True:
             with seconds.of("images"):

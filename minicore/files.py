@@ -1,49 +1,93 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and that replace nothing which is not minicore's.
+
+One rule for everything that is written. An existing file is replaced if minicore made it, which its
+content shows (`made_here`), or if the caller asks for it with `overwrite`. A file that the same
+call reads is never replaced, however its path is spelled and through whatever link it is reached.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
+import re
 import secrets
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
 from minicore.errors import MinicoreError, OutputError
 
+Inputs: TypeAlias = Mapping[tuple[int, int], Path]  # see `identities`
+NO_INPUTS: Inputs = {}
+
+FIELDS = ("image", "score", "distance", "anomalous")  # the columns of a table of scores
+HEAD = 2**16  # bytes that a mark is looked for in
+MARKS = tuple(  # how a file that minicore wrote begins
+    re.compile(mark, re.DOTALL)
+    for mark in (
+        rb'.{8}\{"__metadata__":\{"minicore":',  # a model: safetensors with one key in its header
+        rb"\x08.\x12\x08minicore",  # a network: ONNX, which has its producer after its version
+        rb"\x89PNG.*\x11tEXtSoftware\0minicore",
+        rb"GIF8.*!\xfe\x08minicore\0",  # a comment of eight bytes
+        rb"<\?xml.*<dc:title>minicore</dc:title>",  # SVG
+        rb'<!DOCTYPE html>.*<meta name="generator" content="minicore',
+        rb'\s*\{\s*"minicore": "[^"]*",',  # JSON with the version first
+        ",".join(FIELDS).encode() + rb"\n",
+    )
+)
+PDF_MARK = b"/Creator (minicore)"  # near the end
+
 
 @contextlib.contextmanager
-def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
+def whole(
+    path: str | Path,
+    mode: str = "wb",
+    *,
+    inputs: Inputs = NO_INPUTS,
+    overwrite: bool = False,
+) -> Iterator[IO[Any]]:
     """Open a file for writing that takes its name only when the block has ended well.
 
     Until then it is a hidden file beside; whatever was there before stays as it was. Missing
-    folders are made. What is no file to be replaced, such as ``/dev/stdout``, is written directly.
+    folders are made. A link stays: the file that it leads to is written. A file that is replaced
+    keeps its permissions. What is no file to be replaced, such as ``/dev/stdout``, is written
+    directly.
 
     Parameters
     ----------
     path : str or Path
     mode : {"wb", "w"}
         Text is UTF-8 with plain newlines.
+    inputs : dict
+        From `identities`: the files that the call reads.
+    overwrite : bool, default False
+        Whether a file that minicore did not make may be replaced.
 
     Raises
     ------
     OutputError
-        If the file cannot be written.
+        If the file cannot be written, or must not be replaced.
     """
-    target = Path(path)
-    partial = _beside(target, "partial")
+    named = Path(path)
     text: dict[str, Any] = {}
     if "b" not in mode:  # the names of files need not be UTF-8: their bytes come back
         text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
     try:
-        _check_name(target)
-        direct = target.exists() and not target.is_file()
+        _check_name(named)
+        direct = named.exists() and not named.is_file()
+        target = named if direct else Path(os.path.realpath(named))
+        partial = _beside(target, "partial")
+        _check_replaceable(named, inputs, overwrite)
         target.parent.mkdir(parents=True, exist_ok=True)
+    except OutputError:
+        raise
     except (OSError, ValueError) as error:  # a ValueError of a NUL in the name
-        raise _refused(target, error) from error
+        raise _refused(named, error) from error
     try:
         if direct:
             with target.open(mode, **text) as file:
@@ -51,9 +95,11 @@ def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
             return
         try:
             with partial.open(mode.replace("w", "x"), **text) as file:
+                _copy_permissions(target, partial)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
+            _check_replaceable(named, inputs, overwrite)  # minutes may have passed
             partial.replace(target)
         finally:
             with contextlib.suppress(OSError):
@@ -62,43 +108,151 @@ def whole(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
         own = error.filename in (None, str(partial), str(target))
         if isinstance(error, MinicoreError) or not own:
             raise  # the block's own trouble with another file
-        raise _refused(target, error) from error
+        raise _refused(named, error) from error
 
 
-def check_writable(path: str | Path) -> None:
+def check_writable(
+    path: str | Path, *, inputs: Inputs = NO_INPUTS, overwrite: bool = False
+) -> None:
     """Find out now, not after minutes of work, whether a file can be written.
 
     Parameters
     ----------
     path : str or Path
-        What is there stays as it is.
+        What is there stays as it is, and no folder is made.
+    inputs, overwrite
+        As for `whole`.
 
     Raises
     ------
     OutputError
-        If it cannot.
+        If it cannot, or if what is there must not be replaced.
     """
-    target = Path(path)
+    named = Path(path)
     try:
-        if target.is_dir():
-            raise OutputError(f"{target}: a folder; name a file in it, such as {target / 'result'}")
-        if target.exists() and not target.is_file():
+        if named.is_dir():
+            raise OutputError(f"{named}: a folder; name a file in it, such as {named / 'result'}")
+        if named.exists() and not named.is_file():
             return
-        _check_name(target)  # the probe's own is shorter
-        probe = _beside(target, "probe")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _check_name(named)  # the probe's own is shorter
+        _check_replaceable(named, inputs, overwrite)
+        folder = Path(os.path.realpath(named)).parent
+        missing = []
+        while not os.path.lexists(folder):
+            missing.append(folder.name)
+            folder = folder.parent
+        for name in missing:
+            _check_name(folder / name)
+        probe = _beside(folder / "x", "probe")
         probe.touch()
         probe.unlink()
     except OutputError:
         raise
     except (OSError, ValueError) as error:
-        raise _refused(target, error) from error
+        raise _refused(named, error) from error
+
+
+def check_apart(folder: str | Path, images: Iterable[str | Path]) -> None:
+    """Refuse a folder for pictures that images are read from: pictures would become images.
+
+    Parameters
+    ----------
+    folder : str or Path
+        It need not exist.
+    images : iterable of str or Path
+        Files.
+
+    Raises
+    ------
+    OutputError
+        If an image is directly in it.
+    """
+    if identities([folder]).keys() & identities({Path(image).parent for image in images}).keys():
+        raise OutputError(f"{folder}: images are read from this folder; give another folder")
+
+
+def identities(paths: Iterable[str | Path]) -> dict[tuple[int, int], Path]:
+    """Identify files by device and number, which are the same for every spelling and link.
+
+    Parameters
+    ----------
+    paths : iterable of str or Path
+        Files that are not there are left out.
+
+    Returns
+    -------
+    dict of (int, int) to Path
+    """
+    found: dict[tuple[int, int], Path] = {}
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):
+            found.setdefault(_identity(path), Path(path))
+    return found
+
+
+def made_here(path: str | Path) -> bool:
+    """Return whether minicore wrote a file, by its content; the file's name does not count.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    bool
+        True for an empty file as well: nothing is lost with it. False for one that cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(HEAD)
+            if head.startswith(b"%PDF"):
+                file.seek(max(0, os.fstat(file.fileno()).st_size - HEAD))
+                return PDF_MARK in file.read()
+    except OSError:
+        return False
+    return not head or any(mark.match(head) for mark in MARKS) or _is_score_line(head)
+
+
+def _is_score_line(head: bytes) -> bool:
+    try:
+        return tuple(json.loads(head.split(b"\n")[0])) == FIELDS
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def _check_replaceable(path: Path, inputs: Inputs, overwrite: bool) -> None:
+    """Refuse to replace an input, and what minicore did not make unless that is asked for."""
+    if not path.is_file():
+        return
+    read = inputs.get(_identity(path))
+    if read is not None:
+        same = "" if read == path else f" as {read}"
+        raise OutputError(f"{path}: the file is also read{same}; give the output another name")
+    if not overwrite and not made_here(path):
+        raise OutputError(
+            f"{path}: exists, and minicore did not make it; give another name, or replace it with "
+            f"--overwrite (in Python: overwrite=True)"
+        )
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    found = Path(path).stat()
+    return found.st_dev, found.st_ino
+
+
+def _copy_permissions(source: Path, target: Path) -> None:
+    """Set the permissions of a file that is there; a disk that has none is no reason to fail."""
+    with contextlib.suppress(OSError):
+        target.chmod(stat.S_IMODE(source.stat().st_mode) & 0o777)
 
 
 def _check_name(target: Path) -> None:
-    """Fail on what can be no name, too long or with a NUL: pathlib takes it for one not there."""
+    """Fail on what can be no name: too long, a NUL in it, a link that leads round in a circle.
+
+    pathlib takes such a name for one that is not there.
+    """
     with contextlib.suppress(FileNotFoundError):
-        target.lstat()
+        target.stat()
 
 
 def _beside(target: Path, purpose: str) -> Path:

@@ -16,15 +16,17 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import caching
 
-from minicore import cache
+from minicore import cache, threads
 
 PACKAGE = Path(__file__).resolve().parent
+SETTINGS: Any = numba.config
 
 
 class KernelFolder(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):
@@ -42,12 +44,32 @@ class KernelFolder(caching._SourceFileBackedLocatorMixin, caching._CacheLocator)
     def from_function(cls, function: Any, file: str) -> Any:
         """Return None for functions of other packages, which Numba then places as usual."""
         ours = PACKAGE in Path(file).resolve().parents
-        if not ours or numba.config.CACHE_DIR or not _folder():
+        if not ours or SETTINGS.CACHE_DIR or not _folder():
             return None
         return super().from_function(function, file)
 
 
 caching.CacheImpl._locator_classes.insert(0, KernelFolder)
+
+
+def parallel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function as `numba.njit` does with ``parallel=True`` and these options.
+
+    The result is a Python function that runs the kernel when `threads.one_at_a_time` permits: from
+    several Python threads at once only where Numba can, and not after a fork.
+    """
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        kernel = numba.njit(parallel=True, **options)(function)
+
+        @functools.wraps(function)
+        def launch(*arguments: Any) -> Any:
+            with threads.one_at_a_time():
+                return kernel(*arguments)
+
+        return launch
+
+    return compiled
 
 
 @functools.cache

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from minicore.errors import one_line
+
 
 def table(rows: Sequence[Sequence[str]], names: int = 1) -> str:
     """Lay rows of text out as a Markdown table.
@@ -18,7 +20,9 @@ def table(rows: Sequence[Sequence[str]], names: int = 1) -> str:
     Returns
     -------
     str
+        Control characters and ``|`` in a cell are escaped.
     """
+    rows = [[one_line(cell).replace("|", "\\|") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rules = [f":{'-' * w}-" if i < names else f"-{'-' * w}:" for i, w in enumerate(widths)]
     lines = []

@@ -17,22 +17,30 @@ from typing import Any
 import numpy as np
 
 from minicore.errors import ModelError
-from minicore.files import is_file, whole
+from minicore.files import NO_INPUTS, Inputs, is_file, is_folder, whole
 
 KEY = "minicore"
 FORMAT = 1
 
 
-def write(path: str | Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Path:
+def write(
+    path: str | Path,
+    arrays: Mapping[str, np.ndarray],
+    header: Mapping[str, Any],
+    *,
+    inputs: Inputs = NO_INPUTS,
+    overwrite: bool = False,
+) -> Path:
     """Write a model; the file appears whole or not at all.
 
     Parameters
     ----------
     path : str or Path
-        Replaced if it exists.
     arrays : dict of str to array
     header : dict
         What JSON can hold.
+    inputs, overwrite
+        As for `files.whole`.
 
     Returns
     -------
@@ -41,7 +49,7 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], header: Mapping[st
     Raises
     ------
     OutputError
-        If the file cannot be written.
+        If the file cannot be written, or must not be replaced.
     """
     from safetensors.numpy import save
 
@@ -49,7 +57,7 @@ def write(path: str | Path, arrays: Mapping[str, np.ndarray], header: Mapping[st
     header = {"format": FORMAT, **header}
     text = _text({**header, "sha256": _checksum(header, arrays)})
     content = save(arrays, {KEY: text})
-    with whole(path) as file:
+    with whole(path, inputs=inputs, overwrite=overwrite) as file:
         file.write(content)
     return Path(path)
 
@@ -74,6 +82,10 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
+    if is_folder(path):
+        raise ModelError(
+            f"{path}: a folder; expected a model file, such as {path / 'part.minicore'}"
+        )
     if not is_file(path):
         raise ModelError(f"{path}: no such file; expected a model saved by minicore")
     try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 import sys
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,18 @@ import numpy as np
 from minicore import plots
 from minicore.datasets import Dataset
 from minicore.detector import Detector
-from minicore.files import whole
+from minicore.errors import one_line
+from minicore.files import FIELDS, NO_INPUTS, Inputs, whole
 from minicore.images import ImageLike, view
 from minicore.metrics import f1_threshold
+from minicore.plots.style import Figure
 from minicore.search import Detection
 
-FIELDS = ("image", "score", "distance", "anomalous")
+FORMULA = "=+-@\t\r\n"  # a spreadsheet runs a cell that begins with one of these as a formula
+SCALE = (0.5, 1.25)  # ends of a heat map's colours, in units of the map's threshold
+PICTURES = ("panels.png", "histogram.png", "roc.png")  # of an evaluation
+HEAT = ".heat.png"
+LONGEST = 255  # bytes of a file's name, on nearly every disk
 DRAWN = 5  # defective images of an evaluation: from the highest score to the lowest
 
 
@@ -32,16 +40,35 @@ class ScoreWriter:
     path : Path or None
         None writes to standard output.
     format : {"csv", "jsonl"}
+    inputs, overwrite
+        As for `files.whole`.
+
+    Notes
+    -----
+    A spreadsheet runs a cell that begins with ``=``, ``+``, ``-``, ``@`` or a tab as a formula.
+    In CSV such a relative path begins with ``./``: it is the same file. On a terminal control
+    characters in CSV are escaped.
     """
 
-    def __init__(self, path: Path | None, format: str) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        format: str,
+        *,
+        inputs: Inputs = NO_INPUTS,
+        overwrite: bool = False,
+    ) -> None:
         self.path, self.format = path, format
+        self.inputs, self.overwrite = inputs, overwrite
 
     def __enter__(self) -> ScoreWriter:
         self._close = contextlib.ExitStack()
         self._file: Any = sys.stdout
+        self._shown = self.path is None and sys.stdout.isatty()  # read by a person
         if self.path is not None:
-            self._file = self._close.enter_context(whole(self.path, "w"))
+            self._file = self._close.enter_context(
+                whole(self.path, "w", inputs=self.inputs, overwrite=self.overwrite)
+            )
         if self.format == "csv":
             self._csv = csv.writer(self._file, lineterminator="\n")
             self._csv.writerow(FIELDS)
@@ -53,7 +80,10 @@ class ScoreWriter:
         """Write one image's line; `anomalous` is None where the model has no threshold."""
         if self.format == "csv":
             verdict = "" if anomalous is None else int(anomalous)
-            self._csv.writerow((image, score, distance, verdict))
+            name = str(image)
+            if name[0] in FORMULA:
+                name = os.path.join(os.curdir, name)  # noqa: PTH118, a Path drops the "./"
+            self._csv.writerow((one_line(name) if self._shown else name, score, distance, verdict))
         else:
             values = (str(image), score, distance, anomalous)
             self._file.write(json.dumps(dict(zip(FIELDS, values, strict=True))) + "\n")
@@ -65,7 +95,7 @@ class ScoreWriter:
 
 
 def heat_map_names(images: Sequence[ImageLike], folder: Path) -> list[Path]:
-    """Name a PNG for each image after it; images of one name get their folders' names too.
+    """Name a picture for each image after it; images of one name get their folders' names too.
 
     Parameters
     ----------
@@ -75,59 +105,98 @@ def heat_map_names(images: Sequence[ImageLike], folder: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        All different.
+        ``folder/NAME.heat.png``, all different, also where upper and lower case are the same. A
+        name that is too long for a file is shortened in the middle. Where that, or an image given
+        twice, makes two names equal, every name gets the number of its image.
     """
-    paths = [Path(str(image)).absolute() for image in images]
-    depth = 1
-    while True:
-        names = ["_".join(p.with_suffix("").parts[-depth:]).replace("/", "") for p in paths]
-        if len(set(names)) == len(names) or depth > max(len(p.parts) for p in paths):
-            break
+    paths = [Path(str(image)).absolute().with_suffix("") for image in images]
+    parts = [path.relative_to(path.anchor).parts for path in paths]
+    depth, most = 1, _different(parts)
+    while _different(p[-depth:] for p in parts) < most:
         depth += 1
-    if len(set(names)) < len(names):  # one image given twice, or a.png beside a.jpg
-        names = [f"{name}_{i}" for i, name in enumerate(names)]
-    return [folder / f"{name}.png" for name in names]
+    joined = ["_".join(p[-depth:]) for p in parts]
+    names = [_shortened(name, HEAT) for name in joined]
+    if _different((name,) for name in names) < len(names):
+        names = [_shortened(name, f"_{i}{HEAT}") for i, name in enumerate(joined)]
+    return [folder / name for name in names]
 
 
-def save_heat_map(path: Path, image: ImageLike, anomaly_map: np.ndarray, model: Detector) -> None:
-    """Draw one image beside its map, on a scale that is the same for every image of a model."""
-    limit = model.map_threshold_
+def _different(names: Iterable[Sequence[str]]) -> int:
+    """Count different names, as a disk counts that ignores case."""
+    return len({unicodedata.normalize("NFC", "/".join(name)).casefold() for name in names})
+
+
+def _shortened(name: str, end: str) -> str:
+    """Join a name and its end, without the middle of the name if a disk would refuse it."""
+    room = LONGEST - len(end)
+    if len(os.fsencode(name)) <= room:
+        return name + end
+    kept = room // 2
+    while len(os.fsencode(short := f"{name[:kept]}...{name[-kept:]}")) > room:
+        kept -= 1
+    return short + end
+
+
+def save_heat_map(
+    path: Path,
+    image: ImageLike,
+    anomaly_map: np.ndarray,
+    model: Detector,
+    score: float,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Draw one image beside its map, with its name, score, threshold and verdict.
+
+    The scale of colours is the same for every image of a model. It shows what is near the
+    threshold of the map, from half of it to 1.25 times it: defects that are just missed stand out.
+    """
+    limit, least = model.map_threshold_, model.threshold_
+    low, high = (end * limit for end in SCALE) if limit else (None, None)
     name = Path(str(image)).name.encode(errors="replace").decode()  # it need not be UTF-8
     figure = plots.panels(
         view(image, model.preprocessing_)[None],
         anomaly_map[None],
         threshold=limit,
-        vmin=0,
-        vmax=None if limit is None else 2 * limit,
+        vmin=low,
+        vmax=high,
         titles=[name],
+        labels=None if least is None else [score > least],
+        scores=[score],
+        limit=least,
     )
-    plots.save(figure, path)
+    plots.save(figure, path, overwrite=overwrite)
 
 
-def save_pictures(folder: Path, model: Detector, dataset: Dataset, found: Detection) -> None:
+def save_pictures(
+    folder: Path, model: Detector, dataset: Dataset, found: Detection, *, overwrite: bool = False
+) -> None:
     """Draw an evaluation: the highest scores of each class, the histogram and the ROC.
 
     Parameters
     ----------
     folder : Path
         Gets ``panels.png`` if there are maps, and where both classes are there ``histogram.png``
-        and ``roc.png``.
+        and ``roc.png`` (`PICTURES`).
     model : Detector
     dataset : Dataset
     found : Detection
         Of the test images.
+    overwrite : bool, default False
+        Whether to replace pictures that minicore did not make.
     """
+    panels, histogram, roc = (folder / name for name in PICTURES)
     labels, scores = dataset.labels, found.scores
     if found.maps is not None:
-        _save_panels(folder / "panels.png", model, dataset, scores, found.maps)
+        figure = _panels(model, dataset, scores, found.maps)
+        plots.save(figure, panels, overwrite=overwrite)
     if 0 < labels.sum() < len(labels):
-        plots.save(plots.histogram(labels, scores, model.threshold_), folder / "histogram.png")
-        plots.save(plots.roc(labels, scores), folder / "roc.png")
+        figure = plots.histogram(labels, scores, model.threshold_)
+        plots.save(figure, histogram, overwrite=overwrite)
+        plots.save(plots.roc(labels, scores), roc, overwrite=overwrite)
 
 
-def _save_panels(
-    path: Path, model: Detector, dataset: Dataset, scores: np.ndarray, maps: np.ndarray
-) -> None:
+def _panels(model: Detector, dataset: Dataset, scores: np.ndarray, maps: np.ndarray) -> Figure:
     """Draw some defective images, from the highest score to the lowest, and the worst good one."""
     labels = dataset.labels
     order = np.argsort(-scores, kind="stable")
@@ -139,7 +208,7 @@ def _save_panels(
     limit = model.map_threshold_
     if masks is not None and masks.any():
         limit = f1_threshold(masks, maps)[0]
-    figure = plots.panels(
+    return plots.panels(
         np.stack([view(dataset.test[i], model.preprocessing_) for i in shown]),
         maps[shown],
         None if masks is None else masks[shown],
@@ -147,4 +216,3 @@ def _save_panels(
         scores=scores[shown],
         titles=[dataset.defects[i] for i in shown],
     )
-    plots.save(figure, path)

@@ -10,7 +10,10 @@ Images are streamed: a batch's feature maps are gone once its patch features are
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +25,16 @@ from minicore.backbones import Backbone, JointBackbone, open_backbone
 from minicore.backbones.joint import Source, Spread
 from minicore.bank import MemoryBank, Storage
 from minicore.clock import Seconds
-from minicore.config import Config, Embedding, Engine, Selection, require_running
+from minicore.config import Config, Embedding, Engine, Made, Selection, require_running
 from minicore.detector import Detector
-from minicore.errors import BackboneError, ModelError
+from minicore.errors import BackboneError, MinicoreWarning, ModelError
 from minicore.features import Place, SamePlace, check_smoothing, engine_functions, patch_batches
-from minicore.images import Override, as_images
+from minicore.files import identities
+from minicore.images import ImageLike, Override, as_images, image_size
 from minicore.saved import Saved
 from minicore.search import Detection, Search
 from minicore.selection import pick, project
-from minicore.threshold import conformal_threshold, held_out_scores
+from minicore.threshold import conformal_threshold, first_copies, held_out_scores, hold_out
 
 SEARCH = "search."  # before the names of what a saved model knows of its bank's principal axes
 
@@ -69,11 +73,15 @@ class PatchCore(Detector):
     sigma : float, default 4.0
         Smoothing of the maps in pixels.
     false_positive_rate : float or None, default 0.05
-        Share of good images that `predict` may call anomalous. A fifth of the training images are
-        held out, the rest make a trial coreset, and the threshold is the smallest that keeps this
-        promise for scores in random order (split conformal prediction); then the model is made from
-        all images. With too few images to promise it, the largest held-out score is taken. None
-        saves the trial; `predict` then refuses.
+        Share of good images that may be called anomalous. A fifth of the training images are held
+        out, the rest make a trial model, and the threshold is the smallest held-out score that
+        this model exceeds on at most such a share of new good images; that is proved if held-out
+        and new images are exchangeable (split conformal prediction). Then the model is made from
+        all images, with this threshold. For this final model the share is an estimate, not
+        proved: some new good images score higher under it than under the trial model. With too
+        few images the largest held-out score is taken (`minicore.threshold.images_needed`). Copies
+        of an image are held out together and count once. None saves the trial; `predict` then
+        refuses.
     resize, crop : int, (int, int) or "none", optional
         Size of the images (`minicore.images.Preprocessing`) instead of what the backbone asks for;
         "none" leaves the step out.
@@ -109,15 +117,18 @@ class PatchCore(Detector):
     input_size_ : (int, int)
         (h, w) of the prepared images in pixels.
     threshold_ : float or None
-        Scores above it are anomalous.
+        Scores above it are anomalous. None without `false_positive_rate`, or if the training
+        images are fewer than two, copies not counted.
     map_threshold_ : float or None
-        Pixels of a map above it are anomalous; the same promise, for a map's largest value.
+        Pixels of a map above it are anomalous. As `threshold_`, from each map's largest value.
     held_out_scores_, held_out_peaks_ : (n,) float64
         What the two thresholds were taken from: score and largest map value of each held-out image.
     scales_ : tuple of float
         One over the spread of each network's patch features; (1.0,) if there is but one.
     config_ : Config
         What decided the outcome.
+    made_ : Made
+        How many images, how many of them copies, from which folder, when, by which version.
     backbone_ : Backbone or JointBackbone
         The network in use.
     seconds_ : Seconds
@@ -209,6 +220,11 @@ class PatchCore(Detector):
             If a parameter is out of range.
         ImageError, BackboneError
             If an image or the network cannot be used.
+
+        Warns
+        -----
+        MinicoreWarning
+            If images are copies of each other, or have different sizes.
         """
         images = as_images(X)
         if not images:
@@ -219,9 +235,12 @@ class PatchCore(Detector):
         with threads.limit(self.n_threads):
             self.backbone_ = self._open_backbone()
             self.config_ = self._configure()
+            _warn_of_sizes(images)
             with MemoryBank(len(images), self.bank_storage) as M:
                 self._fill(M, images)
-                thresholds = self._calibrate(M)
+                first = first_copies(M)
+                copies = _warn_of_copies(images, first)
+                thresholds = self._calibrate(M, first)
                 with self.seconds_.of("projection (eq 5)"):
                     psi_M = project(M, self.config_)
                 with self.seconds_.of("coreset (eq 5)"):
@@ -229,9 +248,11 @@ class PatchCore(Detector):
                     del psi_M  # before the coreset is copied: the bound on memory counts on it
                     bank = M[picks]
             with self.seconds_.of("axes of the coreset (eq 6)"):
-                self._search = Search(bank, self.config_.b, self.config_.engine)
+                self._search = Search(bank, self.config_.b)
+                self._search.prepare(self.config_.engine)
             self.memory_bank_ = bank
             self.coreset_indices_, self.coreset_radii_ = picks, radii
+        self.made_ = Made.of(images, copies)
         self.threshold_, self.map_threshold_ = thresholds
         return self
 
@@ -271,10 +292,10 @@ class PatchCore(Detector):
         """Equation 4, a batch at a time: only the bank itself grows with the images."""
         self.scales_ = (1.0,) * len(self.backbone_.networks)
         spread = self._spread()
-        for size, patches in self._patches(images, "memory bank", M.place):
+        for size, cell, patches in self._patches(images, "memory bank", M.place):
             with self.seconds_.of("memory bank (eq 4)"):
                 check_smoothing(self.config_.sigma, size)
-                self.input_size_, self.grid_ = size, patches.shape[1:3]
+                self.input_size_, self._cell, self.grid_ = size, cell, patches.shape[1:3]
                 M.append(patches)
                 if spread is not None:
                     spread.add(patches.reshape(-1, patches.shape[3]))
@@ -286,15 +307,26 @@ class PatchCore(Detector):
         """Of several networks, what each one's features are to be divided by; not known yet."""
         return Spread(self._widths()) if len(self.backbone_.networks) > 1 else None
 
-    def _calibrate(self, M: MemoryBank) -> tuple[float, float] | tuple[None, None]:
-        """Place the thresholds on score and map."""
+    def _calibrate(
+        self, M: MemoryBank, first: np.ndarray
+    ) -> tuple[float, float] | tuple[None, None]:
+        """Compute the thresholds on score and map."""
         self.held_out_scores_ = self.held_out_peaks_ = np.empty(0)
+        self._held_out = np.empty(0, np.int64)
         alpha = self.config_.false_positive_rate
-        if alpha is None or M.n < 2:
+        if alpha is None or len(np.unique(first)) < 2:
             return None, None
         with self.seconds_.of("threshold"):
+            self._held_out, kept = hold_out(first, self.config_.seed)
             self.held_out_scores_, self.held_out_peaks_ = held_out_scores(
-                M, self.grid_, self.input_size_, self.config_, self.progress
+                M,
+                self._held_out,
+                kept,
+                self.grid_,
+                self.input_size_,
+                self._cell,
+                self.config_,
+                self.progress,
             )
         by_score = conformal_threshold(self.held_out_scores_, alpha)
         return by_score, conformal_threshold(self.held_out_peaks_, alpha)
@@ -302,25 +334,40 @@ class PatchCore(Detector):
     # ----------------------------------------------------------------- scoring
 
     def _detections(self, images: Any) -> Iterator[Detection]:
-        for size, patches in self._patches(images, "score", SamePlace()):
+        for size, cell, patches in self._patches(images, "score", SamePlace(), self.input_size_):
             with self.seconds_.of("nearest (eq 6, 7)"):
-                s, s_star, patch_scores = self._search.score(patches)
+                s, s_star, patch_scores = self._search.score(patches, self.engine)
             with self.seconds_.of("map"):
                 anomaly_map = engine_functions(self.engine).anomaly_map
-                maps = anomaly_map(patch_scores, *size, self.config_.sigma)
+                maps = anomaly_map(
+                    patch_scores, *size, self.config_.sigma, self.config_.stride, cell
+                )
             yield Detection(s, s_star, patch_scores, maps)
 
     # ------------------------------------------------------------------- files
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the fitted model to one safetensors file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+        overwrite : bool, default False
+            Whether to replace a file that minicore did not make. The file of a network of the model
+            is never replaced.
+
+        Returns
+        -------
+        Path
 
         Raises
         ------
         OutputError
-            If the file cannot be written.
+            If the file cannot be written, or must not be replaced.
         """
-        return modelfile.write(path, *self._stored())
+        stored = self._stored()
+        inputs = identities(self.network_files_)
+        return modelfile.write(path, *stored, inputs=inputs, overwrite=overwrite)
 
     def _stored(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Everything that is fitted: arrays, and what JSON can hold."""
@@ -336,6 +383,7 @@ class PatchCore(Detector):
         }
         header = {
             "config": self.config_.to_json(),
+            "made": asdict(self.made_),
             "scales": self.scales_,
             "input_size": self.input_size_,
             "grid": self.grid_,
@@ -411,7 +459,8 @@ class PatchCore(Detector):
                 f"{config.backbone_sha256[:12]}…) than {found} "
                 f"({model.backbone_.sha256[:12]}…); pass the right one as backbone"
             )
-        model.config_, model.input_size_, model.grid_ = config, saved.input_size, saved.grid
+        model.config_, model.made_ = config, saved.made
+        model.input_size_, model.grid_ = saved.input_size, saved.grid
         widths, found = model._widths(), saved.bank.shape[1]
         if sum(widths) != found or len(widths) != len(saved.scales):
             raise ModelError(
@@ -447,12 +496,17 @@ class PatchCore(Detector):
         return len(self.memory_bank_)
 
     def _patches(
-        self, images: Any, doing: str, place: Place | None = None
-    ) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+        self,
+        images: Any,
+        doing: str,
+        place: Place | None = None,
+        pixels: tuple[int, int] | None = None,
+    ) -> Iterator[tuple[tuple[int, int], tuple[float, float], np.ndarray]]:
         return patch_batches(
             images,
             self.backbone_,
             self.config_,
+            pixels=pixels,
             scales=self.scales_,
             place=place,
             engine=self.engine,
@@ -461,3 +515,40 @@ class PatchCore(Detector):
             doing=doing,
             progress=self.progress,
         )
+
+
+LISTED = 3  # sizes that a warning names
+
+
+def _warn_of_sizes(images: Sequence[ImageLike]) -> None:
+    """Warn if images have different sizes: resized, a part is not equally large in all of them."""
+    sizes = Counter(
+        image.shape[:2] if isinstance(image, np.ndarray) else image_size(image) for image in images
+    )
+    if len(sizes) > 1:
+        named = [f"{n} of {h} × {w}" for (h, w), n in sizes.most_common(LISTED)]
+        more = f" and {len(sizes) - LISTED} more sizes" if len(sizes) > LISTED else ""
+        warnings.warn(
+            f"the training images have {len(sizes)} different sizes: {', '.join(named)} pixels"
+            f"{more}; after resizing, parts may differ in scale, and the crop may show different "
+            f"areas: photograph all parts at one size and distance",
+            MinicoreWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_copies(images: Sequence[ImageLike], first: np.ndarray) -> int:
+    """Return how many images are copies, and warn of them; `first` is that of `first_copies`."""
+    copies = np.flatnonzero(first != np.arange(len(first)))
+    if len(copies):
+        pair = [images[i] for i in (copies[0], first[copies[0]])]
+        if not all(isinstance(image, Path) for image in pair):
+            pair = [f"image {i}" for i in (copies[0], first[copies[0]])]
+        what = "is a copy" if len(copies) == 1 else "are copies"
+        warnings.warn(
+            f"{len(copies)} of {len(first)} training images {what} of others, such as {pair[0]} "
+            f"of {pair[1]}; copies count as one image for the threshold: remove them",
+            MinicoreWarning,
+            stacklevel=3,
+        )
+    return len(copies)

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -25,12 +24,13 @@ import numpy as np
 from minicore import threads
 from minicore.backbones import Backbone
 from minicore.errors import BackboneError, MinicoreError, OutputError
-from minicore.files import write_all
+from minicore.files import is_folder, write_all
 from minicore.images import ImageLike, Preprocessing, batches
 from minicore.images.identity import fingerprint
 from minicore.progress import bar as progress_bar
 
 INDEX = "index.json"
+SUFFIX = ".float32"  # one file for each layer
 FORMAT = 1
 
 
@@ -152,7 +152,7 @@ def record(
     images : sequence of Path
     folder : str or Path
         Appears when it is complete. What was recorded there from the same files by the same
-        network is taken as it is; anything else is replaced.
+        network is taken as it is; another or a damaged recording is replaced.
     progress : bool
 
     Returns
@@ -164,9 +164,12 @@ def record(
     ImageError
         If an image cannot be used.
     OutputError
-        If the maps cannot be written.
+        If the maps cannot be written, or the folder holds other files.
     """
     folder = Path(folder)
+    for path in folder.iterdir() if is_folder(folder) else ():
+        if path.name != INDEX and path.suffix != SUFFIX:
+            raise OutputError(f"{path}: is not part of a recording; give another folder")
     what: dict[str, Any] = {
         "format": FORMAT,
         "network": network.sha256,
@@ -178,9 +181,10 @@ def record(
         same = all(there[key] == json.loads(json.dumps(value)) for key, value in what.items())
         if same and set(network.layers) <= set(there["layers"]):
             return Recording(network, folder, network.layers)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    # As minicore.files names a file that is half-written. A process's number would not do: other
+    # machines and containers that see the folder may have a process of the same number.
+    partial = folder.with_name(f".{folder.name[:40]}.{secrets.token_hex(4)}.partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         what |= _write(network, images, partial, progress)
         (partial / INDEX).write_text(json.dumps(what), "utf-8")
@@ -193,7 +197,7 @@ def record(
             f"{error.strerror or error}; give a folder with room"
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
     return Recording(network, folder, network.layers)
 
 
@@ -246,8 +250,9 @@ def _index(folder: Path) -> dict[str, Any] | None:
 
 def _replace(partial: Path, folder: Path) -> None:
     """Give the partial folder its name; another process may have been quicker."""
-    if folder.exists():
-        shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
+    if _index(folder) is None and folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"{folder}: holds files that are no recording; move them away")
     try:
         partial.rename(folder)
     except OSError:
@@ -255,8 +260,24 @@ def _replace(partial: Path, folder: Path) -> None:
             raise
 
 
+def remove(folder: Path) -> None:
+    """Delete a recording, whole or half-written; other files in its folder stay, and so does it.
+
+    Parameters
+    ----------
+    folder : Path
+        It need not be there. A link is left alone.
+    """
+    if folder.is_symlink():
+        return
+    with contextlib.suppress(OSError):
+        for file in [folder / INDEX, *folder.glob(f"*{SUFFIX}")]:
+            file.unlink(missing_ok=True)
+        folder.rmdir()
+
+
 def _file(folder: Path, layer: str) -> Path:
-    return folder / f"{layer.replace('/', '_')}.float32"
+    return folder / f"{layer.replace('/', '_')}{SUFFIX}"
 
 
 def _name(image: ImageLike) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minicore.config import Config
+from minicore.config import Config, Made
 
 WIDEST = 2**16  # values that the paper's embedding pools to, in a file one can believe
 
@@ -23,6 +23,7 @@ class Saved:
     """One fitted model as its file has it; see the attributes of `minicore.PatchCore`."""
 
     config: Config
+    made: Made
     scales: tuple[float, ...]
     input_size: tuple[int, int]
     grid: tuple[int, int]
@@ -56,7 +57,7 @@ class Saved:
         missing = [name for name in HEADER if name not in header]
         missing += [name for name in ARRAYS if name not in arrays]
         _require(not missing, f"no entry {', '.join(missing)}")
-        config = _config(header["config"])
+        config, made = _config(header["config"]), _made(header["made"])
         scales = header.get("scales", [1.0])
         _require(isinstance(scales, list) and scales, f"scales {scales!r}")
         _require(all(_finite(s) and s > 0 for s in scales), f"scales {scales!r}")
@@ -86,12 +87,13 @@ class Saved:
             _require(good, f"{name} of {array.dtype} {array.shape}, or not finite")
         _require((thresholds[0] is None) == (thresholds[1] is None), "one threshold of two")
         return cls(
-            config, tuple(map(float, scales)), tuple(sizes["input_size"]), tuple(sizes["grid"]),
+            config, made, tuple(map(float, scales)),
+            tuple(sizes["input_size"]), tuple(sizes["grid"]),
             by_score, by_map, bank.astype(np.float32, copy=False), indices, radii, held_out, peaks,
         )  # fmt: skip
 
 
-HEADER = ("config", "input_size", "grid", "threshold", "map_threshold")
+HEADER = ("config", "made", "input_size", "grid", "threshold", "map_threshold")
 ARRAYS = ("memory_bank", "coreset_indices", "held_out_scores")
 
 
@@ -108,6 +110,14 @@ def _config(stored: Any) -> Config:
     good = names and layers and all(isinstance(text, str) and text for text in texts)
     _require(good, "no network it names")
     return config
+
+
+def _made(stored: Any) -> Made:
+    _require(isinstance(stored, dict), f"made {stored!r}")
+    try:
+        return Made(**stored)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"made: {str(error)[:200]}") from error
 
 
 def _finite(value: Any) -> bool:

@@ -62,9 +62,8 @@ class Search:
     ----------
     bank : (l, D) float32
         The coreset.
-    b : int or None
-        Size of the neighbourhood in equation 7; None leaves the weight out, so $s = s^*$.
-    engine : {"fast", "equations"}
+    b : int
+        Size of the neighbourhood in equation 7; 1 leaves the weight out, so $s = s^*$.
     what : str
         Name of the bank in the error message.
     state : dict of str to array, optional
@@ -79,36 +78,43 @@ class Search:
     def __init__(
         self,
         bank: np.ndarray,
-        b: int | None,
-        engine: str = "fast",
+        b: int,
         what: str = "memory bank",
         state: dict[str, np.ndarray] | None = None,
     ) -> None:
-        if b is not None and b > len(bank):
+        if b > len(bank):
             raise ValueError(
                 f"b must be at most the {len(bank)} rows of the {what}, got {b}; "
                 f"lower b or raise coreset_ratio"
             )
         self.bank, self.b = bank, b
-        self._index = fast.Nearest(bank, state=state) if engine == "fast" else None
+        self._index = None if state is None else fast.Nearest(bank, state=state)
+
+    def prepare(self, engine: str) -> None:
+        """Compute what the engine needs to know about the bank, if it is not known yet."""
+        if engine == "fast" and self._index is None:
+            self._index = fast.Nearest(self.bank)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return what `fast` has computed about the bank; a saved model stores it."""
+        """Return what `fast` has computed about the bank, for a saved model; empty if nothing."""
         return {} if self._index is None else self._index.state()
 
-    def nearest(self, queries: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(self, queries: np.ndarray, k: int, engine: str) -> tuple[np.ndarray, np.ndarray]:
         """Find the `k` nearest rows of the bank for each query, (n, k) distances and indices."""
-        if self._index is None:
+        if engine == "equations":
             return equations.nearest(queries, self.bank, k)
+        self.prepare(engine)
+        assert self._index is not None
         return self._index.query(queries, k)
 
-    def score(self, patches: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def score(self, patches: np.ndarray, engine: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Score a batch of images.
 
         Parameters
         ----------
         patches : (n, h', w', D) float32
             Their patch features.
+        engine : {"fast", "equations"}
 
         Returns
         -------
@@ -121,20 +127,19 @@ class Search:
         P = patches.reshape(n, height * width, D)
 
         # m_test*, m* = arg max_{m_test ∈ P(x_test)} arg min_{m ∈ M} ‖m_test − m‖₂
-        distances, rows = (found.reshape(n, -1) for found in self.nearest(P.reshape(-1, D)))
+        found = self.nearest(P.reshape(-1, D), 1, engine)
+        distances, rows = (each.reshape(n, -1) for each in found)
         images, test_star = np.arange(n), distances.argmax(axis=1)
         m_star = rows[images, test_star]
-        s_star = distances[images, test_star]
 
-        s = s_star
-        if self.b is not None:
+        # s* = ‖m_test* − m*‖₂
+        s = s_star = distances[images, test_star]
+        if self.b > 1:
             # N_b(m*), then ‖m_test* − m‖₂ of every m ∈ N_b(m*)
-            _, around = self.nearest(self.bank[m_star], self.b)
+            _, around = self.nearest(self.bank[m_star], self.b, engine)
             s = np.empty(n)
             for i in images:
                 m_test_star = P[i, test_star[i]]
-                to_around = np.array(
-                    [equations.distance(m_test_star, self.bank[m]) for m in around[i]]
-                )
-                s[i] = equations.reweight(s_star[i], to_around)
+                to_around = [equations.distance(m_test_star, self.bank[m]) for m in around[i]]
+                s[i] = equations.reweight(s_star[i], np.array(to_around))
         return s, s_star, distances.reshape(n, height, width)

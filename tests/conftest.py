@@ -11,6 +11,14 @@ from minicore import datasets
 from minicore.cli import main
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fixed_time():
+    """Let every fit be of one time, so that tests can compare the bytes of saved models."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+        yield
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder of real data, weights and golden files beside the checkout, where there is one."""

@@ -1,8 +1,10 @@
 """course: a right answer passes, and a wrong one is told what is wrong with it."""
 
 import importlib.util
+import re
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from wrong_answers import WRONG
 import minicore
 from minicore import course, equations
 
-EXERCISES = {exercise.name: exercise for exercise in course.exercises()}
+EXERCISES = {exercise.name: exercise for exercise in course.EXERCISES}
 HANDED_IN = [(name, *answer) for name, answers in WRONG.items() for answer in answers]
 SECONDS = {"too-slow": 0.3}
 
@@ -126,6 +128,78 @@ def test_values_that_are_wrong_on_the_border_only_are_said_to_be():
     assert "all of them lie on the border" in course.check("eq3", wrong_border).hint
 
 
+def hints(exercise):
+    """Every hint of an exercise's own: of its mistakes and of its traps."""
+    yield from (known.hint for known in exercise.mistakes)
+    yield from (case.trap for case in exercise.cases if case.trap is not None)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_every_mistake_has_words_of_its_own(name):
+    words = [known.hint.words for known in EXERCISES[name].mistakes]
+    assert len(set(words)) == len(words)
+    general = {"The shape is right; the value is not.", "One number, as asked for, but not the"}
+    assert not any(word.startswith(tuple(general)) for word in words)
+
+
+# What would solve the exercise if a hint said it. The cause of the mistake may be named.
+REMEDIES = {
+    "eq7": ("subtract", "largest exponent", "logsumexp", "- max"),
+    "nearest": ("subtract the rows", "float64", "in double"),
+    "pool": ("floor", "ceil", "rounded up", "rounded down", "⌈", "⌊"),
+}
+CODE = re.compile(r"\b\w+\(|\bnp\.|//|\*\*|\w\[|==|\w=\w|:=")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_no_hint_contains_code_or_the_remedy(name):
+    for hint in hints(EXERCISES[name]):
+        words = hint.words.replace("N_b(m*)", "the neighbourhood")
+        assert not CODE.search(words), words
+        assert not any(remedy in words for remedy in REMEDIES.get(name, ())), words
+
+
+def test_the_hints_of_eq7_name_what_is_wrong_with_the_formula():
+    words = {known.hint.keyword: known.hint.words for known in EXERCISES["eq7"].mistakes}
+    assert "farthest" in words["max-for-min"] and "nearest" in words["max-for-min"]
+    assert "one minus the quotient" in words["one-minus-missing"]
+    assert "exponent" in words["exp-missing"] and "overflow" in words["overflow"]
+
+
+def test_two_mistakes_at_once_are_told_as_the_one_that_shows_everywhere():
+    """Without "1 −" *and* with exponentials that overflow: the formula comes first."""
+
+    def both(m_test, bank, b):
+        to_test = np.linalg.norm(bank.astype(float) - m_test, axis=1)
+        m_star = bank[to_test.argmin()]
+        near = np.argsort(np.linalg.norm(bank.astype(float) - m_star, axis=1), kind="stable")[:b]
+        return np.exp(to_test.min()) / np.exp(to_test[near]).sum() * to_test.min()
+
+    assert course.check("eq7", both).keyword == "one-minus-missing"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (lambda x: np.array([x]), "Expected one number, got an array of shape (1,). The value in"),
+        (lambda x: np.full((3, 2), x), "Expected one number, got an array of shape (3, 2)."),
+        (lambda x: (1.0, x), "Expected one number, got an array of shape (2,)."),
+        (lambda x: round(x), "This is a whole number; a fraction is asked for."),
+        (lambda x: 1.7 * x + 0.3, "One number, as asked for, but not the right one."),
+    ],
+)
+def test_where_one_number_is_asked_for_the_hint_speaks_of_one_number(value, words):
+    for name in ("eq5", "eq7"):
+        answer = EXERCISES[name].reference
+        hint = course.check(name, lambda *given, answer=answer: value(answer(*given))).hint
+        assert hint.startswith(words) and "()" not in hint
+
+
+def test_one_number_where_an_array_is_asked_for_is_said_in_words():
+    hint = course.check("eq4", lambda patches: 1.0).hint
+    assert hint == "Expected an array of shape (24, 5), got one number."
+
+
 def test_no_hint_gives_the_right_values(solutions):
     """Of each value asked for nothing is shown, only how the student's own differ."""
     for name, _, function in HANDED_IN:
@@ -200,8 +274,20 @@ def test_a_result_reads_well_in_a_terminal_and_in_a_notebook():
     assert "&lt;" in course.check("eq1", lambda h, w, p: "<b>" > 3)._repr_html_()
 
 
+def test_exercises_prints_the_list_in_a_script_and_shows_a_table_in_a_notebook(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "IPython.display", raising=False)
+    assert course.exercises() is None
+    assert capsys.readouterr().out == f"{course.EXERCISES!r}\n"
+
+    shown = []
+    notebook = types.SimpleNamespace(display=shown.append)
+    monkeypatch.setitem(sys.modules, "IPython.display", notebook)
+    assert course.exercises() is None
+    assert shown == [course.EXERCISES] and capsys.readouterr().out == ""
+
+
 def test_the_list_of_exercises_reads_well_in_a_terminal_and_in_a_notebook():
-    text, table = repr(course.exercises()), course.exercises()._repr_markdown_()
+    text, table = repr(course.EXERCISES), course.EXERCISES._repr_markdown_()
     for name, exercise in EXERCISES.items():
         assert f"{name}: {exercise.signature}" in text and exercise.question in text
         assert f"| `{name}` | `{exercise.signature}`" in table

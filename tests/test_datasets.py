@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from minicore import datasets
-from minicore.errors import DatasetError, ImageError
+from minicore.errors import DatasetError, ImageError, MinicoreWarning
 from minicore.images import Preprocessing
 
 WHOLE = Preprocessing(resize=None, crop=None)
@@ -109,14 +109,37 @@ def test_a_missing_folder_says_what_is_there_instead(mvtec):
         datasets.mvtec(mvtec.parent / "nowhere/at/all", "nut")
 
 
-def test_data_without_masks_is_shown_the_way(mvtec):
+def test_data_without_masks_warns_and_has_none(mvtec):
     (mvtec / "nut/ground_truth").rename(mvtec / "nut/masks")
-    with pytest.raises(
-        DatasetError, match=r"ground_truth: expected masks .*datasets\.folder.*masks"
-    ):
-        datasets.mvtec(mvtec, "nut")
+    said = r"nut: no folder ground_truth, found masks, test, train; without masks there are no"
+    with pytest.warns(MinicoreWarning, match=said):
+        nut = datasets.mvtec(mvtec, "nut")
     own = datasets.folder(mvtec / "nut/train/good", mvtec / "nut/test")
-    assert own.labels.tolist() == [0, 1, 1] and own.masks is None
+    for found in (nut, own):
+        assert found.labels.tolist() == [0, 1, 1] and found.masks is None
+
+
+def test_a_folder_of_masks_that_is_missing_for_one_defect_is_an_error(mvtec):
+    (mvtec / "nut/ground_truth/cut").rename(mvtec / "nut/cut")
+    with pytest.raises(DatasetError, match=r"ground_truth/cut: expected masks"):
+        datasets.mvtec(mvtec, "nut")
+
+
+@pytest.mark.parametrize("name", ["Good", "GOOD"])
+def test_good_is_good_in_capitals(mvtec, name):
+    (mvtec / "nut/test/good").rename(mvtec / f"nut/test/{name}")
+    found = datasets.folder(mvtec / "nut/train/good", mvtec / "nut/test")
+    assert found.labels.tolist() == [0, 1, 1] and found.defects[0] == "good"
+    assert datasets.mvtec(mvtec, "nut").labels.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["OK", "normal"])
+def test_no_folder_called_good_is_warned_of(mvtec, name):
+    (mvtec / "nut/test/good").rename(mvtec / f"nut/test/{name}")
+    said = rf"test: no folder is called 'good', so every image counts as anomalous, .*'{name}'"
+    with pytest.warns(MinicoreWarning, match=said):
+        found = datasets.folder(mvtec / "nut/train/good", mvtec / "nut/test")
+    assert found.labels.tolist() == [1, 1, 1]
 
 
 def test_a_missing_or_doubtful_mask_names_the_image(mvtec):

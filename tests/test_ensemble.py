@@ -34,7 +34,7 @@ def averaged(tiny, other, gear):
 
 def patches(model, images):
     found = list(model._patches(images, "memory bank"))
-    return np.concatenate([rows.reshape(-1, rows.shape[-1]) for _, rows in found])
+    return np.concatenate([rows.reshape(-1, rows.shape[-1]) for _, _, rows in found])
 
 
 def same(a: Detection, b: Detection):
@@ -238,3 +238,15 @@ def test_averaging_scores_takes_two_networks(tiny, mvtec_root, tmp_path, capsys)
         main(["fit", str(good), "-o", str(out), "--backbone", str(tiny), "--ensemble", "scores"])
     assert end.value.code == 1 and "give --backbone at least twice" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_an_ensemble_of_which_a_member_is_fitted_again_answers_anew(tiny, other, gear):
+    members = [PatchCore(tiny, **OPTIONS), PatchCore(other, **OPTIONS)]
+    ensemble = Ensemble(members, progress=False).fit(gear.train)
+    before = ensemble.detect(gear.test)
+    assert ensemble.detect(gear.test) is before
+    ensemble.models_[0].fit(gear.train[:6])
+    after = ensemble.detect(gear.test)
+    ensemble._last = None
+    same(after, ensemble.detect(gear.test))
+    assert not np.array_equal(before.scores, after.scores)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from minicore import PatchCore
+from minicore import PatchCore, plots
 from minicore.demo import demo
 from minicore.errors import ImageError
 from minicore.evaluation import COLUMNS, Evaluation, evaluate, table
@@ -147,17 +147,34 @@ def test_heat_maps_have_names_of_their_own():
         assert len(set(found)) == len(images) and not any("/" in name for name in found)
         return found
 
-    assert names("x/a.png", "x/b.v2.jpg") == ["a.png", "b.v2.png"]
-    assert names("good/0.png", "bad/0.png") == ["good_0.png", "bad_0.png"]
-    assert names("/r/good/0.png", "/r/bad/0.png", "/s/good/0.png")[0].endswith("r_good_0.png")
+    assert names("x/a.png", "x/b.v2.jpg") == ["a.heat.png", "b.v2.heat.png"]
+    assert names("good/0.png", "bad/0.png") == ["good_0.heat.png", "bad_0.heat.png"]
+    assert names("/r/good/0.png", "/r/bad/0.png", "/s/good/0.png")[0].endswith("r_good_0.heat.png")
     assert names("a.png", "a.png", "a.jpg") and names("/a.png", "/b/a.png")
 
 
-def test_a_heat_map_is_a_picture(evaluated, gear, tmp_path):
+def test_a_heat_map_is_a_picture_with_name_score_threshold_and_verdict(
+    evaluated, gear, tmp_path, monkeypatch
+):
     model, _, found = evaluated
-    save_heat_map(tmp_path / "a.png", gear.test[5], found.maps[5], model)
+    file = tmp_path / "scratch_on_the_neck_of_a_part_001.png"
+    Image.fromarray(gear.test[5]).save(file)
+    drawn = []
+    save = plots.save
+    monkeypatch.setattr(
+        plots, "save", lambda figure, path: drawn.append(figure) or save(figure, path)
+    )
+    for score in (model.threshold_ * 1.5, model.threshold_):
+        save_heat_map(tmp_path / "a.png", file, found.maps[5], model, score)
     with Image.open(tmp_path / "a.png") as picture:
         assert min(picture.size) > 64
+    bad, good = ([text.get_text() for text in figure.texts] for figure in drawn)
+    assert bad[0] == "scratch_…t_001.png" and bad[1:2] == ["anomalous"] and good[1] == "good"
+    assert [words.split()[0] for words in bad[2:]] == ["score", "threshold"]
+    bar = drawn[0].axes[-1]
+    assert "marked: threshold" in bar.get_ylabel()
+    limit = model.map_threshold_
+    assert bar.get_ylim() == pytest.approx((0.5 * limit, 1.25 * limit))
 
 
 def test_an_evaluation_is_drawn_whatever_the_data_have(evaluated, gear, tmp_path):

@@ -28,7 +28,7 @@ def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     with path.open("rb") as reader:
-        with whole(path) as file:
+        with whole(path, overwrite=True) as file:
             file.write(b"new")
         assert reader.read() == b"old" and path.read_bytes() == b"new"
 
@@ -39,7 +39,7 @@ def test_a_stop_in_the_middle_leaves_what_was_there(tmp_path, error, before):
     path = tmp_path / "file"
     if before is not None:
         path.write_bytes(before)
-    with pytest.raises(error), whole(path) as file:
+    with pytest.raises(error), whole(path, overwrite=True) as file:
         file.write(b"half")
         file.flush()
         raise error
@@ -55,7 +55,7 @@ def test_a_failing_disk_leaves_what_was_there(tmp_path, monkeypatch):
     path.write_bytes(b"old")
     monkeypatch.setattr(os, "fsync", full)
     message = r"file: cannot be written: No space left"
-    with pytest.raises(OutputError, match=message), whole(path) as file:
+    with pytest.raises(OutputError, match=message), whole(path, overwrite=True) as file:
         file.write(b"new")
     assert path.read_bytes() == b"old" and names(tmp_path) == ["file"]
 

@@ -1,14 +1,19 @@
+import os
+import struct
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from minicore import images
-from minicore.errors import ImageError
+from minicore.errors import ImageError, MinicoreWarning
 from minicore.images import Preprocessing, as_images, batches, prepare, read_image, read_mask, view
 from minicore.images.decode import image_size
+from minicore.images.identity import fingerprint
+from minicore.images.listing import left_out
 
 WHOLE = Preprocessing(resize=None, crop=None)
 RNG = np.random.default_rng(0)
@@ -371,3 +376,193 @@ def test_real_images_are_prepared_as_the_reference_defines_it(shared):
         images.IMAGENET_STD
     )
     assert np.array_equal(prepare(path, Preprocessing()), expected.transpose(2, 0, 1))
+
+
+# ------------------------------------------------------------------- masks of every format
+
+SHAPE = np.zeros((32, 32), bool)
+SHAPE[5:21, 7:26] = True  # across the 8 × 8 blocks of JPEG
+
+
+@pytest.mark.parametrize("background", [0, 1])
+def test_a_palette_mask_is_read_by_its_colours_whatever_their_numbers(tmp_path, background):
+    palette = Image.fromarray(np.where(SHAPE, 1 - background, background).astype(np.uint8))
+    palette = palette.convert("P")
+    colours = [[0, 0, 0], [255, 255, 255]] if background == 0 else [[255, 255, 255], [0, 0, 0]]
+    palette.putpalette([*colours[0], *colours[1]])
+    assert np.array_equal(read_mask(saved(tmp_path / "m.png", palette), WHOLE), SHAPE)
+
+
+def test_a_quantized_mask_is_the_mask(tmp_path):
+    two = Image.fromarray(SHAPE.astype(np.uint8) * 255).quantize(2)
+    for suffix in (".png", ".bmp", ".tiff"):
+        assert np.array_equal(read_mask(saved(tmp_path / f"m{suffix}", two), WHOLE), SHAPE), suffix
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [("m.jpg", {"quality": 60}), ("m.tiff", {"compression": "jpeg", "quality": 60}),
+     ("m.webp", {"quality": 50}), ("a.webp", {"quality": 50, "exif": Image.Exif().tobytes()})],
+)  # fmt: skip
+def test_a_lossy_mask_is_cut_at_half_in_every_format(tmp_path, name, options):
+    grey = np.where(SHAPE, 255, 0).astype(np.uint8)
+    path = saved(tmp_path / name, np.dstack([grey] * 3), **options)
+    blurred = read_image(path).max(axis=-1)
+    assert ((blurred > 0) != SHAPE).any(), "the compression must blur, or nothing is tested"
+    assert np.array_equal(read_mask(path, WHOLE), SHAPE)
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_lossless_webp_mask_of_ones_counts(tmp_path, frames):
+    ones = Image.fromarray(np.dstack([SHAPE.astype(np.uint8)] * 3))
+    more = {"save_all": True, "append_images": [Image.new("RGB", ones.size)]} if frames > 1 else {}
+    path = saved(tmp_path / "m.webp", ones, lossless=True, **more)
+    assert np.array_equal(read_mask(path, WHOLE), SHAPE)
+
+
+def test_a_floating_point_mask_counts_what_is_not_zero_and_refuses_nan(tmp_path):
+    half = np.where(SHAPE, 0.5, 0).astype(np.float32)
+    assert np.array_equal(read_mask(saved(tmp_path / "m.tiff", half), WHOLE), SHAPE)
+    half[0, 0] = np.nan
+    with pytest.raises(ImageError, match=r"m\.tiff: expected 0 .*found NaN or infinity; decide"):
+        read_mask(saved(tmp_path / "m.tiff", half), WHOLE)
+
+
+def test_negative_numbers_in_a_mask_are_not_zero(tmp_path):
+    path = saved(tmp_path / "m.tiff", np.where(SHAPE, -1, 0).astype(np.int32))
+    assert np.array_equal(read_mask(path, WHOLE), SHAPE)
+
+
+@pytest.mark.parametrize(
+    "background, defect",
+    [(a, b)
+     for a in [(0, 0, 0, 0), (255, 255, 255, 0), (0, 0, 0, 255)]
+     for b in [(0, 0, 0, 255), (255, 255, 255, 255), (255, 0, 0, 200)] if a != b],
+)  # fmt: skip
+def test_a_mask_with_alpha_is_right_or_refused(tmp_path, background, defect):
+    pixels = np.where(SHAPE[..., None], defect, background).astype(np.uint8)
+    path = saved(tmp_path / "m.png", pixels)
+    if (background, defect) == ((255, 255, 255, 0), (0, 0, 0, 255)):
+        with pytest.raises(ImageError, match=r"m\.png: .*one shape in its colours and another"):
+            read_mask(path, WHOLE)
+    else:
+        assert np.array_equal(read_mask(path, WHOLE), SHAPE)
+
+
+def test_masks_whose_transparency_is_a_grey_value_or_in_a_palette(tmp_path):
+    grey = Image.fromarray(SHAPE.astype(np.uint8) * 255)
+    for name, picture in {"l.png": grey, "p.png": grey.convert("P")}.items():
+        path = saved(tmp_path / name, picture, transparency=0)
+        assert np.array_equal(read_mask(path, WHOLE), SHAPE), name
+    both = np.dstack([SHAPE * np.uint8(0), SHAPE * np.uint8(255)])  # LA: the shape is in alpha
+    path = saved(tmp_path / "la.png", Image.fromarray(both))
+    assert np.array_equal(read_mask(path, WHOLE), SHAPE)
+
+
+# ------------------------------------------------------------------------- 12 bits in 16
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_twelve_bits_in_a_16_bit_file_are_warned_of(tmp_path, suffix):
+    path = saved(tmp_path / f"a{suffix}", (GREY16 // 16).astype(np.uint16))
+    with pytest.warns(
+        MinicoreWarning, match=rf"a\{suffix}: 16-bit grey without a value above 4095"
+    ):
+        read = read_image(path)
+    assert read.max() <= 16
+
+
+def test_a_folder_of_dark_images_gives_one_warning(tmp_path):
+    dark = (GREY16 // 16).astype(np.uint16)
+    files = [saved(tmp_path / f"{i}.png", dark) for i in range(20)]
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("default")
+        assert sum(len(batch) for batch in batches(files, WHOLE, 4)) == 20
+    assert len(found) == 1 and str(tmp_path) in str(found[0].message)
+
+
+def test_other_16_bit_images_give_none(tmp_path):
+    for name, pixels in {"black.png": GREY16 * 0, "bright.png": GREY16 | 4096}.items():
+        read_image(saved(tmp_path / name, pixels))
+
+
+def test_a_tiff_of_twelve_bits_is_scaled_from_4095(tmp_path):
+    values = np.array([[0, 1, 2048, 4095]], np.uint16)
+    packed = b"".join(
+        ((int(a) << 12) | int(b)).to_bytes(3, "big") for a, b in values.reshape(-1, 2)
+    )
+    header = b"II*\0" + struct.pack("<I", 8 + len(packed) + len(packed) % 2)
+    tags = [(256, 4, 4), (257, 4, 1), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8),
+            (277, 3, 1), (278, 4, 1), (279, 4, len(packed))]  # fmt: skip
+    directory = struct.pack("<H", len(tags))
+    directory += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    path = tmp_path / "a.tiff"
+    path.write_bytes(header + packed + b"\0" * (len(packed) % 2) + directory + b"\0" * 4)
+    assert read_image(path)[0, :, 0].tolist() == [0, 0, 128, 255]
+
+
+# ------------------------------------------------------------------------------ folders
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".dib", ".JPG", ".tif"])
+def test_other_suffixes_of_known_formats_are_listed_and_read(tmp_path, suffix):
+    kind = {".dib": "DIB", ".tif": "TIFF"}.get(suffix, "JPEG")
+    path = saved(tmp_path / f"a{suffix}", RGB, format=kind)
+    assert as_images(tmp_path) == [path]
+    assert read_image(path).shape == RGB.shape
+
+
+def test_images_that_a_listing_leaves_out_are_named(tmp_path):
+    listed = saved(tmp_path / "a.png", RGB)
+    for name, kind in {"b": "PNG", "c.gif": "GIF", "d.jp2": "JPEG", "e.x": "WEBP"}.items():
+        saved(tmp_path / name, RGB, format=kind)
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    for folder in ("old", "old/deep", ".hidden"):
+        (tmp_path / folder).mkdir()
+        saved(tmp_path / folder / "x.png", RGB)
+    with pytest.warns(MinicoreWarning) as found:
+        assert as_images(tmp_path) == [listed]
+    (message,) = [str(one.message) for one in found]
+    assert message.startswith(
+        f"{tmp_path}: 5 images of another format or suffix not looked at: b, "
+    )
+    assert "c.gif" in message and "2 images in subfolders not looked at: old;" in message
+    assert len(left_out(tmp_path)) == 7
+
+
+def test_files_that_are_no_images_are_not_worth_a_word(tmp_path):
+    saved(tmp_path / "a.png", RGB)
+    texts = {"notes.txt": "BMW", "labels.csv": "image,label", "P5.md": "P5 of ten", "empty": ""}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "Thumbs.db").write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(100))
+    (tmp_path / ".DS_Store").write_bytes(b"\0\0\0\1Bud1" + bytes(100))
+    (tmp_path / "table.xlsx").write_bytes(b"PK\3\4" + bytes(100))
+    saved(tmp_path / ".hidden.gif", RGB)
+    (tmp_path / "empty folder").mkdir()
+    assert len(as_images(tmp_path)) == 1  # a warning would fail the test
+    assert left_out(tmp_path) == []
+
+
+def test_a_folder_with_images_in_subfolders_only_is_an_error_that_says_so(tmp_path):
+    (tmp_path / "good").mkdir()
+    saved(tmp_path / "good" / "a.png", RGB)
+    with pytest.raises(ImageError, match="found none; its subfolders are good"):
+        as_images(tmp_path)
+    saved(tmp_path / "b.gif", RGB)
+    with pytest.raises(ImageError, match=r"found none; 1 image of another format .*: b\.gif; save"):
+        as_images(tmp_path)
+
+
+# ----------------------------------------------------------------------------- identity
+
+
+def test_a_file_of_equal_size_and_time_is_another_image_by_its_content(tmp_path):
+    path = saved(tmp_path / "a.bmp", RGB)
+    before, time_before = fingerprint([path]), path.stat().st_mtime_ns
+    assert fingerprint([path]) == before
+    saved(path, 255 - RGB)
+    os.utime(path, ns=(time_before, time_before))
+    assert fingerprint([path]) != before
+    assert fingerprint([path, path]) != fingerprint([path])
+    assert fingerprint([tmp_path / "absent"]) and fingerprint([tmp_path])

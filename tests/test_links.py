@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     page
-    for pattern in ("*.md", "docs/*.md", "weights/*.md", "notebooks/*.ipynb")
+    for pattern in ("*.md", "docs/*.md", "docs/reference/*.md", "weights/*.md", "notebooks/*.ipynb")
     for page in ROOT.glob(pattern)
 )
 BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)

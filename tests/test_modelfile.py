@@ -3,13 +3,17 @@
 import importlib
 import json
 import os
+from dataclasses import asdict
+from datetime import datetime, timezone
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import minicore
 from minicore import PatchCore, modelfile
 from minicore.backbones import Backbone
+from minicore.config import Made
 from minicore.errors import BackboneError, MinicoreError, ModelError, OutputError
 from minicore.fast.axes import AXES
 
@@ -140,7 +144,7 @@ def test_a_network_that_has_gone_is_said_with_what_to_do(gear, write_tiny, tmp_p
 
 def test_a_missing_empty_or_foreign_file_is_refused(tmp_path):
     refused(tmp_path / "missing", "no such file")
-    refused(tmp_path, "no such file")
+    refused(tmp_path, "a folder; expected a model file, such as", "part.minicore")
     for name, content in (("empty", b""), ("foreign", b"PK\3\4" * 99), ("text", b"{}" * 99)):
         (tmp_path / name).write_bytes(content)
         refused(tmp_path / name, "damaged, or not a model")
@@ -222,3 +226,43 @@ def test_there_is_no_pickle_in_a_model(path):
     names = {"memory_bank", "coreset_indices", "held_out_scores", "held_out_peaks", "__metadata__"}
     assert set(described) == names | {"coreset_radii", "search.mean", "search.axes"}
     assert {d["dtype"] for k, d in described.items() if k[0] != "_"} == {"F32", "I64", "F64"}
+
+
+def test_a_model_says_how_many_images_from_which_folder_when_and_by_which_version(
+    tiny, mvtec_root, gear, tmp_path, monkeypatch
+):
+    folder = mvtec_root / "gear" / "train" / "good"
+    model = PatchCore(tiny).fit(folder)
+    model.save(tmp_path / "m")
+    when = "2023-11-14T22:13:20Z"  # SOURCE_DATE_EPOCH, which the tests set
+    assert model.made_ == Made(12, 0, str(folder.resolve()), when, minicore.__version__)
+    assert PatchCore.load(tmp_path / "m").made_ == model.made_
+    assert modelfile.read(tmp_path / "m")[1]["made"] == asdict(model.made_)
+    files = [*folder.iterdir(), *(mvtec_root / "gear" / "test" / "good").iterdir()]
+    assert Made.of(files).folder == str((mvtec_root / "gear").resolve())
+    assert Made.of(gear.train).folder is None
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+    now = datetime.fromisoformat(Made.of(files).when.replace("Z", "+00:00"))
+    assert before <= now <= datetime.now(timezone.utc)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(ValueError, match="SOURCE_DATE_EPOCH must be seconds since 1970"):
+        Made.of(files)
+
+
+def test_two_fits_differ_in_the_time_alone(tiny, gear, tmp_path, monkeypatch):
+    found = []
+    for epoch in ("1", "2"):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+        arrays, header = modelfile.read(PatchCore(tiny).fit(gear.train).save(tmp_path / "m"))
+        found.append((header.pop("made"), header, {k: a.tobytes() for k, a in arrays.items()}))
+    assert found[0][0]["when"] != found[1][0]["when"]
+    assert found[0][1:] == found[1][1:]
+    assert {**found[0][0], "when": ""} == {**found[1][0], "when": ""}
+
+
+@pytest.mark.parametrize("made", [None, {}, {"images": 1}, {"images": 0, "folder": None}])
+def test_a_record_that_makes_no_sense_is_refused(path, made):
+    arrays, header = modelfile.read(path)
+    modelfile.write(path, arrays, {**header, "made": made})
+    refused(path, "damaged", "made")

@@ -1,8 +1,11 @@
 """The estimator: what it returns, what it refuses, and that nothing else changes an answer."""
 
+import os
+import shutil
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -323,3 +326,35 @@ def test_bottle_of_mvtec_ad_is_as_good_as_published(shared):
     result, found = evaluate(PatchCore(network, "concat", coreset_ratio=0.01), bottle)
     assert result.image_auroc >= 0.995 and result.pixel_auroc >= 0.975
     assert found.maps.shape == (len(bottle.test), 224, 224)
+
+
+def test_a_replaced_file_of_equal_size_and_time_is_scored_anew(tiny, gear, tmp_path):
+    path, other = tmp_path / "part.bmp", tmp_path / "other.bmp"
+    Image.fromarray(gear.test[0]).save(path)
+    Image.fromarray(gear.test[-1]).save(other)
+    stat = path.stat()
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert other.stat().st_size == stat.st_size
+    model = PatchCore(tiny, projection_dim=8, progress=False).fit(gear.train)
+    before = model.anomaly_score(path)
+    shutil.copy2(other, path)  # as `cp -p`
+    assert path.stat().st_mtime_ns == stat.st_mtime_ns
+    assert model.anomaly_score(path) == model.anomaly_score(other) != before
+
+
+def test_the_same_files_run_the_network_once(tiny, gear, tmp_path, monkeypatch):
+    path = tmp_path / "part.png"
+    Image.fromarray(gear.test[0]).save(path)
+    model = PatchCore(tiny, projection_dim=8, progress=False).fit(gear.train)
+    first = model.detect(path)
+    monkeypatch.setattr(type(model.backbone_), "_run", None)
+    assert model.detect(path) is first
+
+
+def test_two_threads_that_ask_for_different_images_get_their_own_answers(tiny, gear):
+    model = PatchCore(tiny, projection_dim=8, progress=False).fit(gear.train)
+    alone = [model.anomaly_score(image).item() for image in gear.test]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            together = pool.map(lambda image: model.anomaly_score(image).item(), gear.test)
+            assert list(together) == alone

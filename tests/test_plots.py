@@ -110,6 +110,10 @@ def test_panels_write_titles_labels_and_scores(scenes):
     words = [text.get_text() for text in figure.texts]
     expected = ["cut", "good", "score 2.60", "a very long", "name of a", "defect", "anomalous"]
     assert words == [*expected, "score 260"]
+    long = plots.panels(images, maps, titles=["scratch_neck_0000001.png", "b"], limit=2)
+    assert [t.get_text() for t in long.texts] == [
+        "scratch_…00001.png", "threshold 2.00", "b", "threshold 2.00"
+    ]  # fmt: skip
     colours = {text.get_text(): text.get_color() for text in figure.texts}
     assert (colours["good"], colours["anomalous"]) == (style.GOOD, style.ANOMALOUS)
 
@@ -284,7 +288,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(scored, tmp_path, mo
 
     monkeypatch.setattr("pathlib.Path.replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        plots.save(plots.roc(*scored), target)
+        plots.save(plots.roc(*scored), target, overwrite=True)
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
 
 

@@ -93,6 +93,7 @@ def unit(category="bottle", row="PatchCore-10", seed=0, *, auroc=0.9, patches=Tr
         {"network": 4.0, "coreset": 8.0},
         300 * 2**20,
         config,
+        {},
         replace(evidence, **changed),
     )
 
@@ -102,10 +103,11 @@ def make_run(tmp_path):
     def make(name, *units, **settings):
         known = {"minicore": "1", "command": "minicore reproduce data", "data": "mvtec",
                  "layout": "mvtec", "backbone": {"name": "tiny"}, "image_size": [24, 24],
-                 "machine": {"cpu": "a CPU"}}  # fmt: skip
-        run = Run.create(tmp_path / name, {**known, **settings}, set())
+                 "machine": {"cpu": "a CPU"},
+                 "data_sha256": {one.unit.category: "12" * 32 for one in units}}  # fmt: skip
+        run = Run.create(tmp_path / name, {**known, **settings})
         for one in units:
-            one.save(run.folder)
+            replace(one, settings=run.decisive(one.unit.category)).save(run.folder)
         return run
 
     return make
@@ -301,6 +303,34 @@ def test_two_runs_have_their_numbers_their_difference_and_what_differs(make_run)
     assert rows[at + 2][-4:] == ["× 1.00"] * 4
     assert ["backbone.name", "tiny", "other"] in rows
     assert not any(row[0] == "data" for row in rows[:at])
+
+
+def test_a_unit_of_another_run_is_named_and_left_out(make_run):
+    run = make_run("run", unit("bottle", auroc=0.9), unit("bottle", row="PaDiM", auroc=0.9))
+    other = make_run("other", unit("bottle", auroc=0.1), data_sha256={"bottle": "34" * 32})
+    one = Unit("bottle", "PatchCore-10", 0)
+    one.path(run.folder).write_bytes(one.path(other.folder).read_bytes())
+    page = report.page(run)
+    assert "1 damaged" in Page(page).text
+    assert "was measured with another data_sha256" in Page(page).text
+    assert not any(row[2:3] == ["10.00"] for row in cells(page))
+
+
+def test_two_runs_on_different_images_say_so(make_run, capsys):
+    units = unit("bottle"), unit("screw")
+    a, same = make_run("a", *units), make_run("same", *units)
+    b = make_run("b", *units, data_sha256={"bottle": "34" * 32, "screw": "12" * 32})
+    words = "The two runs used different images or masks of bottle:"
+    assert words in Page(report.page(a, b)).text
+    assert ["data_sha256.bottle", "12" * 32, "34" * 32] in cells(report.page(a, b))
+    assert "different images" not in Page(report.page(a, same)).text
+    for other, lines in ((b, 2), (same, 1)):
+        with pytest.raises(SystemExit) as end:
+            main(["report", str(a.folder), str(other.folder)])
+        error = capsys.readouterr().err
+        warned = f"warning: {a.folder} and {other.folder} have different images or masks of bottle:"
+        assert not end.value.code and error.count("\n") == lines
+        assert error.startswith(warned) == (other is b)
 
 
 def test_two_runs_show_the_images_on_whose_rank_they_disagree_most(make_run):

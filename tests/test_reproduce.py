@@ -1,8 +1,10 @@
 """Reproducing tables: every unit once, stopped at any moment, on one machine or several."""
 
 import csv
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,11 +13,12 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from minicore import PatchCore, datasets
 from minicore.cli import main
-from minicore.errors import ModelError, OutputError
+from minicore.errors import DatasetError, MinicoreError, ModelError, OutputError
 from minicore.evaluation import evaluate
 from minicore.reproduce import (
     BASELINES,
@@ -23,9 +26,12 @@ from minicore.reproduce import (
     Row,
     Run,
     Unit,
+    lock,
+    measure,
     published,
     reproduce,
     row,
+    schedule,
     tables,
 )
 from minicore.reproduce.evidence import worst
@@ -40,11 +46,29 @@ MEASURED_ANEW = {"fit_seconds", "milliseconds"}
 def again(tiny, mvtec_root):
     """Reproduce the small category into a folder."""
 
-    def again(out, rows=ROWS, **options):
-        options = {"seeds": SEEDS, "image_size": SIZE, "progress": False} | options
-        return reproduce(mvtec_root, out, rows, backbone=tiny, **options)
+    def again(out, rows=ROWS, data=mvtec_root, **options):
+        options = {"seeds": SEEDS, "image_size": SIZE, "backbone": tiny} | options
+        return reproduce(data, out, rows, progress=False, **options)
 
     return again
+
+
+@pytest.fixture
+def data(mvtec_root, tmp_path):
+    """A copy of the small category that a test may change."""
+    return shutil.copytree(mvtec_root, tmp_path / "data")
+
+
+ONE = {"rows": [row("PatchCore-5")], "seeds": (0,)}  # the quickest run
+
+
+def contents(folder):
+    """Everything below a folder: what each file holds, and when it was written."""
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +251,7 @@ def test_a_kill_loses_at_most_the_unit_in_work(
     assert results(run) == results(undisturbed)
     tables.write(run)
     left = {p.name for p in out.iterdir()}
-    made = {"settings.json", "units", "times.jsonl", "table.md", "table.csv", "table.json"}
+    made = {".lock", "settings.json", "units", "times.jsonl", "table.md", "table.csv", "table.json"}
     assert left <= made and not list(out.glob("**/.*partial"))
 
 
@@ -249,6 +273,360 @@ def test_units_measured_otherwise_do_not_stand_in_one_table(again, tmp_path, oth
     again(tmp_path / "run", ROWS[:1], seeds=(0,))
     with pytest.raises(OutputError, match=f"another {key}.*--out"):
         again(tmp_path / "run", **other)
+
+
+# The folder
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        ".film.mkv.partial",
+        "mystuff/deep/.film.mkv.partial",
+        "mystuff/.table.md.0123abcd.partial",
+        "units/.seed0.safetensors.0123abcd.partial",
+        "units/gear/PatchCore-5/.film.0123abcd.partial",
+        "units/gear/PatchCore-5/.seed0.safetensors.4711.partial",
+        "features/.gear.0123abcd.partial/film.mkv",
+        "features/film.partial",
+        "elsewhere/PatchCore-5/.seed0.safetensors.0123abcd.partial",  # behind a link
+    ],
+)
+def test_files_that_minicore_did_not_make_stay(again, tmp_path, foreign):
+    out = tmp_path / "run"
+    again(out, **ONE)
+    path = out / foreign
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"mine")
+    if foreign.startswith("elsewhere"):
+        (out / "units" / "link").symlink_to(out / "elsewhere")
+    again(out, **ONE | {"seeds": (0, 1)})
+    assert path.read_bytes() == b"mine"
+
+
+def test_files_in_the_place_of_a_recording_are_refused_and_stay(again, tmp_path):
+    path = tmp_path / "run/features/gear/film.mkv"
+    again(tmp_path / "run", **ONE)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"features.gear: holds files that are no recording"):
+        again(tmp_path / "run", ROWS[:1])
+    assert path.read_bytes() == b"mine" and list(path.parent.parent.iterdir()) == [path.parent]
+
+
+def test_what_minicore_left_half_written_is_removed(again, tmp_path):
+    out = tmp_path / "run"
+    again(out, **ONE)
+    left = [
+        out / ".settings.json.0123abcd.partial",
+        out / ".table.csv.0123abcd.partial",
+        out / "units/gear/PatchCore-5/.seed7.safetensors.0123abcd.partial",
+        out / "features/.gear.0123abcd.partial/layer2.float32",
+        out / "features/gear/layer2.float32",
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    again(out, **ONE | {"seeds": (0, 1)})
+    assert not any(path.exists() for path in left) and not (out / "features").exists()
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("thesis.txt", "mine"),
+        (".film.mkv.partial", "mine"),
+        ("folder/film.mkv", "mine"),
+        ("settings.json", '{"editor.fontSize": 12}'),
+        ("settings.json", "// of an editor"),
+        ("settings.json", "[]"),
+    ],
+)
+def test_a_folder_that_is_no_run_is_refused_and_stays_as_it_was(again, tmp_path, name, content):
+    out = tmp_path / "mine"
+    path = out / name
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    before = contents(out)
+    with pytest.raises((OutputError, DatasetError)) as end:
+        again(out, **ONE)
+    assert str(out) in f"{end.value}" and "; give a" in f"{end.value}"
+    assert contents(out) == before
+
+
+def test_a_file_is_no_folder_for_a_run(again, tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(OutputError, match=r"mine: cannot be used.*--out"):
+        again(tmp_path / "mine", **ONE)
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_start_that_was_killed_before_its_settings_were_written_is_no_obstacle(again, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / ".lock").touch()
+    (out / ".settings.json.0123abcd.partial").touch()
+    assert len(again(out, **ONE).finished()) == 1
+    assert not list(out.glob("*.partial"))
+
+
+HOLDER = """
+import sys
+from minicore.reproduce.lock import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_one_processs_until_it_ends_however_it_ends(again, tmp_path):
+    out = tmp_path / "run"
+    again(out, **ONE)
+    command = [sys.executable, "-c", HOLDER, str(out)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as holder:
+        assert holder.stdout.readline() == "held\n"
+        before = contents(out / "units")
+        with pytest.raises(OutputError, match=r"run: another `minicore reproduce`.*--out"):
+            again(out)
+        assert contents(out / "units") == before
+        holder.kill()
+        holder.wait()
+        assert len(again(out).finished()) == 4
+
+
+def test_a_second_start_disturbs_no_recording_of_the_first(again, tmp_path, monkeypatch):
+    out, refused = tmp_path / "run", []
+    original = schedule.record_category
+
+    def recorded(*arguments):
+        seconds = original(*arguments)
+        monkeypatch.setattr(schedule, "record_category", original)  # of the second start
+        before = contents(out)
+        with pytest.raises(OutputError, match="another `minicore reproduce`"):
+            again(out, **ONE)
+        assert contents(out) == before
+        refused.append(True)
+        return seconds
+
+    monkeypatch.setattr(schedule, "record_category", recorded)
+    assert len(again(out, **ONE).finished()) == len(refused) == 1
+
+
+def test_a_file_system_without_locks_is_warned_of(again, tmp_path, monkeypatch):
+    def no_locks(handle):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock, "_lock", no_locks)
+    with pytest.warns(UserWarning, match="run: this file system has no locks"):
+        assert len(again(tmp_path / "run", **ONE).finished()) == 1
+
+
+# Which data, which version
+
+
+def _replaced_image(data):
+    path, other = (data / f"gear/test/good/{name}.png" for name in ("000", "001"))
+    at = path.stat()
+    content = other.read_bytes()
+    size = max(at.st_size, len(content))
+    path.write_bytes(content.ljust(size, b"\0"))
+    os.utime(path, ns=(at.st_atime_ns, at.st_mtime_ns))
+
+
+def _replaced_mask(data):
+    path = next((data / "gear/ground_truth").rglob("*.png"))
+    with Image.open(path) as mask:
+        blank = Image.new(mask.mode, mask.size, 255)
+    blank.save(path)
+
+
+def _renamed(data):
+    (data / "gear/train/good/003.png").rename(data / "gear/train/good/300.png")
+
+
+def _added(data):
+    shutil.copy(data / "gear/train/good/003.png", data / "gear/train/good/300.png")
+
+
+def _moved(data):
+    (data / "gear/train/good/003.png").rename(data / "gear/test/good/300.png")
+
+
+CHANGES = [_replaced_image, _replaced_mask, _renamed, _added, _moved]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__[1:])
+def test_numbers_of_other_images_are_never_taken_for_these(again, data, tmp_path, change):
+    out = tmp_path / "run"
+    again(out, data=data, **ONE)
+    before = contents(out)
+    change(data)
+    with pytest.raises(OutputError, match=r"other images or masks of gear.*--out, or delete"):
+        again(out, data=data)
+    assert contents(out) == before
+
+
+def test_a_copy_of_the_data_goes_on_with_the_run(again, data, tmp_path, monkeypatch):
+    again(tmp_path / "run", **ONE)
+    monkeypatch.setattr(schedule, "record_category", None)
+    again(tmp_path / "run", data=data, **ONE)  # nothing to do: no image goes to the network
+
+
+def test_a_run_keeps_the_fingerprint_of_each_category_it_was_given(again, data, tmp_path):
+    shutil.copytree(data / "gear", data / "cog")
+    _replaced_mask(data)
+    out = tmp_path / "run"
+    first = again(out, data=data, categories=["gear"], **ONE)
+    (gear,) = first.settings["data_sha256"].values()
+    both = again(out, data=data, categories=["cog"], **ONE)
+    assert both.settings == Run.open(out).settings
+    assert both.settings["data_sha256"].keys() == {"gear", "cog"}
+    assert both.settings["data_sha256"]["gear"] == gear != both.settings["data_sha256"]["cog"]
+    for unit in both.finished():
+        sha256 = both.settings["data_sha256"][unit.category]
+        assert both.load(unit).settings["data_sha256"] == sha256
+
+
+def test_all_categories_of_a_run_come_from_one_folder(again, data, tmp_path):
+    out, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(data / "gear", other / "cog")
+    again(out, data=data, **ONE)
+    with pytest.raises(OutputError, match=r"the category 'gear', which cannot be read .*other.*--"):
+        again(out, data=other, **ONE)
+    assert {unit.category for unit in Run.open(out).finished()} == {"gear"}
+
+
+def test_a_run_of_another_version_is_not_continued(again, tmp_path, monkeypatch):
+    again(tmp_path / "run", **ONE)
+    monkeypatch.setattr(schedule, "__version__", "9.9")
+    with pytest.raises(OutputError, match=r'another minicore \(".*", now "9.9"\).*--out'):
+        again(tmp_path / "run", **ONE)
+
+
+def test_a_network_replaced_under_its_name_is_another_network(again, write_tiny, tmp_path):
+    network = write_tiny(tmp_path / "network.onnx")
+    again(tmp_path / "run", backbone=network, **ONE)
+    write_tiny(network, seed=1)
+    with pytest.raises(OutputError, match=r"another network .*--out"):
+        again(tmp_path / "run", backbone=network, **ONE)
+
+
+@pytest.mark.parametrize("stage", ["record", "evaluate"])
+@pytest.mark.parametrize("what", ["image", "network"])
+def test_what_changes_while_it_is_measured_gives_no_unit(
+    again, data, write_tiny, tmp_path, monkeypatch, stage, what
+):
+    out, network = tmp_path / "run", write_tiny(tmp_path / "network.onnx")
+    original = getattr(measure, stage)
+
+    def changed(*arguments, **options):
+        found = original(*arguments, **options)
+        if what == "image":
+            _replaced_image(data)
+        else:
+            write_tiny(network, seed=1)
+        return found
+
+    monkeypatch.setattr(measure, stage, changed)
+    with pytest.raises(MinicoreError, match=r"changed (while|since).*restore"):
+        again(out, data=data, backbone=network, **ONE | {"seeds": (0, 1)})
+    assert len(Run.open(out).finished()) == (what == "network" and stage == "evaluate")
+    assert (out / "features" / "gear").exists() == (what == "network" or stage == "evaluate")
+
+
+def test_a_file_that_cannot_be_read_is_named_before_anything_is_written(again, data, tmp_path):
+    path = data / "gear/test/good/000.png"
+    path.unlink()
+    path.symlink_to("nowhere")
+    with pytest.raises(DatasetError, match=r"000.png: cannot be read \(No such file.*check"):
+        again(tmp_path / "run", data=data, **ONE)
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_that_were_edited_do_not_rename_what_was_measured(again, tmp_path):
+    out = tmp_path / "run"
+    again(out, **ONE)
+    path = out / "settings.json"
+    path.write_text(path.read_text("utf-8").replace('"image_size": 64', '"image_size": 48'))
+    before = contents(out)
+    with pytest.raises(ModelError, match=r"seed0.*another image_size \(64, now 48\).*--out"):
+        again(out, **ONE | {"image_size": 48})
+    with pytest.raises(ModelError, match="another image_size"):
+        tables.write(Run.open(out))
+    assert contents(out) == before
+
+
+def test_a_row_with_other_parameters_is_another_row(again, tmp_path):
+    again(tmp_path / "run", [Row("PatchCore-5 mine", {"coreset_ratio": 0.05})], seeds=(0,))
+    for other in (
+        Row("PatchCore-5 mine", {"coreset_ratio": 0.05, "b": 3}),
+        Row("PatchCore-5 mine", {"coreset_ratio": 0.05}, n_train=5),
+    ):
+        with pytest.raises(ModelError, match=r"another (row_parameters|n_train).*--out"):
+            again(tmp_path / "run", [other], seeds=(0,))
+        with pytest.raises(ValueError, match="two rows are called 'PatchCore-5 mine'"):
+            again(tmp_path / "new", [Row("PatchCore-5 mine", {"coreset_ratio": 0.05}), other])
+    with pytest.raises(ValueError, match="rows: expected names that a folder can have"):
+        again(tmp_path / "new", [Row("PatchCore-5/mine", {"coreset_ratio": 0.05})])
+
+
+def test_a_unit_under_another_units_name_is_measured_again(again, undisturbed, tmp_path):
+    run = again(tmp_path / "run")
+    first, second = (unit.path(run.folder) for unit in run.finished()[:2])
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(ModelError, match="holds gear, PatchCore-10, seed 0"):
+        tables.write(run)
+    assert results(again(tmp_path / "run")) == results(undisturbed)
+
+
+def test_a_damaged_unit_that_is_not_asked_for_is_named_at_once(again, tmp_path, monkeypatch):
+    run = again(tmp_path / "run", **ONE)
+    path = run.finished()[0].path(run.folder)
+    path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setattr(schedule, "record_category", None)
+    with pytest.raises(ModelError, match=r"seed0.safetensors: damaged.*; delete the file, or ask"):
+        again(tmp_path / "run", ROWS[:1])
+
+
+def test_a_file_that_only_looks_like_a_unit_is_none(again, tmp_path):
+    run = again(tmp_path / "run", **ONE)
+    path = run.finished()[0].path(run.folder)
+    for name in ("seed00.safetensors", "seed.safetensors", "seed1 copy.safetensors"):
+        shutil.copy(path, path.with_name(name))
+    assert len(run.finished()) == 1 and len(tables.lines(run)) == 1
+
+
+# Names of categories
+
+
+def test_a_slash_after_a_category_changes_nothing(again, tmp_path, monkeypatch):
+    again(tmp_path / "run", categories=["gear/"], **ONE)
+    monkeypatch.setattr(schedule, "record_category", None)
+    run = again(tmp_path / "run", categories=["gear", "gear//"], **ONE)
+    assert [line.category for line in tables.lines(run)] == ["gear"]
+
+
+@pytest.mark.parametrize("name", ["../{data}/gear", "{data}/gear", "./gear", "gear/train", ".", ""])
+@pytest.mark.parametrize("command", ["reproduce", "evaluate"])
+def test_a_path_is_no_category(mvtec_root, tiny, tmp_path, capsys, name, command):
+    name = name.format(data=mvtec_root.name)
+    out = ["--out", str(tmp_path / "run")] if command == "reproduce" else []
+    with pytest.raises(SystemExit) as end:
+        main([command, str(mvtec_root), name, "--backbone", str(tiny), *out])
+    error = capsys.readouterr().err
+    assert end.value.code == 1 and error.count("\n") == 1
+    assert f"category {name!r}: expected the name of one folder in {mvtec_root}" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluate_calls_a_category_by_its_folder(mvtec_root):
+    assert datasets.mvtec(mvtec_root, "gear/").name == "gear"
+
+
+def test_categories_of_a_data_set_without_any_are_refused(again, mvtec_root, tmp_path):
+    with pytest.raises(DatasetError, match="mtd has no categories; leave out gear"):
+        again(tmp_path / "run", layout="mtd", categories=["gear"])
 
 
 # More than one machine

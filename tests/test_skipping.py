@@ -8,8 +8,9 @@ from PIL import Image
 
 from minicore import Ensemble, PatchCore
 from minicore.backbones import Backbone
+from minicore.baselines import PaDiM
 from minicore.cli import main
-from minicore.errors import ImageError
+from minicore.errors import ImageError, MinicoreWarning
 from minicore.images import Lenient, Preprocessing, batches
 
 WHOLE = Preprocessing(resize=None, crop=None)
@@ -154,9 +155,10 @@ def test_the_rest_of_a_folder_is_scored_and_what_was_skipped_is_listed(score, fo
         line for line in whole if not line.startswith(tuple(f"{folder}/{i}" for i in (0, 4, 5)))
     ]
     assert code == 4 and out.splitlines() == kept and len(kept) == 8
-    *listed, last = error.splitlines()
+    *listed, count, last = error.splitlines()
     assert [line.split(": ")[1] for line in listed] == [f"{folder}/{i}.png" for i in (0, 4, 5)]
-    assert "an empty file" in listed[0] and last == "3 of 10 images skipped"
+    assert "an empty file" in listed[0] and count == "3 of 10 images skipped"
+    assert "of 7 images anomalous" in last
 
 
 def test_files_and_maps_hold_the_rest_and_4_comes_before_3(score, folder, tmp_path):
@@ -170,7 +172,7 @@ def test_files_and_maps_hold_the_rest_and_4_comes_before_3(score, folder, tmp_pa
         rows = list(csv.DictReader(lines))
     names = [f"{i}.png" for i in range(10) if i != 2]
     assert [row["image"] for row in rows] == [str(folder / name) for name in names]
-    assert sorted(p.name for p in maps.iterdir()) == names
+    assert sorted(p.name for p in maps.iterdir()) == [f"{n[:-4]}.heat.png" for n in names]
     assert any(row["anomalous"] == "1" for row in rows)
 
 
@@ -183,6 +185,98 @@ def test_by_default_one_bad_image_writes_nothing(score, folder, tmp_path):
     out = tmp_path / "scores.csv"
     out.write_text("earlier")
     for arguments in ((), ("--on-error", "stop")):
-        code, _, error = score(folder, "-o", out, *arguments)
+        code, _, error = score(folder, "-o", out, "--overwrite", *arguments)
         assert code == 1 and error.count("\n") == 1 and "9.png" in error
     assert out.read_text() == "earlier" and sorted(tmp_path.iterdir()) == [folder, out]
+
+
+# Images of a folder that are not among those scored
+
+
+@pytest.fixture
+def gate(gear, tmp_path):
+    """Make a folder with one good image."""
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    Image.fromarray(gear.train[0]).save(gate / "003.png")
+    return gate
+
+
+def test_a_defective_image_in_a_folder_is_seen_whatever_its_suffix(score, gate):
+    bad = np.random.default_rng(0).integers(256, size=(128, 128, 3), dtype=np.uint8)
+    assert score(gate, "--exit-code")[0] == 0
+    Image.fromarray(bad).save(gate / "bad.jfif", format="JPEG", quality=95)
+    assert score(gate, "--exit-code")[0] == 3
+    (gate / "bad.jfif").rename(gate / "bad")
+    code, out, error = score(gate, "--exit-code")
+    assert code == 4 and len(out.splitlines()) == 2
+    said = f"minicore: warning: {gate}: 1 image of another format or suffix not looked at"
+    assert error.startswith(said)
+    assert error.count("\n") == 2 and "bad;" in error and "listing.py" not in error
+    code, _, again = score(gate)
+    assert code == 0 and again == error
+    code, _, error = score(gate / "003.png", gate / "bad", "--exit-code")
+    assert code == 3 and "warning" not in error
+    assert score(gate, gate / "bad", "--exit-code")[0] == 3
+
+
+def test_images_in_subfolders_are_said_and_count_for_the_exit_code(score, gate):
+    (gate / "old").mkdir()
+    (gate / "003.png").rename(gate / "old" / "003.png")
+    Image.new("RGB", (128, 128)).save(gate / "black.png")
+    code, _, error = score(gate, "--exit-code")
+    assert code == 4 and "1 image in subfolders not looked at: old" in error
+    assert score(gate, gate / "old", "--exit-code")[0] == 3
+
+
+def test_files_that_are_no_images_change_neither_output_nor_exit_code(score, gate):
+    (gate / "Thumbs.db").write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(100))
+    (gate / "notes.txt").write_text("checked")
+    code, _, error = score(gate, "--exit-code")
+    assert code == 0 and "warning" not in error
+
+
+def test_heat_maps_of_an_earlier_run_are_not_images_to_look_at(score, gate):
+    for _ in range(2):
+        assert score(gate, "--exit-code", "--maps", gate / "heat")[0] == 0
+
+
+def test_a_folder_of_dark_images_is_one_line(score, gate):
+    for i in range(20):
+        Image.fromarray(np.full((128, 128), 1000 + i, np.uint16)).save(gate / f"{i}.png")
+    _, _, error = score(gate)
+    assert error.count("\n") == 2
+    assert "16-bit grey without a value above 4095" in error and str(gate) in error
+
+
+@pytest.mark.parametrize("kind", ["single", "averaged", "padim"])
+def test_an_image_of_another_size_than_the_training_images_is_refused_or_left_out(
+    tiny, gear, folder, kind
+):
+    whole = {"resize": "none", "crop": "none", "progress": False}
+    model = PatchCore(tiny, **whole)
+    if kind == "averaged":
+        model = Ensemble([model, model], progress=False)
+    if kind == "padim":
+        model = PaDiM(tiny, d=8, **whole)
+    model.fit(gear.train)
+    large = Image.fromarray(gear.test[0]).resize((200, 256))
+    large.save(folder / "0.png")
+    expected = rf"{folder / '0.png'}: expected 128 × 128 pixels like the training images, found 256"
+    with pytest.raises(ImageError, match=expected):
+        model.anomaly_score([folder / "0.png"])
+    with pytest.raises(ImageError, match="image 0: expected 128 × 128 pixels"):
+        model.anomaly_map(np.asarray(large))
+    skipped = {}
+    found = list(model.stream(folder, skipped=skipped))
+    assert sum(len(f.scores) for f in found) == 9 and list(skipped) == [0]
+
+
+def test_training_images_of_several_sizes_are_warned_of(tiny, gear):
+    wide = np.zeros((90, 140, 3), np.uint8)
+    said = r"2 different sizes: 12 of 128 × 128, 1 of 90 × 140 pixels;"
+    with pytest.warns(MinicoreWarning, match=said):
+        PatchCore(tiny, progress=False).fit([*gear.train, wide])
+    more = [np.zeros((90 + i, 140, 3), np.uint8) + np.uint8(i) for i in range(5)]
+    with pytest.warns(MinicoreWarning, match=r"6 different sizes: 12 of 128 × 128, .*3 more sizes"):
+        PatchCore(tiny, progress=False).fit([*gear.train, *more])

@@ -63,7 +63,7 @@ def model(tiny, gear, tmp_path_factory):
 
 
 def command(kind, tiny, mvtec_root, model, out):
-    """Give the command that leaves `out`; each replaces what is there."""
+    """Give the command that leaves `out`; each replaces whatever is there."""
     good = mvtec_root / "gear/train/good"
     arguments = {
         FIT: ["fit", good, "-o", out, "--backbone", tiny],
@@ -73,7 +73,7 @@ def command(kind, tiny, mvtec_root, model, out):
         BENCH: ["bench", "map", "--repeats", 1, "--json", out, "--data", good, "--backbone", tiny],
         DEMO: ["demo", "gear", "--coreset", 0.01, "--out", out.parent, "--backbone", tiny],
     }[kind]
-    return [str(argument) for argument in arguments]
+    return [*map(str, arguments), "--overwrite"]
 
 
 def left(folder):
@@ -246,7 +246,7 @@ WRITE = """
 import sys
 from minicore.files import whole
 for _ in range(150):
-    with whole(sys.argv[1]) as file:
+    with whole(sys.argv[1], overwrite=True) as file:
         for _ in range(4):
             file.write(sys.argv[2].encode() * 5000)
 """
@@ -267,7 +267,7 @@ def test_of_two_threads_writing_one_file_one_wins_whole(tmp_path):
     path, ready = tmp_path / "file", threading.Barrier(2, timeout=20)
 
     def write(letter):
-        with whole(path) as file:
+        with whole(path, overwrite=True) as file:
             ready.wait()  # both are open
             file.write(letter * 50_000)
             ready.wait()

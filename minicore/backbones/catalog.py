@@ -19,7 +19,7 @@ from minicore.backbones.graph import Storage
 from minicore.backbones.pickled import quoted
 from minicore.backbones.resnet import ARCHITECTURES, STAGES, resnet_to_onnx
 from minicore.errors import BackboneError
-from minicore.files import is_file
+from minicore.files import check_writable, identities, is_file
 
 LAYERS = ("layer1", "layer2", "layer3")
 TORCHVISION = (
@@ -239,6 +239,7 @@ def convert(
     name: str | None = None,
     layers: Sequence[str] = LAYERS,
     storage: Storage = "float32",
+    overwrite: bool = False,
 ) -> Path:
     """Turn a checkpoint of any residual network into an ONNX file that has run once.
 
@@ -249,8 +250,8 @@ def convert(
         recognised by its checksum, and its source and licence are noted.
     out : str or Path
         The file to write.
-    name, layers, storage
-        As for `resnet.resnet_to_onnx`.
+    name, layers, storage, overwrite
+        As for `resnet.resnet_to_onnx`. The checkpoint itself is never replaced.
 
     Returns
     -------
@@ -260,9 +261,12 @@ def convert(
     Raises
     ------
     BackboneError
-        If the checkpoint cannot be read or is no residual network, or the file not written.
+        If the checkpoint cannot be read or is no residual network.
+    OutputError
+        If the file cannot be written, or must not be replaced.
     """
     checkpoint = Path(checkpoint)
+    check_writable(out, inputs=identities([checkpoint]), overwrite=overwrite)
     arrays = read_checkpoint(checkpoint)
     digest = sha256(checkpoint)
     published = next((n for n in CATALOG.values() if digest.startswith(n.sha256)), None)
@@ -275,4 +279,5 @@ def convert(
         source_sha256=digest,
         licence=published.licence if published else "",
         storage=storage,
+        overwrite=overwrite,
     )

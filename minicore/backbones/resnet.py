@@ -138,6 +138,7 @@ def resnet_to_onnx(
     source_sha256: str = "",
     licence: str = "",
     storage: Storage = "float32",
+    overwrite: bool = False,
 ) -> Path:
     """Write a residual network as an ONNX file that gives its feature maps.
 
@@ -165,6 +166,8 @@ def resnet_to_onnx(
     storage : {"float32", "float16", "int8"}
         How the weights lie in the file; int8 with one scale an output channel. The arithmetic is
         float32 in every case: onnxruntime unpacks the weights once, as it opens the file.
+    overwrite : bool, default False
+        Whether to replace a file that minicore did not make.
 
     Returns
     -------
@@ -174,8 +177,10 @@ def resnet_to_onnx(
     Raises
     ------
     BackboneError
-        If the arrays are no residual network, or not the one named; if the file cannot be written;
-        if the package `onnx` is not installed.
+        If the arrays are no residual network, or not the one named; if the package `onnx`
+        is not installed.
+    OutputError
+        If the file cannot be written, or must not be replaced.
     ValueError
         If a layer or the storage is unknown.
     """
@@ -202,7 +207,7 @@ def resnet_to_onnx(
         run_once(model)
     except BackboneError as error:
         raise BackboneError(f"{source or name or path.name}: {error}") from error
-    with whole(path) as file:
+    with whole(path, overwrite=overwrite) as file:
         file.write(model)
     return path
 

@@ -64,6 +64,8 @@ class Backbone:
         What was asked for: the name or path given.
     path : Path
         The file.
+    files : list of Path
+        That file, and those beside it that hold its weights, if there are any.
     name : str
         The network's name: from the metadata, else the file's.
     layers : tuple of str
@@ -101,8 +103,8 @@ class Backbone:
         if not isinstance(path_or_name, (str, Path)):
             raise wrong("path_or_name", "a file or a name", path_or_name)
         self.source = str(path_or_name)
-        self.path = _locate(path_or_name)
-        external_files(self.path)  # refuses those outside its folder
+        self.files = network_files(path_or_name)
+        self.path = self.files[0]
         self._session = _open(self.path, 1)
         try:
             self.metadata = _metadata(self._session, self.path)
@@ -209,7 +211,12 @@ class Backbone:
             If the batch has another shape.
         BackboneError
             If the network fails, or gives something else than feature maps no finer than the image.
+        RuntimeError
+            In a process forked from one in which a network or a kernel of minicore has run.
         """
+        from minicore.threads import network_runs  # Numba comes with it: not for `backbone list`
+
+        network_runs()
         if batch.ndim != 4 or batch.shape[1] != 3 or len(batch) == 0:
             raise ValueError(f"batch must be (n, 3, h, w) with n >= 1, got shape {batch.shape}")
         batch = np.ascontiguousarray(batch, np.float32)
@@ -293,6 +300,28 @@ def require_layers(layers: Any) -> None:
     several = layers if isinstance(layers, (list, tuple)) else [layers]
     if layers is not None and not all(isinstance(layer, str) for layer in several):
         raise wrong("layers", "a list of names, or None", layers)
+
+
+def network_files(path_or_name: str | Path) -> list[Path]:
+    """Find the file of a network, and those beside it that hold its weights.
+
+    Parameters
+    ----------
+    path_or_name : str or Path
+        As for `Backbone`.
+
+    Returns
+    -------
+    list of Path
+        The ONNX file first.
+
+    Raises
+    ------
+    BackboneError
+        If there is no such network, or it keeps weights outside its folder.
+    """
+    path = _locate(path_or_name)
+    return [path, *external_files(path)]
 
 
 def _locate(path_or_name: str | Path) -> Path:

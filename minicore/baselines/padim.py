@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from minicore import fast, threads
 from minicore.backbones.joint import Source
 from minicore.baselines.base import Baseline
 from minicore.config import is_number, require, require_choice, require_whole
 from minicore.images import ImageLike, Override
+from minicore.kernels import parallel
 from minicore.search import Detection
 
 Reduction = Literal["selection", "semi-orthogonal"]
@@ -116,11 +117,6 @@ class PaDiM(Baseline):
 
     def _judge(self, patches: np.ndarray) -> Detection:
         grid = patches.shape[1:3]
-        if grid != self.grid_:
-            raise ValueError(
-                f"PaDiM has learnt {self.grid_} positions and these images have {grid}: score "
-                f"images of the size it was fitted with, {self.input_size_} pixels"
-            )
         M = _mahalanobis(self._reduced(patches), self.means_, self.whitening_)
         patch_scores = M.reshape(-1, *grid)
         maps = self._map(patch_scores)
@@ -153,7 +149,7 @@ def semi_orthogonal(D: int, d: int, seed: int) -> np.ndarray:
     return (Q * np.where(np.diag(R) < 0, -1.0, 1.0)).astype(np.float32)
 
 
-@njit(parallel=True, cache=True)
+@parallel(cache=True)
 def _learn_more(x, seen, mu, scatter):
     """Take the images `x` (n, P, d) into mean and scatter (P, d) and (P, d, d), in their order.
 
@@ -207,7 +203,7 @@ def whitening(scatter: np.ndarray, N: int, epsilon: float) -> np.ndarray:
 
 
 # Sums may be reordered, to use the processor's vectors.
-@njit(parallel=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
 def _mahalanobis(x, mu, inverses):
     """Distances of `x` (n, P, d) to the Gaussians of their positions, (n, P) float32."""
     n, P, d = x.shape

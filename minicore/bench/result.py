@@ -81,9 +81,9 @@ class Result:
             "curves": [curve.to_json() for curve in self.curves],
         }
 
-    def save(self, path: Path) -> None:
-        """Write it as JSON, whole or not at all."""
-        with whole(path, "w") as file:
+    def save(self, path: Path, *, overwrite: bool = False) -> None:
+        """Write it as JSON, whole or not at all; see `files.whole`."""
+        with whole(path, "w", overwrite=overwrite) as file:
             json.dump(self.to_json(), file, indent=1)
             file.write("\n")
 

@@ -3,7 +3,8 @@
 Results go to standard output, everything else to standard error. Exit codes: 0 done; 1 refused or
 failed, with one line that says why; 2 the command line was not understood; 3 done, and
 ``--exit-code`` was given and an image is anomalous; 4 done, but for images that ``--on-error skip``
-left out, whatever the others are; 130 and 143 stopped by Ctrl-C and by SIGTERM.
+left out, or with ``--exit-code`` for images in a folder that were not looked at, whatever the
+others are; 130 and 143 stopped by Ctrl-C and by SIGTERM.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import os
 import signal
 import sys
 import threading
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +29,7 @@ from minicore.cli import bench as bench_
 from minicore.cli import report as report_
 from minicore.cli import reproduce as reproduce_
 from minicore.cli.options import (
+    AnyLayout,
     BackboneOption,
     BackbonesOption,
     BankStorageName,
@@ -43,17 +47,19 @@ from minicore.cli.options import (
     FprOption,
     Joining,
     LayersOption,
-    Layout,
     OnError,
+    OverwriteOption,
     PatchsizeOption,
     ResizeOption,
     SeedOption,
     StrideOption,
     ThreadsOption,
+    count,
+    in_options,
     new_model,
     say,
 )
-from minicore.errors import MinicoreError
+from minicore.errors import MinicoreError, MinicoreWarning, OutputError
 
 ANOMALOUS, SKIPPED = 3, 4
 NO_ROOM = (errno.ENOSPC, errno.EPIPE, errno.EFBIG)  # of a file, `files.whole` says which
@@ -105,21 +111,24 @@ def demo(
     threads: ThreadsOption = None,
     engine: EngineOption = EngineName.fast,
     batch_size: BatchOption = 8,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Learn five drawn parts, find their defects, show scores, times and a picture."""
     from minicore import datasets
     from minicore.backbones import Backbone
+    from minicore.demo import PICTURES
     from minicore.demo import demo as run
-    from minicore.files import check_writable
+    from minicore.files import check_writable, identities
 
-    check_writable(out / "demo.png")
     network = Backbone(backbone or "default", threads=threads, batch_size=batch_size)
+    for name in PICTURES:
+        check_writable(out / name, inputs=identities(network.files), overwrite=overwrite)
     print(f"network: {network.name} ({network.path.name}), layers {', '.join(network.layers)}")
     model = new_model(
         backbone=network, embedding=embedding, coreset=coreset, seed=seed,
         engine=engine, threads=threads, batch_size=batch_size,
     )  # fmt: skip
-    run(category or datasets.SYNTHETIC, model, out, seed=seed, say=print)
+    run(category or datasets.SYNTHETIC, model, out, seed=seed, say=print, overwrite=overwrite)
 
 
 @app.command()
@@ -142,28 +151,29 @@ def fit(
     threads: ThreadsOption = None,
     engine: EngineOption = EngineName.fast,
     batch_size: BatchOption = 8,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Learn from a folder of good images and write a model."""
     from minicore import datasets
-    from minicore.files import check_writable
+    from minicore.backbones import network_files
+    from minicore.files import check_writable, identities
 
-    check_writable(out)
     train = datasets.folder(images).train
+    networks = [file for name in backbone or ["default"] for file in network_files(name)]
+    check_writable(out, inputs=identities([*map(str, train), *networks]), overwrite=overwrite)
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,
         false_positive_rate=fpr, bank_storage=bank_storage, seed=seed, threads=threads,
         engine=engine, batch_size=batch_size,
     ).fit(train)  # fmt: skip
-    model.save(out)
-    say(f"{len(train)} images, of each {_seen(model)}")
+    model.save(out, overwrite=overwrite)
+    say(f"{count(len(train), 'image')}, of each {_seen(model)}")
     for member in model.members_:
         rows, width = member.memory_bank_.shape
         say(f"{member.backbone_.name}: {rows:,} patch features of {width} values")
-    if model.threshold_ is None:
-        say("no threshold: it takes at least two images")
-    else:
-        say(f"anomalous above {model.threshold_:.4f} ({_promise(model, fpr)})")
+    for line in _decision(model, fpr):
+        say(line)
     say(f"model: {out}")
 
 
@@ -175,12 +185,30 @@ def _seen(model: Any) -> str:
     return f"{part} {height} × {width} pixels{resized}"
 
 
-def _promise(model: Any, fpr: float) -> str:
-    """Say what the threshold promises, which few held-out images limit."""
-    held = len(model.members_[0].held_out_scores_)
-    if fpr * (held + 1) >= 1:
-        return f"at most {fpr:.0%} of good images, from {held} held out"
-    return f"about 1 in {held + 1} good images; {fpr:.0%} would take {round(1 / fpr) - 1} held out"
+def _decision(model: Any, fpr: float) -> list[str]:
+    """Describe the threshold, and what to do if the images were too few for `fpr`."""
+    from minicore.threshold import images_needed
+
+    if model.threshold_ is None:
+        return [
+            "no threshold, so `minicore score` leaves the verdict blank: a threshold takes at "
+            "least two different good images"
+        ]
+    member = model.members_[0]
+    held, (needed, in_all) = len(member.held_out_scores_), images_needed(fpr)
+    rate = f"{100 * fpr:g} %" if held >= needed else f"1 in {held + 1}"
+    lines = [
+        f"anomalous above {model.threshold_:.4f}: about {rate} of new good images will score "
+        f"higher (an estimate, from {count(held, 'image')} held out)"
+    ]
+    if held < needed:
+        more = in_all - (member.made_.images - member.made_.copies)
+        lines.append(
+            f"collect {count(more, 'more good image')} ({in_all} in all): {100 * fpr:g} % takes "
+            f"{needed} held-out images, a fifth of all; a threshold from fewer can be far too high "
+            f"or too low"
+        )
+    return lines
 
 
 @app.command()
@@ -192,14 +220,20 @@ def score(
     ] = None,
     format: Annotated[Format, typer.Option(help="CSV, or JSON lines.")] = Format.csv,
     maps: Annotated[
-        Path | None, typer.Option(help="Folder for heat maps, a PNG for each image.")
+        Path | None, typer.Option(help="Folder for heat maps: NAME.heat.png for each image.")
     ] = None,
     backbone: BackbonesOption = None,
     threads: ThreadsOption = None,
     engine: EngineOption = EngineName.fast,
     batch_size: BatchOption = 8,
+    overwrite: OverwriteOption = False,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 3 if an image is anomalous.")
+        bool,
+        typer.Option(
+            "--exit-code",
+            help="Exit with 3 if an image is anomalous, with 4 if a folder holds images that were "
+            "not looked at.",
+        ),
     ] = False,
     on_error: Annotated[
         OnError,
@@ -212,20 +246,26 @@ def score(
     """Score images with a model: one line each, in the order given."""
     from minicore.ensemble import load
     from minicore.errors import ImageError
-    from minicore.files import check_writable
+    from minicore.files import check_apart, check_writable, identities, is_folder
     from minicore.images import as_images
+    from minicore.images.listing import left_out
     from minicore.outputs import ScoreWriter, heat_map_names, save_heat_map
 
     paths = [path for source in images for path in as_images(source)]
+    unseen = {path for source in images if is_folder(source) for path in left_out(source)}
+    unseen -= {*paths, *(path for path in unseen if maps in path.parents)}  # earlier heat maps
     networks = backbone[0] if backbone and len(backbone) == 1 else backbone or None
     fitted = load(model, networks, engine=engine.value, n_threads=threads, batch_size=batch_size)
     pictures = heat_map_names(paths, maps) if maps else None
-    if pictures:
-        check_writable(pictures[0])
+    inputs = identities([*map(str, paths), model, *fitted.network_files_])
+    if maps:
+        check_apart(maps, map(str, paths))
+    for path in [*([out] if out else []), *(pictures or [])]:
+        check_writable(path, inputs=inputs, overwrite=overwrite)
     anomalous = 0
     skipped: dict[int, ImageError] = {}
     scored = (i for i in range(len(paths)) if i not in skipped)
-    with ScoreWriter(out, format.value) as writer:
+    with ScoreWriter(out, format.value, inputs=inputs, overwrite=overwrite) as writer:
         for found in fitted.stream(paths, skipped=skipped if on_error is OnError.skip else None):
             for row, s in enumerate(found.scores):
                 i = next(scored)
@@ -233,13 +273,31 @@ def score(
                 anomalous += bool(verdict)
                 writer.write(paths[i], float(s), float(found.distances[row]), verdict)
                 if pictures and found.maps is not None:  # a PatchCore gives them
-                    save_heat_map(pictures[i], paths[i], found.maps[row], fitted)
+                    save_heat_map(
+                        pictures[i], paths[i], found.maps[row], fitted, float(s),
+                        overwrite=overwrite,
+                    )  # fmt: skip
+    done = len(paths) - len(skipped)
     if out:
-        say(f"{len(paths) - len(skipped)} scores: {out}")
+        say(f"{count(done, 'score')}: {out}")
+    for i in sorted(skipped):
+        say(f"skipped: {skipped[i]}")
     if skipped:
-        for i in sorted(skipped):
-            say(f"skipped: {skipped[i]}")
-        say(f"{len(skipped)} of {len(paths)} images skipped")
+        say(f"{len(skipped)} of {count(len(paths), 'image')} skipped")
+    where = f"; heat maps: {maps}" if maps else ""
+    if fitted.threshold_ is None:
+        say(
+            f"{count(done, 'image')}, no verdict: {model} has no threshold; fit it on at least two "
+            f"different good images{where}"
+        )
+    else:
+        say(
+            f"{anomalous} of {count(done, 'image')} anomalous (score above "
+            f"{fitted.threshold_:.4f}){where}"
+        )
+    if skipped:
+        raise typer.Exit(SKIPPED)
+    if exit_code and unseen:
         raise typer.Exit(SKIPPED)
     if exit_code and anomalous:
         raise typer.Exit(ANOMALOUS)
@@ -251,7 +309,13 @@ def evaluate(
     category: Annotated[
         list[str] | None, typer.Argument(help="Which of its categories.  [default: all]")
     ] = None,
-    layout: Annotated[Layout, typer.Option(help="How the folder is laid out.")] = Layout.mvtec,
+    layout: Annotated[
+        AnyLayout,
+        typer.Option(
+            help="How the folder is laid out. folder: your own data, train/good (or good), "
+            "test/good and test/<defect>, without masks."
+        ),
+    ] = AnyLayout.mvtec,
     out: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="Folder for panels, histogram and ROC of each category.")
@@ -272,22 +336,30 @@ def evaluate(
     threads: ThreadsOption = None,
     engine: EngineOption = EngineName.fast,
     batch_size: BatchOption = 8,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Fit and test each category of a data set; print a table."""
     from minicore import datasets
     from minicore import evaluation as evaluation_
-    from minicore.files import check_writable, whole
-    from minicore.outputs import save_pictures
+    from minicore.backbones import network_files
+    from minicore.files import check_apart, check_writable, identities, whole
+    from minicore.outputs import PICTURES, save_pictures
 
-    for path in (out, pictures and pictures / "panels.png"):
-        if path:
-            check_writable(path)
-    single = layout.value in datasets.WITHOUT_CATEGORIES
+    single = layout.value in (*datasets.WITHOUT_CATEGORIES, "folder")
     if single and category:
         raise MinicoreError(f"{layout.value} has no categories; leave out {' '.join(category)}")
     names = [None] if single else category or datasets.categories(data, layout.value)
-    load = getattr(datasets, layout.value)
+    load: Any = datasets.own if layout is AnyLayout.folder else getattr(datasets, layout.value)
     found = [load(data) if name is None else load(data, name) for name in names]
+    networks = [file for name in backbone or ["default"] for file in network_files(name)]
+    images = [file for dataset in found for file in dataset.files()]
+    inputs = identities([*images, *networks, *data.glob("split_csv/*.csv")])  # VisA's tables
+    if out:
+        check_writable(out, inputs=inputs, overwrite=overwrite)
+    for folder in [pictures / dataset.name for dataset in found] if pictures else []:
+        check_apart(folder, images)
+        for name in PICTURES:
+            check_writable(folder / name, inputs=inputs, overwrite=overwrite)
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,
@@ -301,7 +373,7 @@ def evaluate(
         rows.append(row)
         say(f"{dataset.name}: fitted in {row.fit_seconds:.0f} s, {row.milliseconds:.0f} ms/image")
         if pictures:
-            save_pictures(pictures / dataset.name, model, dataset, detection)
+            save_pictures(pictures / dataset.name, model, dataset, detection, overwrite=overwrite)
         if out:  # after every category: what is done is kept
             configs = [member.config_.to_json() for member in model.members_]
             content = {
@@ -309,7 +381,7 @@ def evaluate(
                 "config": configs[0] if len(configs) == 1 else configs,
                 "categories": [r.to_json() for r in rows],
             }
-            with whole(out, "w") as file:
+            with whole(out, "w", inputs=inputs, overwrite=overwrite) as file:
                 json.dump(content, file, indent=2)
     print(evaluation_.table(rows))
 
@@ -331,7 +403,8 @@ def main(arguments: list[str] | None = None) -> None:
     _end_well_when_told_to()
     try:
         try:
-            app([a for a in arguments if a != "--debug"] if len(arguments) > 1 else arguments)
+            with _warnings_as_lines():
+                app([a for a in arguments if a != "--debug"] if len(arguments) > 1 else arguments)
         finally:
             _flush()
     except (MinicoreError, ValueError, OSError, MemoryError) as error:
@@ -344,8 +417,27 @@ def main(arguments: list[str] | None = None) -> None:
             what = f"standard output: cannot be written: {error.strerror}"
         elif isinstance(error, OSError) and error.filename and not isinstance(error, MinicoreError):
             what = f"{os.fsdecode(error.filename)}: {error.strerror}"
-        say(f"minicore: {_one_line(what)}")
+        elif isinstance(error, OutputError) or not isinstance(error, MinicoreError):
+            what = in_options(error) or what
+        say(f"minicore: {what}")
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Print each warning of ours once, on one line, without the place in the code."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, MinicoreWarning):
+                say(f"minicore: warning: {message}")
+            else:
+                others(message, category, *place, **more)
+
+        warnings.filterwarnings("default", category=MinicoreWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _end_well_when_told_to() -> None:
@@ -359,11 +451,6 @@ def _end_well_when_told_to() -> None:
         main_thread = threading.current_thread() is threading.main_thread()
         if number is not None and main_thread and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, end)
-
-
-def _one_line(text: str) -> str:
-    """Show the name of a file for what it is: a newline or an escape code in it does nothing."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _flush() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from minicore.cli.options import StorageName, StorageOption, ThreadsOption, say
+from minicore.cli.options import OverwriteOption, StorageName, StorageOption, ThreadsOption, say
 
 CATEGORIES = ("bottle", "screw")  # of MVTec AD: those the networks were measured on
 
@@ -68,11 +68,12 @@ def backbone_convert(
         str | None, typer.Option(help="Which network it must be, such as resnet50.")
     ] = None,
     storage: StorageOption = StorageName.float32,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Turn a checkpoint of a ResNet, wide ResNet or ResNeXt into ONNX, without PyTorch."""
     from minicore.backbones.catalog import convert
 
-    print(convert(checkpoint, out, name=name, storage=storage.value))
+    print(convert(checkpoint, out, name=name, storage=storage.value, overwrite=overwrite))
 
 
 @app.command("info")

@@ -13,6 +13,7 @@ from minicore.cli.options import (
     BackboneOption,
     EmbeddingName,
     EmbeddingOption,
+    OverwriteOption,
     SeedOption,
     ThreadsOption,
     say,
@@ -67,23 +68,28 @@ def bench(
     embedding: EmbeddingOption = EmbeddingName.concat,
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Time every equation here: literal loops, the fast engine, libraries, the machine's limit."""
     from minicore import bench as bench_
     from minicore.backbones import Backbone
     from minicore.bench.material import BATCH, read_images
-    from minicore.files import check_writable
+    from minicore.files import check_apart, check_writable, identities
     from minicore.machine import command
 
     if growth and stage:
         raise MinicoreError("--growth has stages of its own; leave out " + " ".join(stage))
     drawn = ("growth",) if growth else ("bench", "bound")
     files = {name: pictures / f"{name}.png" for name in drawn} if pictures else {}
+    network = Backbone(backbone or "default", threads=threads, batch_size=BATCH)
+    images = [str(image) for part in read_images(data, True)[1:] for image in part] if data else []
+    inputs = identities([*images, *network.files])
+    if pictures:
+        check_apart(pictures, images)
     for path in (out, *files.values()):
         if path:
-            check_writable(path)
+            check_writable(path, inputs=inputs, overwrite=overwrite)
     name, train, test = read_images(data, full)
-    network = Backbone(backbone or "default", threads=threads, batch_size=BATCH)
     kind = bench_.RandomMaterial if random else bench_.Material
     name = f"random vectors in the shapes of {name}" if random else name
     material = kind(train, test, network, embedding.value, coreset, seed, name)
@@ -95,13 +101,13 @@ def bench(
     print((found.growth_table() if growth else found.table()) + "\n")
     print("\n".join(found.words()))
     if out:
-        found.save(out)
+        found.save(out, overwrite=overwrite)
         say(f"samples: {out}")
     if files:
-        _draw(found, material, files)
+        _draw(found, material, files, overwrite)
 
 
-def _draw(found, material, files: dict[str, Path]) -> None:
+def _draw(found, material, files: dict[str, Path], overwrite: bool) -> None:
     from minicore import bench, plots
 
     figures = {
@@ -110,4 +116,4 @@ def _draw(found, material, files: dict[str, Path]) -> None:
         "growth": lambda: plots.growth(found.curves),
     }
     for name, file in files.items():
-        say(f"picture: {plots.save(figures[name](), file)}")
+        say(f"picture: {plots.save(figures[name](), file, overwrite=overwrite)}")

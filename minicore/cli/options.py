@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from enum import Enum
 from typing import Annotated, Any
 
 import typer
 
-from minicore.errors import MinicoreError
+from minicore.config import is_number
+from minicore.errors import MinicoreError, ParameterError, one_line
 
 
 class EngineName(str, Enum):
@@ -41,6 +43,18 @@ class Layout(str, Enum):
     btad = "btad"
     kolektor_sdd = "kolektor_sdd"
     mtd = "mtd"
+
+
+class AnyLayout(str, Enum):
+    """How a data set's folders are laid out, published or one's own."""
+
+    mvtec = "mvtec"
+    mvtec_loco = "mvtec_loco"
+    visa = "visa"
+    btad = "btad"
+    kolektor_sdd = "kolektor_sdd"
+    mtd = "mtd"
+    folder = "folder"
 
 
 class StorageName(str, Enum):
@@ -137,7 +151,7 @@ CropOption = Annotated[
     ),
 ]
 FprOption = Annotated[
-    float, typer.Option("--fpr", help="Share of good images that may be called anomalous.")
+    float, typer.Option("--fpr", help="Share of good images that may be called anomalous, about.")
 ]
 BankStorageOption = Annotated[
     BankStorageName,
@@ -154,14 +168,57 @@ ThreadsOption = Annotated[
 EngineOption = Annotated[
     EngineName, typer.Option(help="equations: the literal loops, the same results, slowly.")
 ]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Also replace files that minicore did not make. Files that are read never are.",
+    ),
+]
 StorageOption = Annotated[
     StorageName, typer.Option(help="How weights are stored; they compute in float32 always.")
 ]
 
 
+# What the command line calls a parameter of Python's.
+OPTIONS = {
+    "coreset_ratio": "--coreset",
+    "false_positive_rate": "--fpr",
+    "n_threads": "--threads",
+    **{
+        name: f"--{name.replace('_', '-')}"
+        for name in (
+            "b", "backbone", "bank_storage", "batch_size", "crop", "embedding", "engine", "layers",
+            "patchsize", "resize", "seed", "stride",
+        )
+    },
+}  # fmt: skip
+SHARES = ("coreset_ratio", "false_positive_rate")
+_PARAMETER = re.compile(
+    rf"(?<![\w/-])({'|'.join(OPTIONS)})(?= must be | or raise | to ')|(?<=raise )(coreset_ratio)"
+)
+
+
 def say(text: str) -> None:
-    """Tell the user something that is no result: on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line that is not a result, to standard error."""
+    print(one_line(text), file=sys.stderr, flush=True)
+
+
+def count(n: int, what: str) -> str:
+    """Return ``1 image``, ``2 images``."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
+def in_options(error: Exception) -> str:
+    """Return an error's text, with the options' names for those of Python's parameters."""
+    text = _PARAMETER.sub(lambda found: OPTIONS[found[0]], f"{error}")
+    if isinstance(error, ParameterError):
+        text = text.replace(", or None, got", ", got")
+        text = text.replace("(h, w) or None, got", "HEIGHTxWIDTH or none, got")
+        if error.name in SHARES and is_number(error.value) and 1 <= error.value < 100:
+            share = f"{OPTIONS[error.name]} {error.value / 100:g}"
+            text += f"; {share} means {error.value:g} %"
+    return text
 
 
 def size(text: str | None, option: str) -> Any:

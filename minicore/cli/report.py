@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from minicore.cli.options import say
+from minicore.cli.options import OverwriteOption, say
 
 
 def report(
@@ -23,11 +23,18 @@ def report(
             help="The HTML file to write.  [default: report.html in RUN; of two, compared.html]",
         ),
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write one HTML file about a run: table, curves, mistakes, all it takes to repeat it."""
-    from minicore.report import save
+    from minicore.report import other_data, save
     from minicore.reproduce import Run
 
     runs = [Run.open(folder) for folder in (run, other) if folder is not None]
     name = "report.html" if other is None else "compared.html"
-    say(f"report: {save(out or run / name, *runs)}")
+    changed = other_data(*runs) if len(runs) == 2 else []
+    if changed:
+        say(
+            f"warning: {run} and {other} have different images or masks of {', '.join(changed)}: "
+            f"a difference there may come from the data"
+        )
+    say(f"report: {save(out or run / name, *runs, overwrite=overwrite)}")

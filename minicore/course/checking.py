@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import html
 import inspect
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from minicore.course.exercise import Exercise, Exercises, Hint
 from minicore.course.guard import Outcome, call
 
 _FAMILIES = (eq1, eq2, eq3, eq4, eq5, eq6, eq7, auroc)
-_ALL = Exercises(exercise for family in _FAMILIES for exercise in family.ALL)
+EXERCISES = Exercises(exercise for family in _FAMILIES for exercise in family.ALL)
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,13 @@ class Result:
         return f'<div style="{style}"><b>{first}</b>{body}</div>'
 
 
-def exercises() -> Exercises:
-    """List the exercises: name, function to write, question.
+def exercises() -> None:
+    """Print the exercises: name, function to write, question; in a notebook as a table.
 
-    Returns
-    -------
-    Exercises
-        A tuple of `Exercise` that prints as a list, and in a notebook as a table.
+    The exercises themselves are the tuple `EXERCISES`.
     """
-    return _ALL
+    notebook = sys.modules.get("IPython.display")  # every notebook has imported it before us
+    (notebook.display if notebook else print)(EXERCISES)
 
 
 def check(name: str, function: Callable[..., Any], *, seconds: float = 10.0) -> Result:
@@ -141,7 +140,7 @@ def _judge(exercise: Exercise, function: Callable[..., Any], seconds: float) -> 
 
 
 def _find(name: str) -> Exercise:
-    known = {e.name: e for e in _ALL}
+    known = {e.name: e for e in EXERCISES}
     wanted = str(name).lower().replace(" ", "")
     if wanted not in known:
         raise ValueError(f"no exercise {name!r}; there are {', '.join(known)}")

@@ -28,7 +28,12 @@ def diagnose(exercise: Exercise, returned: Sequence[Any], failing: Sequence[int]
     Hint
     """
     answers = exercise.answers
-    for cases in (range(len(returned)), failing):
+    looked_at: list[Sequence[int]] = [range(len(returned)), failing]
+    # Two mistakes at once, one of them a trap: the other shows in the cases without a trap.
+    plain = [i for i, case in enumerate(exercise.cases) if case.trap is None]
+    if set(plain) & set(failing):
+        looked_at.append([i for i in plain if i < len(returned)])
+    for cases in looked_at:
         for known in exercise.mistakes:
             if any(_made(variant, exercise, returned, cases) for variant in known.variants):
                 return known.hint
@@ -119,6 +124,13 @@ def _kind(value: Any, answer: Any) -> Hint | None:
 def _of_shape(found: np.ndarray, expected: np.ndarray) -> Hint | None:
     if found.shape == expected.shape:
         return None
+    if expected.ndim == 0:
+        inside = found.size == 1 and same(found.reshape(()), expected)
+        words = f"Expected one number, got an array of shape {found.shape}."
+        words += " The value in it is right." if inside else ""
+        return Hint("one-number", words)
+    if found.ndim == 0:
+        return Hint("shape", f"Expected an array of shape {expected.shape}, got one number.")
     words = f"The shape is {found.shape}, expected {expected.shape}."
     if found.ndim == expected.ndim and same(found.T, expected):
         return Hint("transposed", f"{words} The values are right: the axes are in another order.")
@@ -143,11 +155,15 @@ def _of_values(found: np.ndarray, expected: np.ndarray) -> Hint:
             "nothing, the root of a negative number, or an overflow.",
         )
     if expected.dtype.kind == "f" and found.dtype.kind in "iu":
-        return Hint(
-            "dtype",
-            f"The values are whole numbers ({found.dtype}); fractions are asked for. Is the "
-            "array that you fill of an integer type?",
-        )
+        if found.ndim == 0:
+            words = "This is a whole number; a fraction is asked for. Was it rounded, or is it an "
+            words += "index?"
+        else:
+            words = (
+                f"The values are whole numbers ({found.dtype}); fractions are asked for. Is the "
+                "array that you fill of an integer type?"
+            )
+        return Hint("dtype", words)
     if same(-found, expected):
         return Hint("sign", "Every value has the wrong sign.")
     flat, target = found.ravel().astype(float), expected.ravel().astype(float)
@@ -157,14 +173,13 @@ def _of_values(found: np.ndarray, expected: np.ndarray) -> Hint:
             return Hint("scale", f"Every value is {ratio[0]:.4g} times what it should be.")
     if found.ndim > 0 and same(np.sort(flat), np.sort(target)):
         return Hint("order", "The right values, in another order.")
+    if found.ndim == 0:
+        return Hint("value", "One number, as asked for, but not the right one.")
     wrong = np.asarray(~np.isclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE))
-    where = _where(wrong)
-    return Hint("value", f"The shape is right; {where}.")
+    return Hint("value", f"The shape is right; {_where(wrong)}.")
 
 
 def _where(wrong: np.ndarray) -> str:
-    if wrong.ndim == 0:
-        return "the value is not"
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
     at = str(first[0]) if len(first) == 1 else str(first)
     counted = f"{int(wrong.sum())} of {wrong.size} values are not, the first at index {at}"

@@ -157,8 +157,8 @@ def _asked_for(v, d, reduce):
 
 _UNEVEN = Hint(
     "segments",
-    "Right when d divides the length. When it does not, segment i runs from floor(i L / d) to, "
-    "exclusive, ceil((i + 1) L / d): neighbouring segments may share a value.",
+    "Right when d divides the length. When it does not, compare where your segments begin and end "
+    "with the question: its two brackets are different.",
 )
 
 POOL = Exercise(
@@ -179,20 +179,20 @@ POOL = Exercise(
     mistakes=(
         mistake(
             "floored-end",
-            "Right when d divides the length. When it does not, look at the end of each segment: "
-            "it is rounded up, so that neighbouring segments may share a value.",
+            "Right when d divides the length. When it does not, your segments end too early: look "
+            "at the second bracket of the question.",
             lambda v, d: _pooled(v, _ends(v, d)[0], np.arange(1, d + 1) * len(v) // d),
         ),
         mistake(
             "ceiled-start",
-            "Right when d divides the length. When it does not, look at the start of each "
-            "segment: it is rounded down.",
+            "Right when d divides the length. When it does not, your segments begin too late: "
+            "look at the first bracket of the question.",
             lambda v, d: _pooled(v, -(-np.arange(d) * len(v) // d), _ends(v, d)[1]),
         ),
         mistake(
             "split",
-            "These segments share no value and the first ones are the longest. The ones asked "
-            "for spread the remainder evenly, by overlapping.",
+            "Your segments share no value, and the first ones are the longest. In the question, "
+            "neighbouring segments may share a value.",
             lambda v, d: np.array([part.astype(float).mean() for part in np.array_split(v, d)]),
         ),
         mistake(

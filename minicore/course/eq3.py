@@ -42,8 +42,7 @@ EQ3 = Exercise(
     mistakes=(
         mistake(
             "channels-first",
-            "The values are right, the axes are not: a patch's channels come last, so that "
-            "patches[h, w] is one feature.",
+            "The values are right, the axes are not: the channels of a patch come last.",
             lambda phi, p, s: _means(phi, p)[::s, ::s].transpose(2, 0, 1),
         ),
         mistake(
@@ -185,8 +184,8 @@ UPSAMPLE = Exercise(
         ),
         mistake(
             "corners-aligned",
-            "This aligns the centres of the corner cells (align_corners=True). Asked for is the "
-            "other convention: the outer edges of the two grids coincide.",
+            "This aligns the centres of the corner cells. Use the other convention: the outer "
+            "edges of the two grids coincide.",
             _corners,
         ),
         mistake(

@@ -30,8 +30,8 @@ EQ4 = Exercise(
     mistakes=(
         mistake(
             "positions-first",
-            "The rows go from position to position, with all images at each. Image by image is "
-            "asked for: then row r comes from image r // (h' w').",
+            "The rows go from position to position, with all images at each. They should go image "
+            "by image: all rows of the first image, then all rows of the second.",
             lambda patches: patches.transpose(1, 2, 0, 3).reshape(-1, patches.shape[3]),
             lambda patches: patches.transpose(2, 1, 0, 3).reshape(-1, patches.shape[3]),
         ),

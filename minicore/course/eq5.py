@@ -84,8 +84,16 @@ EQ5 = Exercise(
         ),
         mistake(
             "not-reduced",
-            "One distance a row: the largest of them is asked for.",
+            "One distance per row: the largest of them is asked for.",
             lambda M, indices: _table(M, indices).min(axis=1),
+        ),
+        mistake(
+            "index",
+            "This is the index of a row. The question asks how far that row is, not which row it "
+            "is.",
+            lambda M, indices: _table(M, indices).min(axis=1).argmax(),
+            lambda M, indices: _table(M, indices).max(axis=1).argmax(),
+            lambda M, indices: _table(M, indices).max(axis=1).argmin(),
         ),
     ),
 )

@@ -22,8 +22,8 @@ _FAR = random(73, 6, 8) + np.float32(3000)
 _SQUARE = points([0, 0], [2, 0], [0, 2], [2, 2], [1, 1], [1, 1])
 _CANCEL = Hint(
     "cancellation",
-    "Right but for rounding: far from the origin, ‖x‖² − 2 x·y + ‖y‖² subtracts large, nearly "
-    "equal numbers, and float32 has 7 digits. Subtract the rows first, or compute in float64.",
+    "Right except for rounding. These rows lie far from the origin: ‖x‖² − 2 x·y + ‖y‖² subtracts "
+    "large, nearly equal numbers there, and float32 keeps 7 digits.",
 )
 _TIE = Hint("ties", "Right until two rows are equally near: then the lowest row comes first.")
 

@@ -39,9 +39,32 @@ def _naive(m_test, bank, b, kind=np.float64):
     return float((1 - np.exp(s_star) / np.exp(distances).sum()) * s_star)
 
 
-def _share(m_test, bank, b):
+def _share(m_test, bank, b, exp=np.exp):
+    """Compute the quotient directly: 1 − (1 − quotient) would round a small one to 0."""
     distances, s_star, _, _ = _parts(m_test, bank, b)
-    return 1 - _weighted(distances, s_star, 1.0)
+    largest = max(distances.max(), s_star) if exp is np.exp else 0.0
+    return float(exp(s_star - largest) / exp(distances - largest).sum())
+
+
+def _s_star(m_test, bank, b):
+    return float(_parts(m_test, bank, b)[1])
+
+
+def _as_it_is(distance):
+    return distance
+
+
+def _farthest_rows(m_test, bank, b):
+    """Take the b rows of the bank farthest from m* as its neighbourhood."""
+    to_test, s_star, _, _ = _parts(m_test, bank, len(bank))
+    return _weighted(to_test[-b:], s_star, s_star)
+
+
+def _farthest_s_star(m_test, bank, b, nearest=np.argmin, own=np.max):
+    """Mix the nearest row and the farthest distance, or the other way round."""
+    to_test = distances(m_test[None], bank)[0]
+    around, _, _, _ = _parts(m_test, bank, b, nearest=nearest)
+    return _weighted(around, own(to_test), own(to_test))
 
 
 def _around_m_star(m_test, bank, b):
@@ -56,8 +79,9 @@ def _unbalanced(m_test, bank, b):
 
 _OVERFLOW = Hint(
     "overflow",
-    "Right while distances are small. exp overflows float32 at 88 and float64 at 709: subtract "
-    "the same number from every exponent, above and below the line, and the quotient stays.",
+    "Right while distances are small. exp of a large distance does not fit the number type: "
+    "float32 overflows beyond exp 88, float64 beyond exp 709. The quotient itself is never more "
+    "than 1. Can you compute it without such large numbers?",
 )
 _LONG = random(96, 12, 6) * np.float32(60)
 
@@ -135,23 +159,41 @@ EQ7 = Exercise(
         mistake(
             "one-minus-missing",
             "This weighs with the quotient itself; the equation has one minus the quotient.",
-            lambda m_test, bank, b: _share(m_test, bank, b) * _parts(m_test, bank, b)[1],
+            lambda m_test, bank, b: _share(m_test, bank, b) * _s_star(m_test, bank, b),
             _share,
+        ),
+        mistake(
+            "exp-missing",
+            "The quotient is made of the distances themselves. In the equation each of them, above "
+            "and below the line, is an exponent.",
+            lambda m_test, bank, b: (
+                (1 - _share(m_test, bank, b, _as_it_is)) * _s_star(m_test, bank, b)
+            ),
+            lambda m_test, bank, b: 1 - _share(m_test, bank, b, _as_it_is),
         ),
         mistake(
             "not-weighted",
             "This is s*, equation 6. Equation 7 weighs it.",
-            lambda m_test, bank, b: _parts(m_test, bank, b)[1],
+            _s_star,
         ),
         mistake(
             "max-for-min",
-            "The row m* should be the one *nearest* to the test patch; you take the farthest.",
+            "The row m* is the one *nearest* to the test patch, and s* is its distance. You take "
+            "the farthest row, or its distance.",
             lambda m_test, bank, b: _score(m_test, bank, b, nearest=np.argmax),
+            _farthest_s_star,
+            lambda m_test, bank, b: _farthest_s_star(m_test, bank, b, np.argmax, np.min),
+        ),
+        mistake(
+            "farthest-neighbours",
+            "The neighbourhood holds the rows that are *farthest* from m*. In which order did you "
+            "sort?",
+            _farthest_rows,
         ),
         mistake(
             "unbalanced",
-            "The largest exponent is subtracted only on one side of the line, so the quotient is "
-            "another. Subtract it above and below.",
+            "The exponents were made smaller on one side of the fraction's line only, so the "
+            "quotient is no longer the same.",
             _unbalanced,
         ),
     ),

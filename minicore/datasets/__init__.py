@@ -5,6 +5,7 @@ Each loader gives a `Dataset`: good images to learn from, labelled images and ma
 
 from minicore.datasets.dataset import Dataset
 from minicore.datasets.drawn import SYNTHETIC, synthetic
+from minicore.datasets.folders import category_name
 from minicore.datasets.published import (
     WITHOUT_CATEGORIES,
     btad,
@@ -14,6 +15,7 @@ from minicore.datasets.published import (
     mtd,
     mvtec,
     mvtec_loco,
+    own,
     visa,
 )
 
@@ -23,11 +25,13 @@ __all__ = [
     "Dataset",
     "btad",
     "categories",
+    "category_name",
     "folder",
     "kolektor_sdd",
     "mtd",
     "mvtec",
     "mvtec_loco",
+    "own",
     "synthetic",
     "visa",
 ]

@@ -70,6 +70,12 @@ class Dataset:
             f"{'without' if self.masks is None else 'with'} masks)"
         )
 
+    def files(self) -> list[Path]:
+        """List the files of images and masks; none where these are arrays."""
+        lists = (self.train, self.test, self.validation, self.masks)
+        named = [path for its in lists if isinstance(its, list) for path in its if path is not None]
+        return [f for path in named for f in (path.iterdir() if path.is_dir() else [path])]
+
     def read_masks(self, preprocessing: Preprocessing) -> np.ndarray:
         """Ground truth of every test image, resized and cropped as the images are.
 

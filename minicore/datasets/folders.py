@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeAlias
 
-from minicore.errors import DatasetError, ImageError
-from minicore.files import is_folder
+from minicore.errors import DatasetError, ImageError, MinicoreWarning
+from minicore.files import is_file, is_folder
 from minicore.images.decode import SUFFIXES
-from minicore.images.preprocess import list_images
+from minicore.images.listing import list_images
 
 GOOD = "good"
 Labelled: TypeAlias = tuple[Path, Path | None, str]  # image, mask, defect
@@ -33,14 +35,42 @@ def images_in(folder: Path, what: str = "a folder of images") -> list[Path]:
     try:
         return list_images(folder)
     except ImageError as error:
-        inside = ", ".join(p.name for p in subfolders(folder)[:8])
-        hint = f"; its subfolders are {inside}" if inside else ""
-        raise DatasetError(f"{error}{hint}") from None
+        raise DatasetError(f"{error}") from None
+
+
+def category_name(root: str | Path, category: str) -> str:
+    """Return a category's name without the slash that a shell may have added to it.
+
+    Parameters
+    ----------
+    root : str or Path
+        The data set's folder.
+    category : str
+        One folder name: ``part`` or ``part/``.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DatasetError
+        If it is a path, which would be measured under a name of its own.
+    """
+    name = category.rstrip(os.sep + (os.altsep or ""))
+    if name in ("", ".", "..") or Path(name).name != name or "\0" in name:
+        last = Path(name).name.strip(".")
+        remedy = f"; give {last!r}, and the folder that holds it as the data" if last else ""
+        raise DatasetError(
+            f"category {category!r}: expected the name of one folder in {root}{remedy}"
+        )
+    return name
 
 
 def category_folder(root: str | Path, category: str, train: str) -> Path:
     """``root/category``, or an error that recognises the two usual mistakes."""
     root = Path(root)
+    category = category_name(root, category)
     found = root / category
     if is_folder(found):
         return found
@@ -62,7 +92,13 @@ def category_folder(root: str | Path, category: str, train: str) -> Path:
 def labelled_images(test: Path, ground_truth: Path | None, good: str = GOOD) -> list[Labelled]:
     """Every image of ``test/<defect>`` with its mask and its defect, the good ones first.
 
-    Without `ground_truth` every mask is None.
+    The good ones are in the folder called `good`, in capitals or not. Without `ground_truth` every
+    mask is None.
+
+    Warns
+    -----
+    MinicoreWarning
+        If no folder is called `good`.
     """
     kinds = {folder.name: folder for folder in subfolders(test)}
     if not kinds:
@@ -70,8 +106,16 @@ def labelled_images(test: Path, ground_truth: Path | None, good: str = GOOD) -> 
             f"{test}: expected subfolders, {good!r} and one for each defect, found none"
         )
     found: list[Labelled] = []
-    if good in kinds:
-        found += [(image, None, GOOD) for image in images_in(kinds.pop(good))]
+    names = [name for name in kinds if name.lower() == good]
+    for name in names:
+        found += [(image, None, GOOD) for image in images_in(kinds.pop(name))]
+    if not names:
+        warnings.warn(
+            f"{test}: no folder is called {good!r}, so every image counts as anomalous, those in "
+            f"{', '.join(map(repr, list(kinds)[:8]))}; name the folder of good images {good!r}",
+            MinicoreWarning,
+            stacklevel=4,
+        )
     for defect, folder in kinds.items():
         masks = None if ground_truth is None else Masks(ground_truth / defect)
         for image in images_in(folder):
@@ -149,6 +193,15 @@ def missing(path: Path, what: str) -> DatasetError:
     parent = path.parent
     while not is_folder(parent) and parent != parent.parent:
         path, parent = parent, parent.parent
+    if is_file(path) and path.suffix.lower() in SUFFIXES:
+        return DatasetError(
+            f"{path}: expected {what}, found one image; pass the folder that holds it, {parent}"
+        )
+    if is_file(path):
+        return DatasetError(
+            f"{path}: expected {what}, found a file that is not an image minicore reads "
+            f"({' '.join(SUFFIXES)})"
+        )
     there = sorted(p.name for p in parent.iterdir() if p.name[0] != ".")
     return DatasetError(f"{path}: expected {what}; {unknown(path.name, there, str(parent))}")
 

@@ -8,6 +8,7 @@ what was found instead. Files are listed, not opened.
 from __future__ import annotations
 
 import csv
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from minicore.datasets.folders import (
     Labelled,
     Masks,
     category_folder,
+    category_name,
     hold_out,
     images_in,
     inside,
@@ -27,7 +29,8 @@ from minicore.datasets.folders import (
     subfolders,
     unknown,
 )
-from minicore.errors import DatasetError
+from minicore.errors import DatasetError, MinicoreWarning
+from minicore.files import is_folder
 from minicore.images.decode import read_binary
 
 WITHOUT_CATEGORIES = ("kolektor_sdd", "mtd")  # each is one category itself
@@ -37,7 +40,8 @@ def mvtec(root: str | Path, category: str) -> Dataset:
     """MVTec AD, and any data in its layout.
 
     ``root/category/train/good``, ``test/good``, ``test/<defect>`` and
-    ``ground_truth/<defect>/<image>_mask.png``.
+    ``ground_truth/<defect>/<image>_mask.png``. Without the folder ``ground_truth`` there are no
+    masks.
 
     Parameters
     ----------
@@ -55,13 +59,18 @@ def mvtec(root: str | Path, category: str) -> Dataset:
     DatasetError
         A folder or a mask is missing.
 
+    Warns
+    -----
+    MinicoreWarning
+        If there is no folder ``ground_truth``.
+
     References
     ----------
     Bergmann et al., MVTec AD, CVPR 2019. doi:10.1109/CVPR.2019.00982
     """
     base = category_folder(root, category, "train/good")
     train = images_in(base / "train" / GOOD, "the good images to train on")
-    return _dataset(category, train, labelled_images(base / "test", base / "ground_truth"))
+    return _with_masks_if_any(base.name, train, base)
 
 
 def mvtec_loco(root: str | Path, category: str) -> Dataset:
@@ -90,7 +99,7 @@ def btad(root: str | Path, category: str) -> Dataset:
     """
     base = category_folder(root, category, "train/ok")
     train = images_in(base / "train" / "ok", "the good images to train on")
-    return _dataset(category, train, labelled_images(base / "test", base / "ground_truth", "ok"))
+    return _with_masks_if_any(base.name, train, base, "ok")
 
 
 def folder(
@@ -103,16 +112,54 @@ def folder(
     train : str or Path
         Good images, directly in this folder.
     test : str or Path, optional
-        A folder with one subfolder for each defect, and one called "good".
+        A folder with one subfolder for each defect, and one called "good" (or "Good").
     ground_truth : str or Path, optional
         A folder with the same subfolders (but "good"): one mask for each image, called like it,
         with or without ``_mask``.
+
+    Warns
+    -----
+    MinicoreWarning
+        If no subfolder of `test` is called "good": then every image counts as anomalous.
     """
     good = images_in(Path(train), "a folder of good images")
     truth = None if ground_truth is None else Path(ground_truth)
     labelled = [] if test is None else labelled_images(Path(test), truth)
     found = _dataset(Path(train).resolve().name, good, labelled)
     return found if truth else replace(found, masks=None)
+
+
+def own(root: str | Path) -> Dataset:
+    """Your own data in one folder, without masks (``minicore evaluate --layout folder``).
+
+    ``root/train/good`` or ``root/good``, ``root/test/good`` and ``root/test/<defect>``. "good" may
+    be written in capitals. For masks, use MVTec's layout (`mvtec`) or `folder`.
+
+    Parameters
+    ----------
+    root : str or Path
+
+    Returns
+    -------
+    Dataset
+        With the folder's name; `masks` is None.
+
+    Raises
+    ------
+    DatasetError
+        A folder is missing.
+    """
+    root = Path(root)
+    inside = subfolders(root)
+    inside += subfolders(root / "train") if is_folder(root / "train") else []
+    good = [p for p in inside if p.name.lower() == GOOD]
+    if len(good) != 1:
+        found = " and ".join(map(str, good)) or "neither"
+        raise DatasetError(
+            f"{root}: expected the good images to train on in {root / 'train' / GOOD} or in "
+            f"{root / GOOD}, found {found}"
+        )
+    return replace(folder(good[0], root / "test"), name=root.resolve().name)
 
 
 def visa(root: str | Path, category: str, split: str = "1cls") -> Dataset:
@@ -131,7 +178,7 @@ def visa(root: str | Path, category: str, split: str = "1cls") -> Dataset:
     ----------
     Zou et al., SPot-the-Difference, ECCV 2022. doi:10.1007/978-3-031-20056-4_23
     """
-    root = Path(root)
+    root, category = Path(root), category_name(root, category)
     table, rows = _visa_rows(root, split)
     mine = sorted((r for r in rows if r["object"] == category), key=lambda row: row["image"])
     if not mine:
@@ -264,6 +311,20 @@ def categories(root: str | Path, layout: str = "mvtec") -> list[str]:
             f"{', '.join(p.name for p in subfolders(root)[:8]) or 'no folders'}"
         )
     return found
+
+
+def _with_masks_if_any(name: str, train: list[Path], base: Path, good: str = GOOD) -> Dataset:
+    """Return the data of ``base/test`` with the masks of ``base/ground_truth``, if it exists."""
+    truth = base / "ground_truth"
+    if is_folder(truth):
+        return _dataset(name, train, labelled_images(base / "test", truth, good))
+    warnings.warn(
+        f"{base}: no folder ground_truth, found {', '.join(p.name for p in subfolders(base)[:8])}; "
+        f"without masks there are no figures of pixels",
+        MinicoreWarning,
+        stacklevel=3,
+    )
+    return replace(_dataset(name, train, labelled_images(base / "test", None, good)), masks=None)
 
 
 def _dataset(name: str, train: list[Path], test: list[Labelled]) -> Dataset:

@@ -20,6 +20,13 @@ Range
     No row of $\mathcal{M}$ is nearer to $m^{test,*}$ than $m^*$. So $m^*$ has the smallest of the
     $b$ terms and the quotient is at most $1/b$: $(1 - 1/b)\, s^* \le s \le s^*$. The weight can
     change the order of two images only if their $s^*$ are within that factor.
+Where a patch lies on the map
+    The centre of patch $i$ is pixel $t (s i + \tfrac12)$ (equation 3), for a network of stride $t$
+    and patches of stride $s$. The authors' code stretches the patches over the image instead. With
+    $s = 1$ and sides that $t$ divides, this is the same. Otherwise each patch's score lands
+    $t (s - 1) / 2$ pixels too far down and right (4 for $s = 2$ and layer 2, 12 for $s = 4$), and
+    the map is squeezed by up to $t s - 1$ pixels at the far border. Both happen here too if `s` and
+    `cell` are not given. `PatchCore` gives them.
 """
 
 import numpy as np
@@ -126,7 +133,7 @@ def anomaly_score(patches, bank, b=9):
 
 
 @njit(cache=True)
-def anomaly_map(patch_scores, height, width, sigma=4.0):
+def anomaly_map(patch_scores, height, width, sigma=4.0, s=1, cell=None):
     r"""Bring patch scores to the image's size and smooth them.
 
     Parameters
@@ -137,6 +144,11 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
         Size of the images.
     sigma : float, default 4.0
         Standard deviation of the Gaussian in pixels; 0 leaves it out.
+    s : int, default 1
+        Stride of the patches, equation 3.
+    cell : (float, float), optional
+        $t$, rows and columns of pixels that a cell of the finest feature map covers. By default
+        the patches are stretched over the whole image, which needs $s = 1$.
 
     Returns
     -------
@@ -146,7 +158,7 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
     Raises
     ------
     ValueError
-        If `sigma` is negative.
+        If `sigma` is negative, `s` less than 1, or `cell` missing for an `s` above 1.
 
     Notes
     -----
@@ -155,11 +167,15 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
     """
     if sigma < 0:
         raise ValueError("sigma must be at least 0")
+    if s < 1:
+        raise ValueError("stride s must be at least 1")
+    if s > 1 and cell is None:
+        raise ValueError("a stride s above 1 needs cell, the pixels that one cell covers")
 
     n = patch_scores.shape[0]
     maps = np.empty((n, height, width), np.float32)
 
-    # g(t) \propto \exp(-t^2 / 2 \sigma^2), \; |t| \le 4 \sigma, \; \sum_t g(t) = 1
+    # g(t) ∝ exp(−t² / 2σ²), |t| ≤ 4σ, Σ g(t) = 1
     radius = int(4.0 * sigma + 0.5)
     g = np.ones(2 * radius + 1)
     if sigma > 0:
@@ -168,7 +184,12 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
     g /= g.sum()
 
     for i in range(n):
-        fine = upsample(np.expand_dims(patch_scores[i], 2), height, width)[:, :, 0]
+        grid = np.expand_dims(patch_scores[i], 2)
+        if cell is None:
+            fine = upsample(grid, height, width)[:, :, 0]
+        else:
+            # pixel h, at h + ½, lies among the patches i at t (s i + ½)
+            fine = upsample(grid, height, width, (s * cell[0], s * cell[1]), s)[:, :, 0]
 
         # The two-dimensional Gaussian is the product of one along each axis.
         down = np.zeros((height, width))

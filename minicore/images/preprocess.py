@@ -21,7 +21,8 @@ from PIL import Image
 
 from minicore.errors import ImageError, wrong
 from minicore.files import is_folder
-from minicore.images.decode import SUFFIXES, open_rgb, read_binary, read_image
+from minicore.images.decode import open_rgb, read_binary, read_image
+from minicore.images.listing import list_images
 
 __all__ = ["Preprocessing", "as_images", "batches", "prepare", "read_image", "read_mask", "view"]
 
@@ -100,8 +101,9 @@ def as_images(source: Any) -> Sequence[ImageLike]:
     Parameters
     ----------
     source : path, folder, uint8 array, or a list of paths and arrays
-        Of a folder its image files, sorted by name, without subfolders. Arrays are (h, w) grey,
-        (h, w, 3) RGB or (n, h, w, 3); in a list each is one image.
+        Of a folder its image files, sorted by name, without subfolders; a warning names images
+        that are left out (`list_images`). Arrays are (h, w) grey, (h, w, 3) RGB or (n, h, w, 3);
+        in a list each is one image.
 
     Returns
     -------
@@ -132,18 +134,6 @@ def as_images(source: Any) -> Sequence[ImageLike]:
         else f"{kind.__module__}.{kind.__qualname__}"
     )
     raise ImageError(f"images: expected paths or uint8 arrays, found {name}")
-
-
-def list_images(folder: str | Path) -> list[Path]:
-    """Image files directly in a folder, sorted by name; hidden ones (``._000.png``) are skipped."""
-    folder = Path(folder)
-    files = sorted(
-        (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."),
-        key=lambda p: p.name,
-    )
-    if not files:
-        raise ImageError(f"{folder}: expected image files ({' '.join(SUFFIXES)}), found none")
-    return files
 
 
 def view(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
@@ -207,7 +197,12 @@ class Lenient(list[ImageLike]):
 
 
 def batches(
-    images: Any, preprocessing: Preprocessing, batch_size: int, *, workers: int = 2
+    images: Any,
+    preprocessing: Preprocessing,
+    batch_size: int,
+    *,
+    workers: int = 2,
+    pixels: tuple[int, int] | None = None,
 ) -> Generator[np.ndarray, None, None]:
     """Prepare images in order, in a few threads ahead of the consumer.
 
@@ -223,6 +218,8 @@ def batches(
         The last batch may be smaller, and no other, whether or not images are left out.
     workers : int
         Decoding threads. They end with the iterator, also when it is closed early.
+    pixels : (int, int), optional
+        (h', w') that each image must have. By default that of the first image.
 
     Yields
     ------
@@ -231,7 +228,7 @@ def batches(
     Raises
     ------
     ImageError
-        In its turn, naming the file; also where an image has another size than the first. Not of
+        In its turn, naming the file; also where an image has another size than `pixels`. Not of
         `Lenient` images.
     """
     if batch_size < 1 or workers < 1:
@@ -240,15 +237,20 @@ def batches(
         )
     if not isinstance(images, Lenient):
         images = as_images(images)
-    return _batches(images, preprocessing, batch_size, workers)
+    return _batches(images, preprocessing, batch_size, workers, pixels)
 
 
 def _batches(
-    images: Sequence[ImageLike], preprocessing: Preprocessing, batch_size: int, workers: int
+    images: Sequence[ImageLike],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    workers: int,
+    pixels: tuple[int, int] | None,
 ) -> Generator[np.ndarray, None, None]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="minicore-decode")
     pending: deque[Future[np.ndarray]] = deque()
-    shape: tuple[int, ...] = ()
+    shape: tuple[int, ...] = (3, *pixels) if pixels else ()
+    like = "the training images" if pixels else "the first image"
     batch: list[np.ndarray] = []
     submitted = 0
     try:
@@ -262,7 +264,7 @@ def _batches(
                 if prepared.shape != shape:
                     name = f"image {i}" if isinstance(image, np.ndarray) else image
                     raise ImageError(
-                        f"{name}: expected {_by(shape[1:])} pixels like the first image, found "
+                        f"{name}: expected {_by(shape[1:])} pixels like {like}, found "
                         f"{_by(prepared.shape[1:])}; choose a crop or an exact resize"
                     )
             except ImageError as error:
@@ -292,9 +294,10 @@ def read_mask(
     Parameters
     ----------
     mask : path, or array (h, w)
-        Anything but 0 is anomalous: data sets write 255, 1, or a number per defect type. Of a JPEG,
-        whose compression smears, from 128 on. A folder holds one file per defect (MVTec LOCO) and
-        means their union.
+        A pixel is anomalous if it is not black, that is if any of its values is not 0: data sets
+        write 255, 1, or a number per defect type. In a file with lossy compression, which blurs,
+        values from 128 on count (`minicore.images.decode.read_binary`). A folder holds one file
+        per defect (MVTec LOCO) and means their union.
     preprocessing : Preprocessing
     size : (int, int), optional
         (h, w) of the image the mask belongs to, before preprocessing; the mask must have it too.

@@ -55,6 +55,12 @@ def animation(
     milliseconds = [round(1000 * seconds)] * (len(frames) - 1) + [round(1000 * hold)]
     buffer = io.BytesIO()
     frames[0].save(
-        buffer, "gif", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0
+        buffer,
+        "gif",
+        save_all=True,
+        append_images=frames[1:],
+        duration=milliseconds,
+        loop=0,
+        comment=b"minicore",  # by which `files.made_here` knows it
     )
     return buffer.getvalue()

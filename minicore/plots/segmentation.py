@@ -14,6 +14,8 @@ from minicore.plots.style import ANOMALOUS, GOOD, HEAT, INK, TRUTH, WIDTH, Figur
 
 Array = npt.NDArray[Any]
 Line = tuple[str, str, str]  # words, colour, weight
+LETTERS = 18  # of a word beside a row
+WHOLE: Any = {"break_long_words": False, "break_on_hyphens": False}
 
 
 @styled
@@ -26,6 +28,7 @@ def panels(
     scores: npt.ArrayLike | None = None,
     labels: npt.ArrayLike | None = None,
     titles: Sequence[str] | None = None,
+    limit: float | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
 ) -> Figure:
@@ -46,9 +49,13 @@ def panels(
     labels : array-like of int, shape (n,), optional
         0 good, 1 anomalous, written beside the rows in the colour of the class.
     titles : sequence of str, length n, optional
-        Written beside the rows.
+        Written beside the rows. Long words, such as the names of files, are shortened in the
+        middle.
+    limit : float, optional
+        The threshold of the image scores, written under them.
     vmin, vmax : float, optional
-        Ends of the scale; the smallest and largest value of `maps` if not given.
+        Ends of the scale; the smallest and largest value of `maps` if not given. Values outside
+        have the colour of the nearer end; the bar then ends in a point.
 
     Returns
     -------
@@ -69,7 +76,7 @@ def panels(
     truth = None if masks is None else np.asarray(masks).astype(bool)
     if truth is not None and truth.shape != heat.shape:
         raise ValueError(f"masks must have the shape of maps, {heat.shape}, got {truth.shape}")
-    beside = _beside(len(heat), titles, labels, scores)
+    beside = _beside(len(heat), titles, labels, scores, limit)
     norm = _scale(heat, vmin, vmax)
 
     heads = ["image", "anomaly map"]
@@ -87,13 +94,18 @@ def panels(
             if truth[i].any():
                 for name in ("anomaly map", "ground truth"):
                     cells[name].contour(truth[i], levels=[0.5], colors=TRUTH, linewidths=1)
-    scale = figure.colorbar(ScalarMappable(norm, HEAT), cax=bar, label="anomaly score")
+    beyond = {(False, False): "neither", (True, False): "min", (False, True): "max"}
+    extend = beyond.get((bool(heat.min() < norm.vmin), bool(heat.max() > norm.vmax)), "both")
+    scale = figure.colorbar(ScalarMappable(norm, HEAT), cax=bar, extend=extend)
     scale.outline.set_visible(False)
     low, high = bar.get_ylim()
+    label = "anomaly score"
     if threshold is not None and low <= threshold <= high:
+        label += f"\nmarked: threshold {_short(threshold)}"
         # A pointer at the left of the bar, in the colour of what is predicted.
         bar.plot(-0.3, threshold, ">", ms=5, color=ANOMALOUS, clip_on=False,
                  transform=bar.get_yaxis_transform())  # fmt: skip
+    bar.set_ylabel(label)
     return figure
 
 
@@ -102,6 +114,7 @@ def _beside(
     titles: Sequence[str] | None,
     labels: npt.ArrayLike | None,
     scores: npt.ArrayLike | None,
+    limit: float | None,
 ) -> list[list[Line]]:
     """Write what stands to the left of each row, line by line."""
     given = {"titles": titles, "labels": labels, "scores": scores}
@@ -111,14 +124,28 @@ def _beside(
     lines: list[list[Line]] = [[] for _ in range(n)]
     for i, row in enumerate(lines):
         if titles is not None:
-            row += [(part, INK, "bold") for part in textwrap.wrap(str(titles[i]), 15)]
+            words = " ".join(map(_shortened, str(titles[i]).split()))
+            row += [(part, INK, "bold") for part in textwrap.wrap(words, 15, **WHOLE)]
         if labels is not None:
             bad = bool(np.asarray(labels)[i])
             row.append(("anomalous", ANOMALOUS, "normal") if bad else ("good", GOOD, "normal"))
         if scores is not None:
-            score = f"{np.asarray(scores)[i]:#.3g}".rstrip(".")  # 2.60, and 260 without a point
-            row.append((f"score {score}", INK, "normal"))
+            row.append((f"score {_short(np.asarray(scores)[i])}", INK, "normal"))
+        if limit is not None:
+            row.append((f"threshold {_short(limit)}", INK, "normal"))
     return lines
+
+
+def _short(value: float) -> str:
+    return f"{value:#.3g}".rstrip(".")  # 2.60, and 260 without a point
+
+
+def _shortened(word: str) -> str:
+    """Cut the middle out of a long word: the end of a file's name tells files apart."""
+    if len(word) <= LETTERS:
+        return word
+    end = LETTERS // 2
+    return f"{word[: LETTERS - end - 1]}…{word[-end:]}"
 
 
 def _grid(
@@ -126,8 +153,8 @@ def _grid(
 ) -> tuple[Figure, list[list[Axes]], Axes]:
     """Cells without ticks, placed in inches so that they sit close; and the axes of the scale."""
     rows, columns = len(beside), len(heads)
-    right, top, edge, gap, line = 0.82, 0.28, 0.06, 0.07, 0.17
-    letter = {"bold": 0.077, "normal": 0.066}  # its mean width at 8.5 points
+    right, top, edge, gap, line = 0.98, 0.28, 0.06, 0.07, 0.17
+    letter = {"bold": 0.085, "normal": 0.066}  # its mean width at 8.5 points
     longest = max((len(words) * letter[w] for row in beside for words, _, w in row), default=0)
     left = longest + 0.16 if longest else edge
     # A bar shorter than 1.3 has no room for its label.

@@ -22,6 +22,11 @@ ORDER = ListedColormap(
 WIDTH = 7.2  # inches: 1080 pixels, sharp at the width of a README
 DASHED = (0, (4, 3))
 SUFFIXES = (".pdf", ".png", ".svg")
+METADATA: Any = {  # who made it, by which `files.made_here` knows it; no date
+    "pdf": {"Creator": "minicore", "CreationDate": None},
+    "png": {"Software": "minicore"},
+    "svg": {"Creator": "minicore", "Date": None},
+}
 STYLE: Any = {
     "axes.edgecolor": GREY,
     "axes.facecolor": "white",
@@ -69,13 +74,14 @@ def one_axes(width: float, height: float) -> tuple[Figure, Axes]:
 @styled
 def render(figure: MatplotlibFigure, suffix: str) -> bytes:
     """Bytes of the figure as png, svg or pdf: the same each time, for no date is written in."""
-    undated: Any = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix, metadata=undated)
+    figure.savefig(buffer, format=suffix, metadata=METADATA[suffix])
     return buffer.getvalue()
 
 
-def save(figure: MatplotlibFigure, path: str | os.PathLike[str]) -> Path:
+def save(
+    figure: MatplotlibFigure, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
     """Write a figure to a file, whole or not at all.
 
     Parameters
@@ -84,6 +90,8 @@ def save(figure: MatplotlibFigure, path: str | os.PathLike[str]) -> Path:
         From any function here.
     path : path-like
         Its suffix names the format: ``.png``, ``.svg`` or ``.pdf``. Missing folders are made.
+    overwrite : bool, default False
+        Whether to replace a file that minicore did not make.
 
     Returns
     -------
@@ -95,12 +103,12 @@ def save(figure: MatplotlibFigure, path: str | os.PathLike[str]) -> Path:
     ValueError
         The suffix is another.
     OutputError
-        The file cannot be written; one that was there before is untouched.
+        The file cannot be written, or must not be replaced; what was there before is untouched.
     """
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
         raise ValueError(f"cannot save {str(target)!r}: the suffix must be {', '.join(SUFFIXES)}")
     content = render(figure, target.suffix.lower()[1:])
-    with whole(target) as file:
+    with whole(target, overwrite=overwrite) as file:
         file.write(content)
     return target

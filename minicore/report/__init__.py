@@ -6,5 +6,6 @@ same bytes.
 """
 
 from minicore.report.page import page, save
+from minicore.report.provenance import other_data
 
-__all__ = ["page", "save"]
+__all__ = ["other_data", "page", "save"]

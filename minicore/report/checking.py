@@ -9,25 +9,21 @@ import numpy as np
 
 from minicore.errors import ModelError
 from minicore.evaluation import Evaluation
-from minicore.reproduce import Evidence, Finished, Unit
+from minicore.reproduce import Evidence, Finished
 
 
-def check(one: Finished, unit: Unit) -> None:
-    """Refuse a unit that a report could not show, or that is not the one its path says.
+def check(one: Finished) -> None:
+    """Refuse a unit that a report could not show.
 
     Parameters
     ----------
     one : Finished
-    unit : Unit
-        What its path says.
 
     Raises
     ------
     ModelError
         With what does not fit.
     """
-    if one.unit != unit:
-        raise ModelError(f"holds {one.unit.category}, {one.unit.row}, seed {one.unit.seed}")
     for name in (f.name for f in fields(Evaluation) if f.name != "category"):
         if not _number(getattr(one.evaluation, name)):
             raise ModelError(f"its {name} is no number")

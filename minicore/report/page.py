@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from minicore import progress
-from minicore.files import check_writable, whole
+from minicore.files import check_writable, identities, whole
 from minicore.report import pictures, provenance, tables
 from minicore.report.disagreement import disagree
 from minicore.report.mistakes import show
@@ -62,21 +62,24 @@ def page(run: Run, other: Run | None = None) -> bytes:
         text = TEMPLATES.get_template("run.html").render(context)
     else:
         context["sections"] = _disagreements(*readings)
+        context["other_data"] = provenance.other_data(run, other)
         context["differences"] = provenance.differences(*readings)
         text = TEMPLATES.get_template("pair.html").render(context)
     return text.encode("utf-8", errors="replace")  # the names of files need not be UTF-8
 
 
-def save(path: str | Path, run: Run, other: Run | None = None) -> Path:
+def save(path: str | Path, run: Run, other: Run | None = None, *, overwrite: bool = False) -> Path:
     """Write the report of a run, or of two runs side by side: one file, whole or not at all.
 
     Parameters
     ----------
     path : str or Path
-        Replaced if it exists.
     run : Run
     other : Run, optional
         As for `page`.
+    overwrite : bool, default False
+        Whether to replace a file that minicore did not make. The runs' own files are never
+        replaced.
 
     Returns
     -------
@@ -85,11 +88,12 @@ def save(path: str | Path, run: Run, other: Run | None = None) -> Path:
     Raises
     ------
     OutputError
-        If the file cannot be written.
+        If the file cannot be written, or must not be replaced.
     """
-    check_writable(path)
+    inputs = identities(file for its in (run, other) if its for file in its.files())
+    check_writable(path, inputs=inputs, overwrite=overwrite)
     content = page(run, other)
-    with whole(path) as file:
+    with whole(path, inputs=inputs, overwrite=overwrite) as file:
         file.write(content)
     return Path(path)
 

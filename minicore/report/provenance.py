@@ -9,6 +9,7 @@ import numpy as np
 
 from minicore.report.numbers import NONE
 from minicore.report.reading import Reading
+from minicore.reproduce import Run
 from minicore.reproduce.rows import order
 
 LISTED = 4  # different values of one setting; more are counted
@@ -127,6 +128,21 @@ def differences(a: Reading, b: Reading) -> list[tuple[str, str, str]]:
         else:
             listed |= {f"{row}: {name}": of[name] for row, of in by_row.items() if name in of}
     return [(name, *values) for name, values in listed.items()]
+
+
+def other_data(a: Run, b: Run) -> list[str]:
+    """List the categories that two runs have, but with different images or masks.
+
+    Parameters
+    ----------
+    a, b : Run
+
+    Returns
+    -------
+    list of str
+    """
+    both = a.fingerprints.keys() & b.fingerprints.keys()
+    return sorted(name for name in both if a.fingerprints[name] != b.fingerprints[name])
 
 
 def _unequal(a: dict[str, str], b: dict[str, str]) -> dict[str, tuple[str, str]]:

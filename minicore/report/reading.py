@@ -87,7 +87,7 @@ def read(run: Run) -> Reading:
         try:
             content = path.read_bytes()
             one = run.load(unit)
-            check(one, unit)
+            check(one)
         except (ModelError, OSError) as error:
             # Without the folder: the page is the same wherever the run's folder lies.
             damaged[unit] = str(error).replace(str(path), path.name)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minicore import datasets
+from minicore import datasets, recording
 from minicore.backbones import Backbone
 from minicore.datasets import Dataset
 from minicore.detector import Detector
+from minicore.errors import BackboneError, DatasetError
 from minicore.evaluation import evaluate
 from minicore.recording import Recording, record
 from minicore.reproduce.evidence import gather
+from minicore.reproduce.fingerprint import fingerprint
+from minicore.reproduce.folder import Run
 from minicore.reproduce.peak import peak_memory
 from minicore.reproduce.rows import Row
 from minicore.reproduce.unit import Finished, Unit
@@ -46,6 +48,8 @@ class Setup:
         Parameters of all detectors.
     threads : int or None
         Of each worker.
+    settings : dict
+        As `Run.settings`; empty until the run's folder is open.
     """
 
     data: str
@@ -57,21 +61,48 @@ class Setup:
     crop: int
     shared: dict[str, Any]
     threads: int | None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def dataset(self, category: str) -> Dataset:
         """Open a category; of a data set without any, the data set itself."""
         load = getattr(datasets, self.layout)
         return load(self.data) if category == self.layout else load(self.data, category)
 
+    def check(self, category: str) -> None:
+        """Refuse files of a category that are no longer those that the run started with.
+
+        Raises
+        ------
+        DatasetError
+        """
+        found = fingerprint(self.dataset(category), self.data)
+        if found != self.settings["data_sha256"][category]:
+            raise DatasetError(
+                f"{self.data}: the images or masks of {category} have changed while they were "
+                f"measured, or are not the same on every machine; restore them, or give another "
+                f"folder with --out"
+            )
+
     def backbone(self) -> Backbone:
-        """Open the network."""
-        return Backbone(
+        """Open the network; once the run has started, only the one that it started with.
+
+        Raises
+        ------
+        BackboneError
+        """
+        network = Backbone(
             self.network,
             layers=self.layers,
             threads=self.threads,
             resize=self.resize,
             crop=self.crop,
         )
+        if self.settings and network.sha256 != self.settings["network"]:
+            raise BackboneError(
+                f"{network.path}: has changed since the run started, or is not the same on every "
+                f"machine; restore it, or give another folder with --out"
+            )
+        return network
 
     def recording(self, category: str) -> Path:
         """Where the feature maps of a category are, while it is in work."""
@@ -79,7 +110,7 @@ class Setup:
 
     def forget(self, category: str) -> None:
         """Delete them."""
-        shutil.rmtree(self.recording(category), ignore_errors=True)
+        recording.remove(self.recording(category))
 
 
 def record_category(setup: Setup, category: str, progress: bool = False) -> float:
@@ -94,6 +125,11 @@ def record_category(setup: Setup, category: str, progress: bool = False) -> floa
     dataset = setup.dataset(category)
     images = [*dataset.train, *dataset.test]
     made = record(setup.backbone(), images, setup.recording(category), progress=progress)
+    try:
+        setup.check(category)
+    except DatasetError:
+        setup.forget(category)
+        raise
     return made.network_seconds
 
 
@@ -112,17 +148,23 @@ def measure(setup: Setup, unit: Unit, row: Row, pictures: bool = True) -> Unit:
     -------
     Unit
         The same, now with a file.
+
+    Raises
+    ------
+    DatasetError, BackboneError
+        If the files of the data or of the network are not those that the run started with; no
+        file is written.
     """
     dataset = setup.dataset(unit.category)
     if row.n_train is not None:
         dataset = replace(dataset, train=_some(dataset, row.n_train, unit.seed))
     wanted = {"n_threads": setup.threads, "progress": False, **setup.shared}
     layers = row.parameters.get("layers", wanted.pop("layers"))
-    recording = Recording(setup.backbone(), setup.recording(unit.category), layers)
-    model = row.detector(recording, unit.seed, wanted)
+    recorded = Recording(setup.backbone(), setup.recording(unit.category), layers)
+    model = row.detector(recorded, unit.seed, wanted)
     with peak_memory() as peak:
         evaluation, found = evaluate(model, dataset)
-    each = recording.seconds_an_image
+    each = recorded.seconds_an_image
     evaluation = replace(
         evaluation,
         fit_seconds=evaluation.fit_seconds + each * len(dataset.train),
@@ -137,8 +179,10 @@ def measure(setup: Setup, unit: Unit, row: Row, pictures: bool = True) -> Unit:
         seconds,
         peak.bytes,
         _config(model, row),
+        Run(Path(setup.folder), setup.settings).decisive(unit.category) | row.decisive,
         gather(model, dataset, found, masks, pictures=pictures),
     )
+    setup.check(unit.category)
     finished.save(Path(setup.folder))
     return unit
 

@@ -47,6 +47,11 @@ class Row:
         return self.name.split("-")[0].split(" ")[0]
 
     @property
+    def decisive(self) -> dict[str, Any]:
+        """What decides the row's numbers, beside the settings of the run."""
+        return {"row_parameters": self.parameters, "n_train": self.n_train}
+
+    @property
     def seeded(self) -> bool:
         """Whether the seed can change anything."""
         return self.method not in SEEDLESS or self.n_train is not None

@@ -4,15 +4,15 @@ Units do not depend on each other, so they go through joblib: on one machine by 
 by whatever engine the caller has chosen with ``joblib.parallel_config`` (Dask, Ray, Spark). The
 network runs once a category, before its units; its feature maps lie in the run's folder for as long
 as the category is in work.
+
+Only one start at a time works in a run's folder (`minicore.reproduce.lock`). It goes on only with
+the data, the network, the version and the settings of the first start (`Run.create`, `Run.load`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -24,15 +24,16 @@ from joblib import delayed
 
 from minicore import __version__, datasets, machine, threads
 from minicore.backbones import Backbone
-from minicore.errors import ModelError
+from minicore.errors import DatasetError, MinicoreError, ModelError, OutputError
 from minicore.progress import bar as progress_bar
-from minicore.reproduce.folder import Run
+from minicore.reproduce.fingerprint import fingerprint
+from minicore.reproduce.folder import OtherRun, Run
+from minicore.reproduce.lock import locked
 from minicore.reproduce.measure import Setup, measure, record_category
 from minicore.reproduce.rows import Row
 from minicore.reproduce.unit import Unit
 
 TIMES = "times.jsonl"  # a line for each time the run was started
-DECISIVE = {"layout", "network", "image_size", "layers", "parameters"}
 RESIZE_TO_CROP = 256 / 224  # images are resized to 256, and the central 224 kept (section 4)
 
 
@@ -61,10 +62,11 @@ def reproduce(
         The data set's folder.
     out : str or Path
         The run's folder. A unit's file appears there when the unit is finished; the same call goes
-        on where an earlier one was stopped, and may ask for more rows, seeds or categories.
+        on where an earlier one was stopped, and may ask for more rows, seeds or categories. All
+        its categories must be in `data`, with the files that they had when they were measured.
     rows : sequence of Row
     categories : sequence of str, optional
-        By default all.
+        Folders in `data`. By default all.
     layout : str, default "mvtec"
         Name of a loader in `minicore.datasets`.
     seeds : sequence of int
@@ -93,11 +95,17 @@ def reproduce(
     Raises
     ------
     OutputError
-        If the folder holds a run with other settings, or cannot be written.
+        If the folder holds a run with other settings or other data, or something that is no run; if
+        another process works in it; or if it cannot be written.
+    ModelError
+        If a unit in the folder was measured otherwise, or one that is not asked for is damaged.
     MinicoreError
         If the data or the network cannot be used.
+    ValueError
+        If two rows have one name.
     """
     asked, names = dict(parameters or {}), _categories(data, layout, categories)
+    rows, seeds = _distinct(rows), list(dict.fromkeys(seeds))
     own = Backbone(backbone, layers=layers).layers  # of rows that do not ask for others
     setup = Setup(
         data=str(Path(data).absolute()),
@@ -116,7 +124,7 @@ def reproduce(
     settings = {
         "minicore": __version__,
         "command": command,
-        "data": Path(data).name,
+        "data": Path(setup.data).name,
         "layout": layout,
         "network": network.sha256,
         "backbone": network.describe() | {"file": network.path.name},
@@ -125,8 +133,27 @@ def reproduce(
         "parameters": asked,
         "machine": _machine(n_threads),
     }
-    run = Run.create(out, settings, DECISIVE)
-    _sweep(run.folder)
+    if Run.found(out):
+        with locked(out):  # if another is at work, say so now: reading the data takes a while
+            pass
+    settings["data_sha256"] = _fingerprints(setup, names, out)
+    with locked(out):
+        run = Run.create(out, settings)
+        run.sweep()
+        _measure(run, replace(setup, settings=run.settings), names, rows, seeds, jobs, progress)
+    return run
+
+
+def _measure(
+    run: Run,
+    setup: Setup,
+    names: Sequence[str],
+    rows: Sequence[Row],
+    seeds: Sequence[int],
+    jobs: int | None,
+    progress: bool,
+) -> None:
+    """Measure the units of some categories that the run does not have yet."""
     tasks = {
         name: [
             (Unit(name, row.name, seed), row, seed == seeds[0])
@@ -135,10 +162,11 @@ def reproduce(
         ]
         for name in names
     }
-    done = {unit for unit in run.finished() if _sound(run, unit)}
     total = sum(map(len, tasks.values()))
+    done = _done(run, {unit: row for its in tasks.values() for unit, row, _ in its})
     left = {name: [t for t in its if t[0] not in done] for name, its in tasks.items()}
     left = {name: its for name, its in left.items() if its}
+    n_threads = setup.threads
     started, looked = time.perf_counter(), 0.0
     with (
         threads.limit(n_threads),
@@ -168,7 +196,6 @@ def reproduce(
         (run.folder / "features").rmdir()  # unless something else lies there
     if left:
         _remember(run, time.perf_counter() - started, looked, sum(map(len, left.values())))
-    return run
 
 
 def _machine(n_threads: int | None) -> dict[str, Any]:
@@ -179,8 +206,40 @@ def _machine(n_threads: int | None) -> dict[str, Any]:
 
 def _categories(data: str | Path, layout: str, asked: Sequence[str] | None) -> list[str]:
     if layout in datasets.WITHOUT_CATEGORIES:
+        if asked:
+            raise DatasetError(f"{layout} has no categories; leave out {' '.join(asked)}")
         return [layout]
-    return list(asked) if asked else datasets.categories(data, layout)
+    if not asked:
+        return datasets.categories(data, layout)
+    return list(dict.fromkeys(datasets.category_name(data, name) for name in asked))
+
+
+def _distinct(rows: Sequence[Row]) -> list[Row]:
+    """Leave out rows that are there twice; two that differ cannot have one file."""
+    named: dict[str, Row] = {}
+    for row in rows:
+        if Path(row.name).name != row.name:
+            raise ValueError(f"rows: expected names that a folder can have, got {row.name!r}")
+        if named.setdefault(row.name, row) != row:
+            raise ValueError(f"rows: two rows are called {row.name!r}; give each its own name")
+    return list(named.values())
+
+
+def _fingerprints(setup: Setup, names: Sequence[str], out: str | Path) -> dict[str, str]:
+    """Read the files of the categories that are asked for, and of those that the run has."""
+    there, found = Run.found(out), {}
+    kept = there.fingerprints if there else {}
+    for name in [*names, *(name for name in kept if name not in names)]:
+        try:
+            found[name] = fingerprint(setup.dataset(name), setup.data)
+        except MinicoreError as error:
+            if name in names:
+                raise
+            raise OutputError(
+                f"{out}: holds numbers of the category {name!r}, which cannot be read from "
+                f"{setup.data}; give another folder with --out"
+            ) from error
+    return found
 
 
 def smallest(data: str | Path, categories: Sequence[str] | None, layout: str) -> int:
@@ -205,13 +264,23 @@ def _recorded(own: Iterable[str], rows: Iterable[Row]) -> tuple[str, ...]:
     return tuple(sorted(wanted))
 
 
-def _sound(run: Run, unit: Unit) -> bool:
-    """Whether a unit's file can be read: one that a failing disk has spoiled is measured again."""
-    try:
-        run.load(unit)
-    except ModelError:
-        return False
-    return True
+def _done(run: Run, rows: dict[Unit, Row]) -> set[Unit]:
+    """Find the units that need not be measured.
+
+    A file of `rows` that a failing disk has spoiled is measured again. One that is not asked for
+    would stand in the tables, and cannot be made anew.
+    """
+    done = set()
+    for unit in run.finished():
+        try:
+            run.load(unit, rows.get(unit))
+            done.add(unit)
+        except OtherRun as error:
+            raise OtherRun(f"{error}; give another folder with --out, or delete the file") from None
+        except ModelError as error:
+            if unit not in rows:
+                raise ModelError(f"{error}; delete the file, or ask for its row and seed") from None
+    return done
 
 
 def _chunks(names: list[str], size: int) -> Iterable[list[str]]:
@@ -224,28 +293,6 @@ def _remember(run: Run, seconds: float, network: float, units: int) -> None:
     line = {"units": units, "seconds": round(seconds, 3), "network_seconds": round(network, 3)}
     with (run.folder / TIMES).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what processes that are no more have left half-written."""
-    for partial in list(folder.rglob(".*.partial")):
-        owner = partial.name.split(".")[-2]
-        if not (owner.isdecimal() and _alive(int(owner))):
-            shutil.rmtree(partial, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    if sys.platform == "win32":  # there, signal 0 would end it
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
 
 
 def _ordered() -> str:

@@ -237,11 +237,11 @@ def write(run: Run) -> str:
     if not found:
         return ""
     content = text(run.settings, found)
-    with whole(run.folder / "table.md", "w") as file:
+    with whole(run.folder / "table.md", "w", overwrite=True) as file:
         file.write(content + "\n")
-    with whole(run.folder / "table.csv", "w") as file:
+    with whole(run.folder / "table.csv", "w", overwrite=True) as file:
         file.write(_csv(found))
-    with whole(run.folder / "table.json", "w") as file:
+    with whole(run.folder / "table.json", "w", overwrite=True) as file:
         everything = {"settings": run.settings, "units": [asdict(line) for line in found]}
         json.dump(everything, file, indent=2, ensure_ascii=False)
     return content

@@ -115,6 +115,10 @@ class Finished:
         does not tell.
     config : dict
         Everything that decided the outcome, checksum of the network included.
+    settings : dict
+        What was asked for: the decisive settings of the run, ``data_sha256`` (the fingerprint of
+        the category) among them, and of the row ``row_parameters`` and ``n_train``. A unit belongs
+        to a run only if they are the run's.
     evidence : Evidence
     """
 
@@ -123,6 +127,7 @@ class Finished:
     seconds: dict[str, float]
     peak_memory: int | None
     config: dict[str, Any]
+    settings: dict[str, Any]
     evidence: Evidence
 
     def save(self, folder: Path) -> Path:
@@ -140,10 +145,12 @@ class Finished:
             "seconds": self.seconds,
             "peak_memory": self.peak_memory,
             "config": self.config,
+            "settings": self.settings,
             "words": {k: v for k, v in evidence.items() if isinstance(v, tuple)},
         }
         arrays = {k: v for k, v in evidence.items() if isinstance(v, np.ndarray)}
-        return modelfile.write(self.unit.path(folder), arrays, header)
+        # A unit's name in a run's folder is its own, also if a failing disk has spoiled the file.
+        return modelfile.write(self.unit.path(folder), arrays, header, overwrite=True)
 
     @classmethod
     def load(cls, path: Path) -> Finished:
@@ -165,7 +172,8 @@ class Finished:
                 seconds=header["seconds"],
                 peak_memory=header["peak_memory"],
                 config=header["config"],
+                settings=dict(header["settings"]),
                 evidence=Evidence(**kept),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path}: not a unit of a reproduction: {error}") from error

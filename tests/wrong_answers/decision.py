@@ -212,6 +212,90 @@ def _(m_test, bank, b):
     return softmax_score(d, d.max(), around(bank[d.argmax()], bank, b))
 
 
+@wrong("eq7", "max-for-min")
+def _(m_test, bank, b):
+    """The nearest row's neighbourhood, and the farthest row's distance."""
+    d = to_bank(m_test, bank)
+    return softmax_score(d, d.max(), around(bank[d.argmin()], bank, b))
+
+
+@wrong("eq7", "max-for-min")
+def _(m_test, bank, b):
+    """The farthest row's neighbourhood, and the nearest row's distance."""
+    d = to_bank(m_test, bank)
+    return softmax_score(d, d.min(), around(bank[d.argmax()], bank, b))
+
+
+@wrong("eq7", "max-for-min")
+def _(m_test, bank, b):
+    """As notebook 09 lists it, with the exponentials as they stand in the paper."""
+    d = to_bank(m_test, bank)
+    m_star = np.argmax(d)
+    exponentials = np.exp(d[around(bank[m_star], bank, b)])
+    return (1 - np.exp(d[m_star]) / exponentials.sum()) * d[m_star]
+
+
+@wrong("eq7", "farthest-neighbours")
+def _(m_test, bank, b):
+    d = to_bank(m_test, bank)
+    return softmax_score(d, d.min(), around(bank[d.argmin()], bank, len(bank))[-b:])
+
+
+def softmax(d, s, chosen):
+    top = max(d[chosen].max(), s)
+    return np.exp(s - top) / np.exp(d[chosen] - top).sum()
+
+
+@wrong("eq7", "one-minus-missing")
+def _(m_test, bank, b):
+    d = to_bank(m_test, bank)
+    return softmax(d, d.min(), around(bank[d.argmin()], bank, b)) * d.min()
+
+
+@wrong("eq7", "one-minus-missing")
+def _(m_test, bank, b):
+    d = to_bank(m_test, bank)
+    s = d.min()
+    return np.exp(s) / np.exp(d[around(bank[d.argmin()], bank, b)]).sum() * s
+
+
+@wrong("eq7", "one-minus-missing")
+def _(m_test, bank, b):
+    d = to_bank(m_test, bank)
+    return softmax(d, d.min(), around(bank[d.argmin()], bank, b))
+
+
+@wrong("eq7", "exp-missing")
+def _(m_test, bank, b):
+    d = to_bank(m_test, bank)
+    return (1 - d.min() / d[around(bank[d.argmin()], bank, b)].sum()) * d.min()
+
+
+@wrong("eq7", "exp-missing")
+def _(m_test, bank, b):
+    d = to_bank(m_test, bank)
+    return 1 - d.min() / sum(d[i] for i in around(bank[d.argmin()], bank, b))
+
+
+@wrong("eq7", "sign")
+def _(m_test, bank, b):
+    d = to_bank(m_test, bank)
+    return -softmax_score(d, d.min(), around(bank[d.argmin()], bank, b))
+
+
+@wrong("eq7", "unbalanced")
+def _(m_test, bank, b):
+    d = to_bank(m_test, bank)
+    chosen = d[around(bank[d.argmin()], bank, b)]
+    return (1 - np.exp(d.min()) / np.exp(chosen - chosen.max()).sum()) * d.min()
+
+
+@wrong("eq7", "one-number")
+def _(m_test, bank, b):
+    d = to_bank(m_test, bank)
+    return softmax_score(d, d.min(), around(bank[d.argmin()], bank, b)) * np.ones(1)
+
+
 # ----------------------------------------------------------------------- auroc
 
 

@@ -99,6 +99,26 @@ def _(M, indices):
     return np.array([min(distance(m, M[i]) for i in indices) for m in M])
 
 
+@wrong("eq5", "index")
+def _(M, indices):
+    return np.argmax([min(distance(m, M[i]) for i in indices) for m in M])
+
+
+@wrong("eq5", "index")
+def _(M, indices):
+    return int(np.argmin([max(distance(m, M[i]) for i in indices) for m in M]))
+
+
+@wrong("eq5", "dtype")
+def _(M, indices):
+    return int(max(min(distance(m, M[i]) for i in indices) for m in M))
+
+
+@wrong("eq5", "one-number")
+def _(M, indices):
+    return [max(min(distance(m, M[i]) for i in indices) for m in M)]
+
+
 @wrong("eq5", "arguments")
 def _(M):
     return 0.0

@@ -1,0 +1,64 @@
+"""Check the built pages: ``python docs/check_site.py docs/_build/html``.
+
+Sphinx checks the links between pages. This script checks the rest: every notebook has its number,
+copy buttons and a download, the landing page has its pictures, every part of the reference has a
+page, and no page loads anything from another server.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# What a browser loads by itself. Links that one clicks may lead anywhere.
+LOADED = re.compile(r"<(?:script|img|iframe|source)\b[^>]*?\bsrc=\"([^\"]+)\"", re.IGNORECASE)
+LINKED = re.compile(
+    r"<link\b(?=[^>]*\brel=\"(?:stylesheet|preload|icon)\")[^>]*?\bhref=\"([^\"]+)\""
+)
+
+
+def faults(site: Path) -> list[str]:
+    """List what is wrong with the site, one line for each fault."""
+    found = []
+    pages = {page.relative_to(site).as_posix(): page.read_text("utf-8") for page in _pages(site)}
+    for name, html in pages.items():
+        for address in LOADED.findall(html) + LINKED.findall(html):
+            if re.match(r"(?:https?:)?//", address):
+                found.append(f"{name}: loads {address}")
+            elif not address.startswith("data:"):
+                target = (site / name).parent / address.split("?")[0].split("#")[0]
+                if not target.exists():
+                    found.append(f"{name}: {address} is missing")
+        if "copybutton.js" not in html:
+            found.append(f"{name}: has no copy buttons")
+    index = pages.get("index.html", "")
+    found += [
+        f"index.html: the picture {picture} is missing"
+        for picture in ("demo.png", "trace.png")
+        if not re.search(rf"<img\b[^>]*_images/{picture}", index)
+    ]
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        name, number = f"notebooks/{notebook.stem}.html", notebook.name[:2]
+        html = pages.get(name, "")
+        if not re.search(rf"<h1>{number} · ", html):
+            found.append(f"{name}: the title does not begin with {number}")
+        if not re.search(rf">{number} · [^<]+</a>", index):
+            found.append(f"index.html: the sidebar does not number {notebook.stem}")
+        link = re.search(rf"href=\"([^\"]+/{notebook.name})\"", html)
+        copy = link and (site / name).parent / link.group(1)
+        if not copy or not copy.is_file() or copy.read_bytes() != notebook.read_bytes():
+            found.append(f"{name}: offers no download of the notebook as it is")
+    for page in sorted((ROOT / "docs" / "reference").glob("*.md")):
+        if f"reference/{page.stem}.html" not in pages:
+            found.append(f"reference/{page.stem}.html: is missing")
+    return found
+
+
+def _pages(site: Path) -> list[Path]:
+    return sorted(page for page in site.rglob("*.html") if "_static" not in page.parts)
+
+
+if __name__ == "__main__":
+    lines = faults(Path(sys.argv[1]))
+    print("\n".join(lines) or "all pages are as they should be")
+    sys.exit(1 if lines else 0)
