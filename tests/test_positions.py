@@ -35,6 +35,7 @@ def centroid(heat):
     return (places * heat).sum(axis=(1, 2)) / heat.sum()
 
 
+@pytest.mark.slow
 @engines
 @pytest.mark.parametrize("s", STRIDES)
 @pytest.mark.parametrize("size", SIZES)
@@ -48,6 +49,7 @@ def test_the_score_of_a_patch_lands_on_the_centre_of_its_cell(engine, size, s):
         assert np.abs(centroid(heat) - (8 * (s * i + 0.5), 8 * (s * j + 0.5))).max() < 0.5
 
 
+@pytest.mark.slow
 @engines
 @embeddings
 @pytest.mark.parametrize("s", STRIDES)
@@ -81,6 +83,7 @@ def test_beyond_the_outermost_patches_their_values_are_repeated(engine, s):
     assert (heat[16 * s + 4 :, 16 * s + 4 :] == 9).all()
 
 
+@pytest.mark.slow
 @engines
 def test_a_map_of_stride_1_over_whole_cells_is_the_paper_s(engine):
     scores = np.random.default_rng(0).random((2, 28, 20))
@@ -94,6 +97,7 @@ def test_a_map_of_stride_1_over_whole_cells_is_the_paper_s(engine):
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 @engines
 def test_a_stride_without_the_size_of_a_cell_is_refused(engine):
     with pytest.raises(ValueError, match="cell"):
@@ -104,6 +108,7 @@ def test_a_stride_without_the_size_of_a_cell_is_refused(engine):
         engine.patch_features((np.ones((1, 2, 4, 4), np.float32),) * 2, cells=((8, 8),))
 
 
+@pytest.mark.slow
 @given(st.integers(1, 5), st.integers(2, 60), st.data())
 def test_the_size_of_a_cell_is_found_for_every_side(power, cells, data):
     t = 2**power
@@ -129,6 +134,7 @@ def test_both_engines_put_patches_at_the_same_places(grid, size, s, t, seed):
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(sizes, st.integers(1, 5), steps, steps, st.sampled_from([(0, 0), (9, 7)]), seeds)
 def test_both_engines_join_levels_at_the_same_places(grid, s, t_1, t_2, dimensions, seed):
@@ -147,6 +153,7 @@ def test_both_engines_join_levels_at_the_same_places(grid, s, t_1, t_2, dimensio
 # ------------------------------------------------------------------- the whole model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("s", STRIDES)
 @pytest.mark.parametrize("size", [(224, 224), (225, 225)])
 def test_a_spot_in_an_image_shows_at_its_place_in_the_map(size, s):
@@ -166,6 +173,7 @@ def test_a_spot_in_an_image_shows_at_its_place_in_the_map(size, s):
     assert np.abs(off.mean(axis=0)).max() <= 2 * s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["fast", "equations"])
 def test_the_model_and_its_trace_know_where_a_patch_lies(tiny, gear, engine):
     """Sides that the network's strides do not divide, and a stride."""
@@ -182,6 +190,7 @@ def test_the_model_and_its_trace_know_where_a_patch_lies(tiny, gear, engine):
     np.testing.assert_allclose(t.patches, patches[0], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_baselines_know_where_a_patch_lies(tiny, gear):
     model = SPADE(tiny, stride=2, resize=72, crop=(60, 67), progress=False).fit(gear.train)
     found = model.detect(gear.test)
