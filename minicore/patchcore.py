@@ -342,7 +342,7 @@ class PatchCore(Detector):
                 maps = anomaly_map(
                     patch_scores, *size, self.config_.sigma, self.config_.stride, cell
                 )
-            yield Detection(s, s_star, patch_scores.astype(np.float32), maps)
+            yield Detection(s, s_star, patch_scores, maps)
 
     # ------------------------------------------------------------------- files
 

@@ -120,26 +120,28 @@ class Search:
         -------
         s, s_star : (n,) float64
             Equations 7 and 6.
-        distances : (n, h', w') float64
+        distances : (n, h', w') float32
             Distance of each patch to its nearest row of the bank.
         """
         n, height, width, D = patches.shape
         P = patches.reshape(n, height * width, D)
 
         # m_test*, m* = arg max_{m_test ∈ P(x_test)} arg min_{m ∈ M} ‖m_test − m‖₂
-        found = self.nearest(P.reshape(-1, D), 1, engine)
-        distances, rows = (each.reshape(n, -1) for each in found)
+        distances, rows = self.nearest(P.reshape(-1, D), 1, engine)
+        distances, rows = distances.astype(np.float32).reshape(n, -1), rows.reshape(n, -1)
         images, test_star = np.arange(n), distances.argmax(axis=1)
         m_star = rows[images, test_star]
 
         # s* = ‖m_test* − m*‖₂
-        s = s_star = distances[images, test_star]
+        s = s_star = distances[images, test_star].astype(float)
         if self.b > 1:
             # N_b(m*), then ‖m_test* − m‖₂ of every m ∈ N_b(m*)
             _, around = self.nearest(self.bank[m_star], self.b, engine)
             s = np.empty(n)
             for i in images:
                 m_test_star = P[i, test_star[i]]
-                to_around = [equations.distance(m_test_star, self.bank[m]) for m in around[i]]
-                s[i] = equations.reweight(s_star[i], np.array(to_around))
+                to_around = np.array(
+                    [equations.distance(m_test_star, self.bank[m]) for m in around[i]]
+                )
+                s[i] = equations.reweight(to_around.min(), to_around)  # s* in float64
         return s, s_star, distances.reshape(n, height, width)

@@ -291,7 +291,7 @@ def _follow(model: PatchCore, image: Any) -> Trace:
         feature_maps=dict(zip(layers, phi, strict=True)),
         patches=patches[0],
         memory_bank=search.bank.view(),
-        patch_scores=patch_scores[0].astype(np.float32),
+        patch_scores=patch_scores[0],
         nearest=nearest,
         origins=origins[nearest],
         position=position,
