@@ -117,9 +117,9 @@ def greedy_coreset(M, l, start=0):
     """
     N = M.shape[0]
     if l < 1 or l > N:
-        raise ValueError("coreset size l must be between 1 and the number of rows of M")
+        raise ValueError(f"coreset size l must be between 1 and the {N} rows of M, got {l}")
     if start < 0 or start >= N:
-        raise ValueError("start must be one of the rows of M")
+        raise ValueError(f"start must be one of the {N} rows of M, got {start}")
 
     # M_C ← {}
     M_C = np.empty(l, np.int64)
