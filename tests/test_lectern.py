@@ -16,7 +16,7 @@ def test_source_is_the_code_in_the_file_without_its_docstring():
     shown = course.source(equations.neighbourhood)
     assert repr(shown).startswith("# minicore.equations.eq1_neighbourhood.neighbourhood\n")
     assert "def neighbourhood(h, w, p)" in shown.text and '"""' not in shown.text
-    assert r"\lfloor" in shown.text  # the formula above the lines stays
+    assert "⌊p/2⌋" in shown.text  # the formula above the lines stays
     namespace = {}
     exec(
         compile(
