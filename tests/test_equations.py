@@ -419,3 +419,36 @@ def test_sigma_is_4_pixels_by_default_and_a_flat_map_stays_flat():
     )
     flat = eq.anomaly_map(np.full((1, 3, 3), 2, np.float32), 12, 12)
     np.testing.assert_allclose(flat, 2, rtol=1e-6)
+
+
+# Section 3
+
+
+def test_section_3_composes_the_seven_equations_and_runs_on_a_folder_of_maps(tmp_path, capsys):
+    from minicore.equations import section3
+
+    rng = np.random.default_rng(0)
+    for part, n in (("good", 4), ("test", 2)):
+        (tmp_path / part).mkdir()
+        for i in range(n):
+            maps = {"layer2": rng.random((6, 8, 8)), "layer3": rng.random((9, 4, 4))}
+            maps["layer2"][:, 3, 5] += 9 * (part == "test" and i == 1)  # a defect
+            np.savez(tmp_path / part / f"{i}.npz", **maps)
+
+    good = [section3.read(path) for path in sorted(tmp_path.glob("good/*.npz"))]
+    levels = tuple(np.concatenate(level) for level in zip(*good, strict=True))
+    M = section3.memory_bank(levels)
+    np.testing.assert_array_equal(M, eq.memory_bank(eq.patch_features(levels)))
+    M_C = section3.coreset(M, 25)
+    assert M_C.shape == (25, 15) and {tuple(row) for row in M_C} <= {tuple(row) for row in M}
+    scores, maps = zip(
+        *(section3.score(section3.read(path), M_C, (64, 64)) for path in tmp_path.glob("test/*")),
+        strict=True,
+    )
+    assert max(scores) > 3 * min(scores)
+    row, column = np.unravel_index(maps[np.argmax(scores)].argmax(), (64, 64))
+    assert abs(row - 8 * 3.5) <= 4 and abs(column - 8 * 5.5) <= 4
+
+    section3.main(tmp_path)
+    printed = dict(line.split(": ") for line in capsys.readouterr().out.splitlines())
+    assert float(printed["1.npz"]) > 3 * float(printed["0.npz"])

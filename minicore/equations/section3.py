@@ -90,11 +90,15 @@ def read(path):
         return tuple(file[name][None].astype(np.float32) for name in file.files)
 
 
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    good = [read(path) for path in sorted(folder.glob("good/*.npz"))]
+def main(folder):
+    """Print the score of each image in ``folder/test``, learnt from those in ``folder/good``."""
+    good = [read(path) for path in sorted(Path(folder).glob("good/*.npz"))]
     M = memory_bank(tuple(np.concatenate(level) for level in zip(*good, strict=True)))
-    M_C = coreset(M, max(1, len(M) // 10))
-    for path in sorted(folder.glob("test/*.npz")):
+    M_C = coreset(M, max(9, len(M) // 10))
+    for path in sorted(Path(folder).glob("test/*.npz")):
         s, _ = score(read(path), M_C, (224, 224))
         print(f"{path.name}: {s:.4f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
