@@ -1,54 +1,66 @@
-"""Numba's `njit`, with what it compiles kept where uninstalling leaves nothing in the package.
+"""Numba keeps the compiled kernels of minicore in minicore's own cache folder.
 
-Numba keeps compiled kernels beside the source, where `pip uninstall` does not know them: they would
-stay, and `import minicore` would go on finding a package. Its one setting for another place,
-``NUMBA_CACHE_DIR``, is the whole process's. Where a kernel is kept is settled as it is defined, so
-that is when it is set, and no longer: to minicore's own cache folder or, without a home to write
-to, to a folder of temporary files that only this user can open; nobody else's code is to be run.
+By default Numba writes them beside the source. `pip uninstall` does not know these files: they
+would stay, and `import minicore` would still find a package. Numba's own setting for another
+folder, ``NUMBA_CACHE_DIR``, applies to all packages of a process. So this module adds one entry to
+the list of places where Numba looks, and the entry is for the files of minicore only. If the user
+has set ``NUMBA_CACHE_DIR``, that folder is used. Without a home folder, the kernels go to a folder
+of temporary files that only this user can open, because nobody else's code may run.
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import functools
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core import caching
 
 from minicore import cache, threads
 
-
-@contextlib.contextmanager
-def kept_apart() -> Iterator[None]:
-    """Have the kernels that a block defines, or imports, kept in that folder."""
-    settings: Any = numba.config
-    before = settings.CACHE_DIR
-    settings.CACHE_DIR = before or _folder()  # a user's own NUMBA_CACHE_DIR is left alone
-    try:
-        yield
-    finally:
-        settings.CACHE_DIR = before
+PACKAGE = Path(__file__).resolve().parent
+SETTINGS: Any = numba.config
 
 
-def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function as `numba.njit` does, of which it takes every option by name.
+class KernelFolder(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):
+    """The folder for the compiled form of one function of minicore."""
 
-    A parallel kernel comes back as a Python function that runs it when `threads.one_at_a_time`
-    permits: from several Python threads at once only where Numba can, and not after a fork.
+    def __init__(self, function: Any, file: str) -> None:
+        self._py_file = file
+        self._lineno = function.__code__.co_firstlineno
+
+    def get_cache_path(self) -> str:
+        """Return the folder: one for each folder of source files."""
+        return str(Path(_folder(), self.get_suitable_cache_subpath(self._py_file)))
+
+    @classmethod
+    def from_function(cls, function: Any, file: str) -> Any:
+        """Return None for functions of other packages, which Numba then places as usual."""
+        ours = PACKAGE in Path(file).resolve().parents
+        if not ours or SETTINGS.CACHE_DIR or not _folder():
+            return None
+        return super().from_function(function, file)
+
+
+caching.CacheImpl._locator_classes.insert(0, KernelFolder)
+
+
+def parallel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function as `numba.njit` does with ``parallel=True`` and these options.
+
+    The result is a Python function that runs the kernel when `threads.one_at_a_time` permits: from
+    several Python threads at once only where Numba can, and not after a fork.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
-        with kept_apart():
-            kernel = numba.njit(**options)(function)
-        if not options.get("parallel"):
-            return kernel
+        kernel = numba.njit(parallel=True, **options)(function)
 
         @functools.wraps(function)
         def launch(*arguments: Any) -> Any:
@@ -58,11 +70,6 @@ def njit(**options: Any) -> Callable[[Callable[..., Any]], Any]:
         return launch
 
     return compiled
-
-
-def inner(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile what only other kernels call: without an entry from Python, in a tenth less time."""
-    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
 
 
 @functools.cache

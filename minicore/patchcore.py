@@ -249,6 +249,7 @@ class PatchCore(Detector):
                     bank = M[picks]
             with self.seconds_.of("axes of the coreset (eq 6)"):
                 self._search = Search(bank, self.config_.b)
+                self._search.prepare(self.config_.engine)
             self.memory_bank_ = bank
             self.coreset_indices_, self.coreset_radii_ = picks, radii
         self.made_ = Made.of(images, copies)

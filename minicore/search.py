@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from minicore import equations, fast
-from minicore.fast.score import reweighted
 
 
 @dataclass(frozen=True)
@@ -57,23 +56,23 @@ class Detection:
 
 
 class Search:
-    """A memory bank, ready to score images.
+    """Equations 6 and 7 for images against one memory bank.
 
     Parameters
     ----------
     bank : (l, D) float32
         The coreset.
     b : int
-        Neighbours of equation 7; 1 leaves it out.
+        Size of the neighbourhood in equation 7; 1 leaves the weight out, so $s = s^*$.
     what : str
-        What to call the bank, should it be too small for `b`.
+        Name of the bank in the error message.
     state : dict of str to array, optional
-        What `state` gave for this bank: saves finding its principal axes again, changes no result.
+        The result of `state` for this bank. It saves time and changes no result.
 
     Raises
     ------
     ValueError
-        If the bank is too small for `b`, or the state is of no use to it.
+        If the bank has fewer than `b` rows, or the state does not fit it.
     """
 
     def __init__(
@@ -89,11 +88,24 @@ class Search:
                 f"lower b or raise coreset_ratio"
             )
         self.bank, self.b = bank, b
-        self._index = fast.Nearest(bank, state=state)
+        self._index = None if state is None else fast.Nearest(bank, state=state)
+
+    def prepare(self, engine: str) -> None:
+        """Compute what the engine needs to know about the bank, if it is not known yet."""
+        if engine == "fast" and self._index is None:
+            self._index = fast.Nearest(self.bank)
 
     def state(self) -> dict[str, np.ndarray]:
-        """Give what was found out about the bank, to be stored with it."""
-        return self._index.state()
+        """Return what `fast` has computed about the bank, for a saved model; empty if nothing."""
+        return {} if self._index is None else self._index.state()
+
+    def nearest(self, queries: np.ndarray, k: int, engine: str) -> tuple[np.ndarray, np.ndarray]:
+        """Find the `k` nearest rows of the bank for each query, (n, k) distances and indices."""
+        if engine == "equations":
+            return equations.nearest(queries, self.bank, k)
+        self.prepare(engine)
+        assert self._index is not None
+        return self._index.query(queries, k)
 
     def score(self, patches: np.ndarray, engine: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Score a batch of images.
@@ -109,23 +121,27 @@ class Search:
         s, s_star : (n,) float64
             Equations 7 and 6.
         distances : (n, h', w') float32
-            Of each patch to its nearest neighbour.
+            Distance of each patch to its nearest row of the bank.
         """
         n, height, width, D = patches.shape
-        rows = patches.reshape(n, height * width, D)
+        P = patches.reshape(n, height * width, D)
 
-        def query(queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-            return self.query(queries, k, engine)
+        # m_test*, m* = arg max_{m_test ∈ P(x_test)} arg min_{m ∈ M} ‖m_test − m‖₂
+        distances, rows = self.nearest(P.reshape(-1, D), 1, engine)
+        distances, rows = distances.astype(np.float32).reshape(n, -1), rows.reshape(n, -1)
+        images, test_star = np.arange(n), distances.argmax(axis=1)
+        m_star = rows[images, test_star]
 
-        found, indices = query(rows.reshape(-1, D), 1)
-        distances, indices = found.reshape(n, -1), indices.reshape(n, -1)
-        s = s_star = distances.max(axis=1)
+        # s* = ‖m_test* − m*‖₂
+        s = s_star = distances[images, test_star].astype(float)
         if self.b > 1:
-            s = reweighted(rows, distances, indices, self.bank, query, self.b)
-        return s.astype(float), s_star.astype(float), distances.reshape(n, height, width)
-
-    def query(self, queries: np.ndarray, k: int, engine: str) -> tuple[np.ndarray, np.ndarray]:
-        """Find the nearest rows of the bank, as `fast.Nearest.query` does, by either engine."""
-        if engine == "equations":
-            return equations.nearest(queries, self.bank, k)
-        return self._index.query(queries, k)
+            # N_b(m*), then ‖m_test* − m‖₂ of every m ∈ N_b(m*)
+            _, around = self.nearest(self.bank[m_star], self.b, engine)
+            s = np.empty(n)
+            for i in images:
+                m_test_star = P[i, test_star[i]]
+                to_around = np.array(
+                    [equations.distance(m_test_star, self.bank[m]) for m in around[i]]
+                )
+                s[i] = equations.reweight(to_around.min(), to_around)  # s* in float64
+        return s, s_star, distances.reshape(n, height, width)

@@ -30,12 +30,13 @@ def project(M: MemoryBank, config: Config, rows: np.ndarray | None = None) -> np
     D, d_star = M.shape[1], config.projection_dim
     if d_star >= D:
         return M[:] if rows is None else M[rows]
-    psi = equations.projection(D, d_star, config.seed)
+    engine = equations if config.engine == "equations" else fast
+    psi = engine.projection(D, d_star, config.seed)
     n = len(M) if rows is None else len(rows)
     psi_M = np.empty((n, d_star), np.float32)
     for first in range(0, n, BLOCK):  # a whole number of the tiles whose rounding is fixed
         part = slice(first, min(first + BLOCK, n))
-        psi_M[part] = fast.project(M[part] if rows is None else M[rows[part]], psi)
+        psi_M[part] = engine.project(M[part] if rows is None else M[rows[part]], psi)
     return psi_M
 
 
@@ -79,8 +80,25 @@ def pick(
         return _nearest_centres(psi_M, l, rng), np.empty(0)
     start = int(rng.integers(N))
     if config.engine == "fast":
-        return fast.greedy_coreset(psi_M, l, start, config.coreset_radius, True, progress)
-    return equations.greedy_coreset(psi_M, l, start, config.coreset_radius, True)
+        return fast.greedy_coreset(
+            psi_M, l, start, radius=config.coreset_radius, return_radii=True, progress=progress
+        )
+    return literal_coreset(psi_M, l, start, config.coreset_radius)
+
+
+def literal_coreset(
+    psi_M: np.ndarray, l: int, start: int, radius: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run Algorithm 1 of `minicore.equations`, and stop where `radius` is reached.
+
+    Parameters, results and rounding are those of `fast.greedy_coreset`.
+    """
+    picks = equations.greedy_coreset(psi_M, l, start)
+    radii = equations.covering_radii(psi_M, picks)
+    if radius is not None:
+        near_enough = radii <= radius
+        l = int(near_enough.argmax()) + 1 if near_enough.any() else l
+    return picks[:l], radii[:l]
 
 
 def _nearest_centres(psi_M: np.ndarray, l: int, rng: np.random.Generator) -> np.ndarray:

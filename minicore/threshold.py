@@ -23,9 +23,9 @@ from math import ceil
 
 import numpy as np
 
-from minicore import fast
 from minicore.bank import MemoryBank
 from minicore.config import Config
+from minicore.features import engine_functions
 from minicore.search import Search
 from minicore.selection import pick, project
 
@@ -195,11 +195,12 @@ def held_out_scores(
     rows = patches[kept].ravel()
     trial = rows[pick(project(M, config, rows), config, progress)[0]]
     search = Search(M[trial], config.b, "memory bank without the held-out images")
+    engine = engine_functions(config.engine)
     scores, peaks = [], []
     for first in range(0, len(held_out), TOGETHER):
         batch = M[patches[held_out[first : first + TOGETHER]].ravel()]
         s, _, distances = search.score(batch.reshape(-1, *grid, M.shape[1]), config.engine)
         scores.append(s)
-        maps = fast.anomaly_map(distances, *size, config.sigma, config.stride, cell)
+        maps = engine.anomaly_map(distances, *size, config.sigma, config.stride, cell)
         peaks.append(maps.max(axis=(1, 2)))
     return np.concatenate(scores), np.concatenate(peaks).astype(float)

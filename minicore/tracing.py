@@ -18,7 +18,7 @@ from scipy.special import softmax
 from sklearn.utils.validation import check_is_fitted
 
 from minicore import threads
-from minicore.fast.arithmetic import squared_distance
+from minicore.equations import distance
 from minicore.features import cell, engine_functions
 from minicore.images import Preprocessing, as_images, prepare, view
 from minicore.patchcore import PatchCore
@@ -268,13 +268,13 @@ def _follow(model: PatchCore, image: Any) -> Trace:
 
     # Equations 6 and 7
     s, s_star, patch_scores = search.score(patches, model.engine)
-    nearest = search.query(rows, 1, model.engine)[1].reshape(patch_scores.shape[1:])
+    nearest = search.nearest(rows, 1, model.engine)[1].reshape(patch_scores.shape[1:])
     deciding = int(patch_scores.argmax())
     m_star = int(nearest.flat[deciding])
     b = config.b
-    neighbours = search.query(search.bank[[m_star]], b, model.engine)[1][0]
+    neighbours = search.nearest(search.bank[[m_star]], b, model.engine)[1][0]
     m_test = rows[deciding]
-    to_neighbours = np.sqrt([squared_distance(m_test, search.bank[m]) for m in neighbours])
+    to_neighbours = np.array([distance(m_test, search.bank[m]) for m in neighbours])
     shares = softmax(to_neighbours)
 
     # Rows of the whole memory bank are image by image, in each row by row of its grid (equation 4).

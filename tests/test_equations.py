@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 
 from minicore import equations as eq
 
-FILES = sorted(Path(eq.__file__).parent.glob("eq*.py"))
+FILES = sorted(set(Path(eq.__file__).parent.glob("*.py")) - {Path(eq.__file__)})
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -77,7 +77,9 @@ def test_an_equation_knows_numpy_numba_and_the_other_equations_only(path):
             known.add(node.module)
         elif isinstance(node, ast.Import):
             known |= {name.name for name in node.names}
-    assert {m for m in known if not m.startswith("minicore.equations.")} == {"numpy", "numba"}
+    ours = {module for module in known if module.startswith("minicore.equations.")}
+    program = {"numpy", "minicore", "pathlib", "sys"}  # it reads files
+    assert known - ours == (program if path.stem == "section3" else {"numpy", "numba"})
 
 
 def test_neighbourhood_of_patchsize_3_is_the_nine_positions_around():
@@ -254,6 +256,21 @@ def test_coreset_refuses_sizes_and_starts_outside_the_bank(l, start):
         eq.greedy_coreset(np.zeros((4, 2), np.float32), l, start)
 
 
+def test_the_covering_radii_are_equation_5_after_each_pick():
+    M = normal(5, 30, 3)
+    picks = eq.greedy_coreset(M, 30, 4)
+    distances = cdist(M.astype(float), M.astype(float))
+    expected = [radius(distances, picks[: i + 1]) for i in range(30)]
+    np.testing.assert_allclose(eq.covering_radii(M, picks), expected, rtol=1e-12)
+
+
+def test_project_is_the_matrix_product():
+    M, psi = normal(6, 20, 50), eq.projection(50, 7, seed=3)
+    projected = eq.project(M, psi)
+    assert projected.dtype == np.float32
+    np.testing.assert_allclose(projected, M.astype(float) @ psi.astype(float), rtol=1e-6, atol=1e-6)
+
+
 def test_projection_keeps_distances_nearly_and_is_seeded():
     rows = normal(3, 40, 600)
     psi = eq.projection(600, 128, seed=1)
@@ -289,11 +306,30 @@ def test_nearest_gives_euclidean_distances_and_the_lowest_of_equals():
     bank = np.array([[3, 4], [0, 1], [0, 1], [9, 9]], np.float32)
     distances, indices = eq.nearest(np.zeros((1, 2), np.float32), bank, 3)
     assert distances.tolist() == [[1, 1, 5]] and indices.tolist() == [[1, 2, 0]]
-    assert distances.dtype == np.float32 and indices.dtype == np.int64
+    assert distances.dtype == np.float64 and indices.dtype == np.int64
 
 
-def test_the_deciding_patch_is_the_first_of_the_farthest():
-    assert eq.deciding_patch(np.array([1, 3, 2, 3], np.float32)) == (1, 3.0)
+def test_the_deciding_patch_is_the_first_of_the_farthest_and_has_the_lowest_nearest_row():
+    patches = np.array([[1], [3], [2], [-3]], np.float32)
+    bank = np.array([[9], [0], [0]], np.float32)
+    assert eq.deciding_patch(patches, bank) == (1, 1, 3.0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(*[st.integers(1, 20)] * 2, st.integers(1, 5), st.booleans(), seeds)
+def test_the_deciding_patch_is_arg_max_over_arg_min_of_all_distances(n, N, d, ties, seed):
+    make = lattice if ties else normal
+    patches, bank = make(seed, n, d), make(seed + 1, N, d)
+    test_star, m_star, s_star = eq.deciding_patch(patches, bank)
+    distances = np.sqrt(((patches[:, None].astype(float) - bank[None]) ** 2).sum(2))
+    np.testing.assert_allclose(s_star, distances.min(axis=1).max(), rtol=1e-12)
+    np.testing.assert_allclose(distances[test_star].min(), s_star, rtol=1e-12)
+    np.testing.assert_allclose(distances[test_star, m_star], s_star, rtol=1e-12)
+
+
+def test_an_image_without_patches_is_refused():
+    with pytest.raises(ValueError, match="at least one patch"):
+        eq.deciding_patch(normal(0, 0, 2), normal(1, 4, 2))
 
 
 # Equation 7
@@ -383,3 +419,36 @@ def test_sigma_is_4_pixels_by_default_and_a_flat_map_stays_flat():
     )
     flat = eq.anomaly_map(np.full((1, 3, 3), 2, np.float32), 12, 12)
     np.testing.assert_allclose(flat, 2, rtol=1e-6)
+
+
+# Section 3
+
+
+def test_section_3_composes_the_seven_equations_and_runs_on_a_folder_of_maps(tmp_path, capsys):
+    from minicore.equations import section3
+
+    rng = np.random.default_rng(0)
+    for part, n in (("good", 4), ("test", 2)):
+        (tmp_path / part).mkdir()
+        for i in range(n):
+            maps = {"layer2": rng.random((6, 8, 8)), "layer3": rng.random((9, 4, 4))}
+            maps["layer2"][:, 3, 5] += 9 * (part == "test" and i == 1)  # a defect
+            np.savez(tmp_path / part / f"{i}.npz", **maps)
+
+    good = [section3.read(path) for path in sorted(tmp_path.glob("good/*.npz"))]
+    levels = tuple(np.concatenate(level) for level in zip(*good, strict=True))
+    M = section3.memory_bank(levels)
+    np.testing.assert_array_equal(M, eq.memory_bank(eq.patch_features(levels)))
+    M_C = section3.coreset(M, 25)
+    assert M_C.shape == (25, 15) and {tuple(row) for row in M_C} <= {tuple(row) for row in M}
+    scores, maps = zip(
+        *(section3.score(section3.read(path), M_C, (64, 64)) for path in tmp_path.glob("test/*")),
+        strict=True,
+    )
+    assert max(scores) > 3 * min(scores)
+    row, column = np.unravel_index(maps[np.argmax(scores)].argmax(), (64, 64))
+    assert abs(row - 8 * 3.5) <= 4 and abs(column - 8 * 5.5) <= 4
+
+    section3.main(tmp_path)
+    printed = dict(line.split(": ") for line in capsys.readouterr().out.splitlines())
+    assert float(printed["1.npz"]) > 3 * float(printed["0.npz"])

@@ -16,7 +16,7 @@ def test_source_is_the_code_in_the_file_without_its_docstring():
     shown = course.source(equations.neighbourhood)
     assert repr(shown).startswith("# minicore.equations.eq1_neighbourhood.neighbourhood\n")
     assert "def neighbourhood(h, w, p)" in shown.text and '"""' not in shown.text
-    assert r"\lfloor" in shown.text  # the formula above the lines stays
+    assert "⌊p/2⌋" in shown.text  # the formula above the lines stays
     namespace = {}
     exec(
         compile(
@@ -38,7 +38,7 @@ def test_source_leaves_its_colours_to_the_page_which_may_be_dark():
 def test_source_of_a_jitted_function_is_the_python_beneath():
     from minicore.fast.arithmetic import squared_distance
 
-    assert "np.float64(x[c])" in course.source(squared_distance).text
+    assert "np.float64(x[k])" in course.source(squared_distance).text
     with pytest.raises(TypeError):
         course.source(len)
 

@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from minicore import PatchCore, datasets, equations
+from minicore import PatchCore, datasets, equations, fast
 from minicore.backbones import Backbone
 from minicore.errors import BackboneError, ImageError
 from minicore.evaluation import evaluate
@@ -173,6 +173,19 @@ def test_a_name_that_is_not_unicode_is_a_file_like_others(model, gear, tmp_path)
 
 
 # What changes nothing, and what does
+
+
+@pytest.mark.slow
+def test_the_literal_engine_uses_nothing_of_fast(tiny, gear, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("minicore.fast is used")
+
+    for name in fast.__all__:
+        monkeypatch.setattr(fast, name, refuse)
+    model = PatchCore(tiny, engine="equations", projection_dim=8, progress=False).fit(gear.train)
+    assert model.threshold_ is not None and model.detect(gear.test[:2]).maps.shape == (2, 64, 64)
+    with pytest.raises(AssertionError, match="fast is used"):
+        PatchCore(tiny, progress=False).fit(gear.train)
 
 
 @pytest.mark.slow

@@ -8,8 +8,18 @@ from hypothesis import strategies as st
 from minicore import equations as eq
 from minicore import fast
 from minicore.fast import coreset
+from minicore.selection import literal_coreset
 
-engines = pytest.mark.parametrize("engine", [eq, fast], ids=["equations", "fast"])
+
+def literal(M, l=None, start=0, radius=None):
+    return literal_coreset(M, len(M) if l is None else l, start, radius)
+
+
+def quick(M, l=None, start=0, radius=None):
+    return fast.greedy_coreset(M, l, start, radius=radius, return_radii=True)
+
+
+engines = pytest.mark.parametrize("engine", [literal, quick])
 
 
 def rows(seed, N, d, kind):
@@ -35,7 +45,7 @@ def test_picks_and_radii_equal_the_literal_ones(N, d, kind, seed, data):
     M = rows(seed, N, d, kind)
     l = data.draw(st.none() | st.integers(1, N))
     start = data.draw(st.integers(0, N - 1))
-    largest = eq.greedy_coreset(M, 1, start, return_radii=True)[1][0]
+    largest = eq.covering_radii(M, eq.greedy_coreset(M, 1, start))[0]
     share = data.draw(st.floats(0, 1.1) if l is None else st.none() | st.floats(0, 1.1))
     radius = None if share is None else share * largest
     with pytest.MonkeyPatch.context() as patch:
@@ -43,9 +53,9 @@ def test_picks_and_radii_equal_the_literal_ones(N, d, kind, seed, data):
             patch.setattr(coreset, "CANDIDATES", 8)
             patch.setattr(coreset, "ENOUGH", 3)
             patch.setattr(coreset, "STEP", 5)
-        picks, radii = fast.greedy_coreset(M, l, start, radius, True)
-        np.testing.assert_array_equal(fast.greedy_coreset(M, l, start, radius), picks)
-    expected, expected_radii = eq.greedy_coreset(M, l, start, radius, True)
+        picks, radii = quick(M, l, start, radius)
+        np.testing.assert_array_equal(fast.greedy_coreset(M, l, start, radius=radius), picks)
+    expected, expected_radii = literal(M, l, start, radius)
     np.testing.assert_array_equal(picks, expected)
     np.testing.assert_array_equal(radii, expected_radii)  # to the bit
 
@@ -53,7 +63,7 @@ def test_picks_and_radii_equal_the_literal_ones(N, d, kind, seed, data):
 @engines
 def test_every_row_is_within_the_radius_and_one_pick_fewer_would_not_do(engine):
     M = rows(0, 300, 5, "normal")
-    picks, radii = engine.greedy_coreset(M, radius=1.5, return_radii=True)
+    picks, radii = engine(M, radius=1.5)
     to_picks = np.linalg.norm(M[:, None].astype(float) - M[picks].astype(float), axis=2)
     assert to_picks.min(axis=1).max() <= 1.5 < to_picks[:, :-1].min(axis=1).max()
     for i, radius in enumerate(radii):
@@ -64,23 +74,22 @@ def test_every_row_is_within_the_radius_and_one_pick_fewer_would_not_do(engine):
 @engines
 def test_when_all_rows_are_picked_the_radius_is_0(engine):
     M = rows(1, 20, 3, "normal")
-    assert engine.greedy_coreset(M, 20, return_radii=True)[1][-1] == 0
+    assert engine(M, 20)[1][-1] == 0
 
 
 @engines
 def test_radius_0_leaves_only_duplicates(engine):
     M = rows(2, 60, 4, "duplicates")
-    picks = engine.greedy_coreset(M, radius=0)
+    picks, _ = engine(M, radius=0)
     assert len(picks) == len(np.unique(M, axis=0)) == len(np.unique(M[picks], axis=0))
 
 
 @engines
 def test_l_limits_what_a_radius_asks_for(engine):
-    assert len(engine.greedy_coreset(rows(3, 50, 4, "normal"), 7, radius=0.01)) == 7
+    assert len(engine(rows(3, 50, 4, "normal"), 7, radius=0.01)[0]) == 7
 
 
-@engines
 @pytest.mark.parametrize("arguments", [{}, {"radius": -1.0}, {"radius": np.nan}])
-def test_no_stopping_rule_or_a_radius_out_of_range_is_refused(engine, arguments):
+def test_no_stopping_rule_or_a_radius_out_of_range_is_refused(arguments):
     with pytest.raises(ValueError, match="radius"):
-        engine.greedy_coreset(rows(4, 5, 2, "normal"), **arguments)
+        fast.greedy_coreset(rows(4, 5, 2, "normal"), None, **arguments)

@@ -77,8 +77,9 @@ def test_each_step_follows_from_the_one_before(found):
     assert np.array_equal(indices.reshape(found.nearest.shape), found.nearest)
     assert np.allclose(distances.reshape(found.nearest.shape), found.patch_scores, rtol=1e-5)
 
-    deciding, s_star = equations.deciding_patch(found.patch_scores.ravel())
-    assert found.position == divmod(deciding, found.nearest.shape[1]) and found.s_star == s_star
+    deciding, m_star, s_star = equations.deciding_patch(rows, found.memory_bank)
+    assert found.position == divmod(deciding, found.nearest.shape[1])
+    assert found.m_star == m_star and found.s_star == pytest.approx(s_star, rel=1e-6)
     assert found.m_star == found.nearest[found.position] == found.neighbours[0]
 
     around = equations.nearest(found.memory_bank[[found.m_star]], found.memory_bank, 9)[1][0]

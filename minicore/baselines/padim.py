@@ -24,7 +24,7 @@ from minicore.backbones.joint import Source
 from minicore.baselines.base import Baseline
 from minicore.config import is_number, require, require_choice, require_whole
 from minicore.images import ImageLike, Override
-from minicore.kernels import njit
+from minicore.kernels import parallel
 from minicore.search import Detection
 
 Reduction = Literal["selection", "semi-orthogonal"]
@@ -149,7 +149,7 @@ def semi_orthogonal(D: int, d: int, seed: int) -> np.ndarray:
     return (Q * np.where(np.diag(R) < 0, -1.0, 1.0)).astype(np.float32)
 
 
-@njit(parallel=True, cache=True)
+@parallel(cache=True)
 def _learn_more(x, seen, mu, scatter):
     """Take the images `x` (n, P, d) into mean and scatter (P, d) and (P, d, d), in their order.
 
@@ -203,7 +203,7 @@ def whitening(scatter: np.ndarray, N: int, epsilon: float) -> np.ndarray:
 
 
 # Sums may be reordered, to use the processor's vectors.
-@njit(parallel=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
 def _mahalanobis(x, mu, inverses):
     """Distances of `x` (n, P, d) to the Gaussians of their positions, (n, P) float32."""
     n, P, d = x.shape

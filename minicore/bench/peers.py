@@ -11,12 +11,12 @@ import numpy as np
 from numba import prange
 
 from minicore.backbones import Backbone
-from minicore.kernels import njit
+from minicore.kernels import parallel
 
 CHUNK = 512  # rows of one task of the plain loops
 
 
-@njit(parallel=True, cache=True)
+@parallel(cache=True)
 def plain_coreset(M, l, start):
     """Algorithm 1 as one would first write it: the literal arithmetic, on all threads."""
     N, d = M.shape
@@ -45,7 +45,7 @@ def plain_coreset(M, l, start):
     return picks
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@parallel(fastmath=True, cache=True)
 def plain_coreset_float32(M, l, start):
     """Do the same in float32, in whatever order is fastest: near ties may be picked otherwise."""
     N, d = M.shape
@@ -109,7 +109,7 @@ def matrix_product(x: np.ndarray, y: np.ndarray) -> Callable[[], None]:
     return run
 
 
-@njit(parallel=True, cache=True)
+@parallel(cache=True)
 def _copy(source, target):
     tile = 1 << 16
     for t in prange((source.shape[0] + tile - 1) // tile):

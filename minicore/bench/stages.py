@@ -16,7 +16,6 @@ from minicore import equations, fast
 from minicore.bench import peers
 from minicore.bench.material import Material, RandomMaterial
 from minicore.bench.stopwatch import Side
-from minicore.fast.score import reweighted
 from minicore.patchcore import PatchCore
 
 STEPS = 2e8  # multiplications that a literal loop may take, about a third of a second
@@ -154,23 +153,24 @@ def score(m: Material) -> Stage:
     b = min(9, len(bank))
     index = fast.Nearest(bank)
     found = [index.query(image) for image in images]
-    distances = np.stack([d[:, 0] for d, _ in found])
-    indices = np.stack([i[:, 0] for _, i in found])
 
-    def literal(rows: np.ndarray, k: int) -> Any:
-        return equations.nearest(rows, bank, k)
+    def weigh(nearest: Callable[..., Any]) -> np.ndarray:
+        scores = []
+        for image, (distances, rows) in zip(images, found, strict=True):
+            test_star = distances[:, 0].argmax()
+            _, around = nearest(bank[rows[test_star]], b)
+            to_around = [equations.distance(image[test_star], bank[row]) for row in around[0]]
+            scores.append(equations.reweight(distances[test_star, 0], np.array(to_around)))
+        return np.array(scores)
 
     return Stage(
         "score", "eq 7", f"one image, b = {b}, {len(bank):,} rows, {bank.shape[1]}-d",
         [
             Side(
-                "equations", lambda: reweighted(images, distances, indices, bank, literal, b),
+                "equations", lambda: weigh(lambda rows, k: equations.nearest(rows, bank, k)),
                 1 / len(images),
             ),
-            Side(
-                "fast", lambda: reweighted(images, distances, indices, bank, index.query, b),
-                1 / len(images),
-            ),
+            Side("fast", lambda: weigh(index.query), 1 / len(images)),
         ],
         lambda results: np.allclose(results["equations"], results["fast"], rtol=1e-5),
     )  # fmt: skip

@@ -106,9 +106,8 @@ NEAREST = Exercise(
 
 def deciding_patch(patches, bank):
     """Equation 6, both parts."""
-    distances, indices = equations.nearest(patches, bank, 1)
-    test_star, s_star = equations.deciding_patch(distances[:, 0])
-    return int(test_star), int(indices[test_star, 0]), float(s_star)
+    test_star, m_star, s_star = equations.deciding_patch(patches, bank)
+    return int(test_star), int(m_star), float(s_star)
 
 
 def _decide(table, *, outer=np.argmax, inner=np.argmin):

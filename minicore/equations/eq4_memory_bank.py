@@ -1,18 +1,17 @@
 r"""Equation 4: the memory bank.
 
-Everything PatchCore learns is a set: the patch features of all the good training images $X_N$,
-remembered without change (section 3.1). Its size is the number of images times the number of
-patches of each: 209 images of 28 by 28 patches make 163,856 rows, 0.67 GB at 1024 float32 each,
-which is why section 3.2 (equation 5) thins it out.
+All that PatchCore learns is one set: the patch features of all good training images $X_N$, stored
+as they are (section 3.1). 209 images of 28 × 28 patches give 163,856 rows. At 1,024 float32 values
+each, that is 0.67 GB. Equation 5 makes it smaller.
 
 Edge cases
 ----------
 Order
-    A set has none, an array has: image by image, and in each row by row of its grid, so that row
-    $r$ comes from image $r \div (h' w')$ and position $r \bmod (h' w')$. Ties in later equations
-    go to the lowest row.
+    A set has no order, but an array has one: image by image, and row by row of each grid. Row $r$
+    comes from image $\lfloor r / (h' w') \rfloor$ and position $r \bmod (h' w')$. Later equations
+    resolve ties by the lowest row.
 Duplicates
-    Two equal patch features stay two rows; it changes no distance.
+    Two equal patch features stay two rows. No distance changes.
 """
 
 import numpy as np
@@ -21,26 +20,22 @@ from numba import njit
 
 @njit(cache=True)
 def memory_bank(patches):
-    r"""Unite the images' patch features, $\mathcal{M}$.
+    r"""Collect the patch features of all images in $\mathcal{M}$ (equation 4).
 
     Parameters
     ----------
     patches : (n, h', w', D) float32
-        $\mathcal{P}_{s,p}(\phi_j(x_i))$ of each of the $n$ good images (equation 3).
+        $\mathcal{P}_{s,p}(\phi_j(x_i))$ of each of the n good images (equation 3).
 
     Returns
     -------
     M : (n h' w', D) float32
-        One patch feature a row.
-
-    Notes
-    -----
-    Equation 4 of Roth et al., CVPR 2022.
+        One patch feature per row.
     """
     n, height, width, D = patches.shape
     M = np.empty((n * height * width, D), patches.dtype)
 
-    # \mathcal{M} = \bigcup_{x_i \in X_N} \mathcal{P}_{s,p}(\phi_j(x_i))
+    # M = ∪_{x_i ∈ X_N} P_{s,p}(φ_j(x_i))
     row = 0
     for i in range(n):
         for h in range(height):

@@ -1,26 +1,25 @@
 r"""Equation 6: the patch that decides.
 
-Detection is a search. Each patch feature $m^{test}$ of a test image looks for its nearest
-neighbour in the memory bank: a good patch finds its like, a defective one does not. The image is as
-anomalous as its worst patch (section 3.3).
+Detection is a search. For each patch feature $m^{test}$ of a test image, find the most similar
+stored patch: its nearest row of the memory bank. A good patch has a small distance, a defective one
+has a large distance. The image is as anomalous as its worst patch (section 3.3).
 
-Segmentation is the same without the outer $\arg\max$: the distance of every patch to its nearest
-neighbour, laid out on the patch grid, is the anomaly map (`anomaly_map` in ``eq7_score.py`` brings
-it to the image's size).
+Segmentation uses the same search without the outer $\arg\max$: the distance of every patch, on the
+patch grid, is the anomaly map (`anomaly_map` in ``eq7_score.py`` scales it to the image).
 
 Edge cases
 ----------
 Ties
-    Go to the lowest row of the bank, and to the first patch of the image.
-Rounding
-    Differences, squares and sums are float64 in the order of the coordinates; the root is taken
-    last.
+    The lowest row of the bank wins, and the first patch of the image.
 Distances
-    Euclidean, not squared (the authors' code reports squared ones).
+    Distances are Euclidean, not squared (the authors' code returns squared ones). The comparisons
+    use squared distances, which have the same $\arg\min$.
 """
 
 import numpy as np
 from numba import njit
+
+from minicore.equations.distance import squared_distance
 
 
 @njit(cache=True)
@@ -34,11 +33,11 @@ def nearest(queries, bank, k=1):
     bank : (N, D) float32
         $\mathcal{M}$.
     k : int, default 1
-        How many neighbours, between 1 and `N`.
+        Number of neighbours, between 1 and `N`. Equation 6 needs one; equation 7 needs b.
 
     Returns
     -------
-    distances : (n, k) float32
+    distances : (n, k) float64
         Euclidean, increasing.
     indices : (n, k) int64
         Rows of `bank`.
@@ -47,83 +46,64 @@ def nearest(queries, bank, k=1):
     ------
     ValueError
         If `k` is out of range or the dimensions differ.
-
-    Notes
-    -----
-    The inner part of equation 6 of Roth et al., CVPR 2022, and the neighbourhood
-    $\mathcal{N}_b$ of equation 7.
     """
-    n, D = queries.shape
-    N = bank.shape[0]
-    if bank.shape[1] != D:
+    n, N = queries.shape[0], bank.shape[0]
+    if bank.shape[1] != queries.shape[1]:
         raise ValueError("queries and bank must have the same number of columns")
     if k < 1 or k > N:
         raise ValueError("k must be between 1 and the number of rows of the bank")
 
-    distances = np.empty((n, k), np.float32)
+    distances = np.empty((n, k), np.float64)
     indices = np.empty((n, k), np.int64)
-    best = np.empty(k, np.float64)
-    who = np.empty(k, np.int64)
+    squared = np.empty(N, np.float64)
 
     for q in range(n):
-        # m^* = \arg\min_{m \in \mathcal{M}} \lVert m^{test} - m \rVert_2, and the k - 1 next ones
-        best[:] = np.inf
+        # ‖m_test − m‖₂² of every m ∈ M
         for m in range(N):
-            squared = 0.0
-            for c in range(D):
-                difference = np.float64(queries[q, c]) - np.float64(bank[m, c])
-                squared += difference * difference
-            if squared < best[k - 1]:
-                # Insert behind all that are nearer or as near: ties keep the lowest row in front.
-                rank = k - 1
-                while rank > 0 and squared < best[rank - 1]:
-                    best[rank] = best[rank - 1]
-                    who[rank] = who[rank - 1]
-                    rank -= 1
-                best[rank] = squared
-                who[rank] = m
+            squared[m] = squared_distance(queries[q], bank[m])
+        # m* = arg min_{m ∈ M} ‖m_test − m‖₂; then the next nearest, until there are k
         for rank in range(k):
-            distances[q, rank] = np.sqrt(best[rank])
-            indices[q, rank] = who[rank]
+            m_star = np.argmin(squared)
+            distances[q, rank] = np.sqrt(squared[m_star])
+            indices[q, rank] = m_star
+            squared[m_star] = np.inf
 
     return distances, indices
 
 
 @njit(cache=True)
-def deciding_patch(distances):
-    r"""Find the patch of an image farthest from the memory bank, $m^{test,*}$, and its $s^*$.
+def deciding_patch(patches, bank):
+    r"""Find the patch that is farthest from the memory bank (equation 6).
 
     Parameters
     ----------
-    distances : (n,) float
-        Distance of each of the image's patches to its nearest neighbour.
+    patches : (n, D) float32
+        $\mathcal{P}(x^{test})$, the patch features of one image.
+    bank : (N, D) float32
+        $\mathcal{M}$.
 
     Returns
     -------
-    index : int
-        Which patch is $m^{test,*}$.
+    test_star : int
+        Row of $m^{test,*}$ in `patches`.
+    m_star : int
+        Row of $m^*$ in `bank`.
     s_star : float
         $s^* = \lVert m^{test,*} - m^* \rVert_2$.
 
     Raises
     ------
     ValueError
-        If there is no patch.
-
-    Notes
-    -----
-    The outer part of equation 6 of Roth et al., CVPR 2022.
+        If there is no patch, or the dimensions differ.
     """
-    if distances.shape[0] == 0:
+    if patches.shape[0] == 0:
         raise ValueError("an image needs at least one patch")
 
-    # m^{test,*}, m^* = \arg\max_{m^{test} \in \mathcal{P}(x^{test})}
-    #     \arg\min_{m \in \mathcal{M}} \lVert m^{test} - m \rVert_2
-    index = 0
-    for n in range(distances.shape[0]):
-        if distances[n] > distances[index]:
-            index = n
+    # m_test* , m* = arg max_{m_test ∈ P(x_test)} arg min_{m ∈ M} ‖m_test − m‖₂
+    distances, indices = nearest(patches, bank, 1)
+    test_star = np.argmax(distances[:, 0])
+    m_star = indices[test_star, 0]
 
-    # s^* = \lVert m^{test,*} - m^* \rVert_2
-    s_star = distances[index]
-    return index, s_star
+    # s* = ‖m_test* − m*‖₂
+    s_star = distances[test_star, 0]
+    return test_star, m_star, s_star

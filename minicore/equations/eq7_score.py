@@ -1,24 +1,25 @@
 r"""Equation 7: the anomaly score of an image, and its anomaly map.
 
-The distance $s^*$ of the deciding patch (equation 6) says how far it is from what is known. The
-paper adds a second thought: if the memory $m^*$ it is nearest to is itself a rare one, lying far
-from its own neighbours $\mathcal{N}_b(m^*)$ in the bank, the patch is more surprising still. The
-distance is weighted by one minus a softmax: the nearer $m^{test,*}$ is to $m^*$ compared with the
-neighbours of $m^*$, the larger the weight (section 3.3).
+The distance $s^*$ of the deciding patch (equation 6) measures how far it is from all good patches.
+Equation 7 multiplies it by a weight. If the stored patch $m^*$ is itself rare, so that its own
+neighbours $\mathcal{N}_b(m^*)$ in the bank are far from $m^{test,*}$, the weight is near 1. If many
+stored patches are as near as $m^*$, the weight is smaller. The weight is one minus a softmax
+(section 3.3).
 
 Edge cases
 ----------
 Overflow
-    $\exp$ of a distance overflows float32 at 88 and float64 at 709; distances of 1024-d features
-    reach tens and more. The largest distance is subtracted in the numerator and in each term of the
-    sum, which leaves the quotient as it is and every exponent at or below 0.
+    $\exp$ of a distance overflows float32 at 88 and float64 at 709. Distances of 1024-d features
+    reach tens and more. So the largest distance is subtracted from every exponent. The quotient
+    does not change, and no exponent is above 0.
 b
-    $\mathcal{N}_b(m^*)$ lies in $\mathcal{M}$ and holds $m^*$ itself. With $b = 1$ it holds nothing
-    else, the quotient is 1 and every score 0: refused here. The paper does not say its $b$.
+    $\mathcal{N}_b(m^*)$ is a subset of $\mathcal{M}$ and contains $m^*$ itself. With $b = 1$ it
+    contains nothing else, the quotient is 1 and every score is 0, so $b = 1$ is refused. The paper
+    does not state its $b$.
 Range
-    No row of $\mathcal{M}$ is nearer to $m^{test,*}$ than $m^*$, so $m^*$ has the smallest of the
+    No row of $\mathcal{M}$ is nearer to $m^{test,*}$ than $m^*$. So $m^*$ has the smallest of the
     $b$ terms and the quotient is at most $1/b$: $(1 - 1/b)\, s^* \le s \le s^*$. The weight can
-    reorder images whose $s^*$ are within that factor of each other, and no others.
+    change the order of two images only if their $s^*$ are within that factor.
 Where a patch lies on the map
     The centre of patch $i$ is pixel $t (s i + \tfrac12)$ (equation 3), for a network of stride $t$
     and patches of stride $s$. The authors' code stretches the patches over the image instead. With
@@ -31,21 +32,44 @@ Where a patch lies on the map
 import numpy as np
 from numba import njit
 
+from minicore.equations.distance import distance
 from minicore.equations.eq3_patches import upsample
 from minicore.equations.eq6_nearest import deciding_patch, nearest
 
 
 @njit(cache=True)
+def neighbours(m, M, b):
+    r"""Find $\mathcal{N}_b(m)$: the rows of the memory bank nearest to one of them.
+
+    Parameters
+    ----------
+    m : (D,) float32
+        A row of the bank, $m^*$ in equation 7.
+    M : (N, D) float32
+        $\mathcal{M}$.
+    b : int
+        Number of rows, between 1 and `N`.
+
+    Returns
+    -------
+    rows : (b,) int64
+        Nearest first. The nearest is `m` itself, or an equal row.
+    """
+    _, rows = nearest(np.expand_dims(m, 0), M, b)
+    return rows[0]
+
+
+@njit(cache=True)
 def reweight(s_star, distances):
-    r"""Weigh the deciding patch's distance by the neighbourhood of its neighbour.
+    r"""Multiply the deciding patch's distance by the weight of equation 7.
 
     Parameters
     ----------
     s_star : float
         $s^* = \lVert m^{test,*} - m^* \rVert_2$.
     distances : (b,) float
-        $\lVert m^{test,*} - m \rVert_2$ for the $b \ge 2$ rows $m \in \mathcal{N}_b(m^*)$, of which
-        $m^*$ is one.
+        $\lVert m^{test,*} - m \rVert_2$ of the $b \ge 2$ rows $m \in \mathcal{N}_b(m^*)$, one of
+        which is $m^*$.
 
     Returns
     -------
@@ -56,30 +80,26 @@ def reweight(s_star, distances):
     ------
     ValueError
         If there are fewer than two distances.
-
-    Notes
-    -----
-    Equation 7 of Roth et al., CVPR 2022.
     """
     if distances.shape[0] < 2:
         raise ValueError("equation 7 needs b >= 2: with b = 1 every score would be 0")
 
     largest = np.float64(s_star)
-    for distance in distances:
-        largest = max(largest, np.float64(distance))
+    for each in distances:
+        largest = max(largest, np.float64(each))
 
-    # Σ_{m ∈ N_b(m*)} exp‖m^{test,*} − m‖₂, every term divided by exp(largest)
+    # Σ_{m ∈ N_b(m*)} exp ‖m_test* − m‖₂, every term divided by exp(largest)
     total = 0.0
-    for distance in distances:
-        total += np.exp(np.float64(distance) - largest)
+    for each in distances:
+        total += np.exp(np.float64(each) - largest)
 
-    # s = (1 − exp‖m^{test,*} − m*‖₂ / Σ_{m ∈ N_b(m*)} exp‖m^{test,*} − m‖₂) · s*
+    # s = (1 − exp ‖m_test* − m*‖₂ / Σ_{m ∈ N_b(m*)} exp ‖m_test* − m‖₂) · s*
     return (1.0 - np.exp(np.float64(s_star) - largest) / total) * s_star
 
 
 @njit(cache=True)
 def anomaly_score(patches, bank, b=9):
-    r"""Score one image: equations 6 and 7 from its patch features.
+    r"""Score one image from its patch features (equations 6 and 7).
 
     Parameters
     ----------
@@ -98,30 +118,18 @@ def anomaly_score(patches, bank, b=9):
     Raises
     ------
     ValueError
-        If `b` is out of range or the dimensions differ.
-
-    Notes
-    -----
-    Equations 6 and 7 of Roth et al., CVPR 2022.
+        If there is no patch, `b` is out of range, or the dimensions differ.
     """
-    distances, indices = nearest(patches, bank, 1)
-    test_star = deciding_patch(distances[:, 0])[0]
-    m_star = indices[test_star, 0]
+    # m_test*, m* and s* = ‖m_test* − m*‖₂ of equation 6
+    test_star, m_star, s_star = deciding_patch(patches, bank)
 
-    # N_b(m*): the b nearest rows of M to m*, itself among them
-    neighbours = nearest(bank[m_star : m_star + 1], bank, b)[1][0]
-
-    to_neighbours = np.empty(b, np.float64)
+    # ‖m_test* − m‖₂ of every m ∈ N_b(m*)
+    around = neighbours(bank[m_star], bank, b)
+    distances = np.empty(b, np.float64)
     for i in range(b):
-        squared = 0.0
-        for k in range(bank.shape[1]):
-            difference = np.float64(patches[test_star, k]) - np.float64(bank[neighbours[i], k])
-            squared += difference * difference
-        to_neighbours[i] = np.sqrt(squared)
+        distances[i] = distance(patches[test_star], bank[around[i]])
 
-    # s* = ‖m^{test,*} − m*‖₂ is the smallest of them, here in float64: beside the
-    # others in an exponent, even the last bits of float32 would count.
-    return reweight(to_neighbours.min(), to_neighbours)
+    return reweight(s_star, distances)
 
 
 @njit(cache=True)

@@ -7,18 +7,20 @@ literal version is the literal version.
 from minicore.equations import (
     adaptive_average_pool,
     aggregate,
-    deciding_patch,
+    covering_radii,
+    distance,
     memory_bank,
     neighbourhood,
     patch_collection,
     projection,
     reweight,
+    squared_distance,
     upsample,
 )
 from minicore.fast.coreset import greedy_coreset, project
 from minicore.fast.nearest import Nearest, nearest
 from minicore.fast.patches import patch_features
-from minicore.fast.score import anomaly_map, anomaly_score
+from minicore.fast.score import anomaly_map, anomaly_score, deciding_patch, neighbours
 
 __all__ = [
     "Nearest",
@@ -26,15 +28,19 @@ __all__ = [
     "aggregate",
     "anomaly_map",
     "anomaly_score",
+    "covering_radii",
     "deciding_patch",
+    "distance",
     "greedy_coreset",
     "memory_bank",
     "nearest",
     "neighbourhood",
+    "neighbours",
     "patch_collection",
     "patch_features",
     "project",
     "projection",
     "reweight",
+    "squared_distance",
     "upsample",
 ]

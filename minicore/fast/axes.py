@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 
 from minicore.fast.arithmetic import HUGE
-from minicore.kernels import njit
+from minicore.kernels import parallel
 
 AXES = 96
 COARSE = 24  # of them in the product that looks at every pair; the others look at what it leaves
@@ -87,7 +87,7 @@ def checked_axes(state, D):
     return mean, axes
 
 
-@njit(parallel=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
 def short_vectors(rows, mean, axes):
     r"""Give coordinates along the axes and the length of the rest: of a few axes, and of all.
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from minicore.kernels import inner, njit
+from minicore.fast.arithmetic import inner
+from minicore.kernels import parallel
 
 LARGEST = 127
 DEVIATIONS = 12  # of the coordinates: so many fit in a byte
@@ -28,7 +29,7 @@ def step_of(bank, mean):
     return step if 1e-15 < step < 1e15 and bank.shape[1] <= WIDEST else 0.0
 
 
-@njit(parallel=True, cache=True, fastmath={"reassoc", "contract", "nsz"})
+@parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
 def encode(rows, mean, step):
     """Codes of rows, (n, d) int8, and the length of the rest, (n,) float64, rounded up."""
     n, d = rows.shape

@@ -20,15 +20,22 @@ number of threads.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
 from minicore import threads
-from minicore.equations.eq5_coreset import projection, stopping_rule
-from minicore.fast.arithmetic import HUGE, TINY, rounding_bound, squared_distance, squared_norms
+from minicore.equations.eq5_coreset import projection
+from minicore.fast.arithmetic import (
+    HUGE,
+    TINY,
+    inner,
+    rounding_bound,
+    squared_distance,
+    squared_norms,
+)
 from minicore.fast.axes import AXES_BOUND, principal_axes
 from minicore.fast.rows import as_queries, bank_rows
 from minicore.fast.sieve import search
-from minicore.kernels import inner, njit
+from minicore.kernels import parallel
 from minicore.progress import bar as progress_bar
 
 __all__ = ["greedy_coreset", "project", "projection"]
@@ -59,7 +66,7 @@ def project(M, psi):
     return projected
 
 
-@njit(parallel=True, cache=True)
+@parallel(cache=True)
 def _project(M, psi, projected):
     tile = 1024  # of a fixed shape, so that its rounding is fixed too
     for t in prange((M.shape[0] + tile - 1) // tile):
@@ -125,15 +132,16 @@ def _pick(
     return i, False
 
 
-def greedy_coreset(M, l=None, start=0, radius=None, return_radii=False, progress=False):
+def greedy_coreset(M, l, start=0, *, radius=None, return_radii=False, progress=False):
     r"""Algorithm 1: pick rows greedily, each the farthest from those before it.
 
     Parameters
     ----------
     M : (N, d) float32
         $\psi(\mathcal{M})$: the memory bank, already projected.
-    l : int, optional
-        How many rows to pick, between 1 and `N`; with a `radius`, at most so many (None: `N`).
+    l : int or None
+        Number of rows to choose, between 1 and `N`. With a `radius`, the largest number; None means
+        `N`.
     start : int, default 0
         The first pick.
     radius : float, optional
@@ -165,7 +173,16 @@ def greedy_coreset(M, l=None, start=0, radius=None, return_radii=False, progress
     if M.ndim != 2 or M.shape[1] < 1:
         raise ValueError(f"M must be a (rows, dimensions) array, got shape {M.shape}")
     N = len(M)
-    l, reach = stopping_rule(N, l, start, radius)
+    if l is None and radius is None:
+        raise ValueError("give the size l of the coreset, or a radius, or both")
+    if l is not None and not 1 <= l <= N:
+        raise ValueError(f"coreset size l must be between 1 and the {N} rows of M, got {l}")
+    if not 0 <= start < N:
+        raise ValueError(f"start must be one of the {N} rows of M, got {start}")
+    if radius is not None and not radius >= 0:
+        raise ValueError(f"radius must be at least 0, got {radius}")
+    l = N if l is None else l
+    reach = -1.0 if radius is None else float(radius)
     norms = squared_norms(M)
     if not np.isfinite(norms.max()):
         raise ValueError("M must be finite: found NaN or infinity")

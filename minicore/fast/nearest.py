@@ -87,7 +87,7 @@ class Nearest:
 
         Returns
         -------
-        distances : (n, k) float32
+        distances : (n, k) float64
             Euclidean, increasing.
         indices : (n, k) int64
             Rows of the bank; ties go to the lowest.
@@ -115,7 +115,7 @@ class Nearest:
             with threads.single_threaded_blas():
                 rows = as_queries(bank_rows(queries, norms, self._mean, self._axes, self._step))
                 search(rows, self._rows, since, best, who, self._step, literal)
-        return np.sqrt(best).astype(np.float32), who
+        return np.sqrt(best), who
 
 
 def nearest(queries, bank, k=1):

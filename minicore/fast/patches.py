@@ -20,7 +20,8 @@ import functools
 import numpy as np
 from numba import prange
 
-from minicore.kernels import inner, njit
+from minicore.fast.arithmetic import inner
+from minicore.kernels import parallel
 
 
 def _pooling_segments(length, d):
@@ -187,7 +188,7 @@ def _add_block(phi, s, first, channels, weights, o_first, new, rows, columns, ou
                     out[h, w, o_first + o] += value
 
 
-@njit(parallel=True, cache=True)
+@parallel(cache=True)
 def _add_level(phi, s, first, channels, weights, blocks, started, rows, columns, out):
     """Add one level's share to the `blocks` of features that it has one in; `phi` (n, c, h, w).
 

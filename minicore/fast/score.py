@@ -12,9 +12,9 @@ import functools
 import numpy as np
 
 from minicore import threads
+from minicore.equations.distance import distance
 from minicore.equations.eq7_score import reweight
-from minicore.fast.arithmetic import squared_distance
-from minicore.fast.nearest import Nearest
+from minicore.fast.nearest import Nearest, nearest
 from minicore.fast.patches import interpolation
 
 
@@ -78,38 +78,24 @@ def anomaly_map(patch_scores, height, width, sigma=4.0, s=1, cell=None):
     return maps
 
 
-def reweighted(patches, distances, indices, bank, query, b):
-    r"""Score images from their patches' nearest neighbours: the end of equation 6, equation 7.
+def deciding_patch(patches, bank):
+    r"""Find the patch that is farthest from the memory bank (equation 6).
 
-    Parameters
-    ----------
-    patches : (n, P, D) float32
-        The patch features of each image.
-    distances, indices : (n, P) float32 and int64
-        Of each patch's nearest neighbour in the bank.
-    bank : (N, D) float32
-        The memory bank.
-    query : callable
-        ``query(rows, k)`` gives distances and indices of the `k` nearest rows of the bank.
-    b : int
-        Size of the neighbourhood of $m^*$, at least 2.
-
-    Returns
-    -------
-    s : (n,) float64
-        The anomaly scores.
+    Parameters, results and errors are those of `equations.deciding_patch`.
     """
-    image = np.arange(len(patches))
-    deciding = distances.argmax(axis=1)
-    m_star = indices[image, deciding]
-    neighbours = query(bank[m_star], b)[1]
-    s = np.empty(len(patches))
-    for i in image:
-        m_test = patches[i, deciding[i]]
-        squared = [squared_distance(m_test, bank[m]) for m in neighbours[i]]
-        to_neighbours = np.sqrt(squared)
-        s[i] = reweight(to_neighbours.min(), to_neighbours)
-    return s
+    if len(patches) == 0:
+        raise ValueError("an image needs at least one patch")
+    distances, rows = nearest(patches, bank)
+    test_star = int(distances[:, 0].argmax())
+    return test_star, int(rows[test_star, 0]), float(distances[test_star, 0])
+
+
+def neighbours(m, M, b):
+    r"""Find $\mathcal{N}_b(m)$: the rows of the memory bank nearest to one of them.
+
+    Parameters, results and errors are those of `equations.neighbours`.
+    """
+    return nearest(m[None], M, b)[1][0]
 
 
 def anomaly_score(patches, bank, b=9):
@@ -142,5 +128,9 @@ def anomaly_score(patches, bank, b=9):
         raise ValueError("an image needs at least one patch")
     index = Nearest(bank)
     patches = np.ascontiguousarray(patches, np.float32)
-    distances, indices = index.query(patches)
-    return float(reweighted(patches[None], distances.T, indices.T, index.bank, index.query, b)[0])
+    distances, rows = index.query(patches)
+    test_star = int(distances[:, 0].argmax())
+    m_star = index.bank[rows[test_star]]
+    around = index.query(m_star, b)[1][0]
+    to_neighbours = [distance(patches[test_star], index.bank[m]) for m in around]
+    return float(reweight(distances[test_star, 0], np.array(to_neighbours)))

@@ -29,11 +29,11 @@ import numpy as np
 from numba import prange
 
 from minicore import threads
-from minicore.fast.arithmetic import EPS, TINY, rounding_bound, squared_distance
+from minicore.fast.arithmetic import EPS, TINY, inner, rounding_bound, squared_distance
 from minicore.fast.axes import AXES_BOUND
 from minicore.fast.codes import code_distance
 from minicore.fast.rows import Rows
-from minicore.kernels import inner, njit
+from minicore.kernels import parallel
 
 QUERIES, ROWS = 196, 512  # tile of a matrix product: 0.4 MB of results, read back from cache
 BLOCK = 16  # products whose largest is found at once
@@ -285,7 +285,7 @@ def _search_tile(q0, queries, bank, step, bound, since, best, who):
         _settle(i, tile.whole, bank.whole, 1 + 4 * (d + 8) * EPS, 4 * d * TINY, so_far)
 
 
-@njit(parallel=True, cache=True)
+@parallel(cache=True)
 def _search(queries, bank, step, bound, since, best, who, n_threads):
     n = best.shape[0]
     # Each thread takes every other tile, not half of them in one piece: parts of an image differ.
@@ -296,7 +296,7 @@ def _search(queries, bank, step, bound, since, best, who, n_threads):
             _search_tile(q0, queries, bank, step, bound, since, best, who)
 
 
-@njit(parallel=True, cache=True)
+@parallel(cache=True)
 def _search_literally(queries, bank, since, best, who):
     for q in prange(queries.shape[0]):
         for row in range(since[q], bank.shape[0]):

@@ -1,0 +1,104 @@
+r"""Section 3 of the paper: the seven equations, composed.
+
+This is the whole of PatchCore from feature maps on: `memory_bank` and `coreset` learn from good
+images, `score` judges a new one. Run it on a folder of feature maps::
+
+    python -m minicore.equations.section3 maps
+
+``maps/good/*.npz`` holds the maps of the good images, ``maps/test/*.npz`` those of the new ones. A
+file has one array (c, h, w) per hierarchy level, finest first, for instance
+``np.savez("maps/good/000.npz", layer2=layer2, layer3=layer3)``.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from minicore import equations as eq
+
+
+def memory_bank(levels, p=3, s=1):
+    """Learn the patch features of good images: equations 1 to 4.
+
+    Parameters
+    ----------
+    levels : tuple of (n, c_j, h_j, w_j) float32
+        The feature maps of n good images, finest level first.
+    p, s : int, default 3 and 1
+        Patchsize and stride.
+
+    Returns
+    -------
+    M : (N, D) float32
+    """
+    patches = eq.patch_features(levels, p, s)  # equations 1, 2 and 3
+    return eq.memory_bank(patches)  # equation 4
+
+
+def coreset(M, l, seed=0):
+    """Keep l rows of a memory bank: equation 5, by Algorithm 1.
+
+    Parameters
+    ----------
+    M : (N, D) float32
+    l : int
+        Number of rows to keep, between 1 and `N`.
+    seed : int, default 0
+        Seed of the projection and of the first row.
+
+    Returns
+    -------
+    M_C : (l, D) float32
+    """
+    psi = eq.projection(M.shape[1], 128, seed)
+    start = int(np.random.default_rng(seed).integers(len(M)))
+    return M[eq.greedy_coreset(eq.project(M, psi), l, start)]
+
+
+def score(levels, M_C, size, p=3, s=1, b=9):
+    """Judge one new image: equations 6 and 7.
+
+    Parameters
+    ----------
+    levels : tuple of (1, c_j, h_j, w_j) float32
+        The feature maps of the image.
+    M_C : (l, D) float32
+        The memory bank, or its coreset.
+    size : (int, int)
+        (h, w) of the image in pixels.
+    p, s, b : int, default 3, 1 and 9
+        Patchsize, stride, and the size of the neighbourhood in equation 7.
+
+    Returns
+    -------
+    s : float
+        The anomaly score; higher is more anomalous.
+    anomaly_map : (h, w) float32
+    """
+    patches = eq.patch_features(levels, p, s)
+    _, height, width, D = patches.shape
+    P = patches.reshape(height * width, D)
+    distances, _ = eq.nearest(P, M_C)  # equation 6 for each patch: the segmentation
+    maps = eq.anomaly_map(distances.reshape(1, height, width), *size)
+    return eq.anomaly_score(P, M_C, b), maps[0]  # equations 6 and 7: the detection
+
+
+def read(path):
+    """Read the feature maps of one image, (1, c_j, h_j, w_j) float32 per level."""
+    with np.load(path) as file:
+        return tuple(file[name][None].astype(np.float32) for name in file.files)
+
+
+def main(folder):
+    """Print the score of each image in ``folder/test``, learnt from those in ``folder/good``."""
+    good = [read(path) for path in sorted(Path(folder).glob("good/*.npz"))]
+    M = memory_bank(tuple(np.concatenate(level) for level in zip(*good, strict=True)))
+    M_C = coreset(M, max(9, len(M) // 10))
+    for path in sorted(Path(folder).glob("test/*.npz")):
+        s, _ = score(read(path), M_C, (224, 224))
+        print(f"{path.name}: {s:.4f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
