@@ -40,7 +40,7 @@ def patch_batches(
     seconds: Seconds,
     doing: str,
     progress: bool,
-) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+) -> Iterator[tuple[tuple[int, int], tuple[float, float], np.ndarray]]:
     """Equations 1 to 3 of images, a batch at a time.
 
     Parameters
@@ -70,6 +70,8 @@ def patch_batches(
     ------
     size : (int, int)
         (h, w) of the prepared images in pixels.
+    cell : (float, float)
+        Rows and columns of pixels that a cell of the finest level covers.
     patches : (n, h', w', D) float32
     """
     d, d_target = config.dimension if config.embedding == "paper" else (0, 0)
@@ -79,13 +81,15 @@ def patch_batches(
         progress_bar(len(images), doing, "image", show=progress) as bar,
     ):
         for n, size, networks in looks:
-            blocks = []
+            blocks, cells = [], []
             for scale in scales:
                 with seconds.of("network"):
                     levels = next(networks)
                 _check_sizes(config, levels[0].shape[2:])
+                its_cells = tuple(cell(size, phi.shape[2:]) for phi in levels)
+                cells.append(its_cells[0])
                 with seconds.of("patches (eq 1–3)"):
-                    options = {}
+                    options: dict[str, Any] = {"cells": its_cells}
                     if place is not None and engine == "fast" and len(scales) == 1:
                         options["out"] = place(_shape(levels, *embedding))
                     patches = engine_functions(engine).patch_features(levels, *embedding, **options)
@@ -93,8 +97,34 @@ def patch_batches(
                         patches *= np.float32(scale)
                 blocks.append(patches)
             patches = join(blocks, backbone) if len(blocks) > 1 else blocks[0]
-            yield size, patches
+            yield size, cells[0], patches
             bar.update(n)
+
+
+def cell(pixels: tuple[int, int], grid: tuple[int, int]) -> tuple[float, float]:
+    """Find how many rows and columns of pixels a cell of a feature map covers.
+
+    A network that halves its image several times, each time with padding, makes ⌈h/t⌉ rows of h
+    rows of pixels, where t is a power of two. At most one power of two fits two rows or more. If
+    none fits, the cells are taken to cover the image evenly: t = h / h*.
+
+    Parameters
+    ----------
+    pixels : (int, int)
+        (h, w) of the prepared images.
+    grid : (int, int)
+        (h*, w*) of the feature map.
+
+    Returns
+    -------
+    (float, float)
+        t of the rows and of the columns.
+    """
+    sides = []
+    for side, cells in zip(pixels, grid, strict=True):
+        t = 2.0 ** math.ceil(math.log2(side / cells))
+        sides.append(t if math.ceil(side / t) == cells else side / cells)
+    return sides[0], sides[1]
 
 
 def _looks(

@@ -291,10 +291,10 @@ class PatchCore(Detector):
         """Equation 4, a batch at a time: only the bank itself grows with the images."""
         self.scales_ = (1.0,) * len(self.backbone_.networks)
         spread = self._spread()
-        for size, patches in self._patches(images, "memory bank", M.place):
+        for size, cell, patches in self._patches(images, "memory bank", M.place):
             with self.seconds_.of("memory bank (eq 4)"):
                 check_smoothing(self.config_.sigma, size)
-                self.input_size_, self.grid_ = size, patches.shape[1:3]
+                self.input_size_, self._cell, self.grid_ = size, cell, patches.shape[1:3]
                 M.append(patches)
                 if spread is not None:
                     spread.add(patches.reshape(-1, patches.shape[3]))
@@ -318,7 +318,14 @@ class PatchCore(Detector):
         with self.seconds_.of("threshold"):
             self._held_out, kept = hold_out(first, self.config_.seed)
             self.held_out_scores_, self.held_out_peaks_ = held_out_scores(
-                M, self._held_out, kept, self.grid_, self.input_size_, self.config_, self.progress
+                M,
+                self._held_out,
+                kept,
+                self.grid_,
+                self.input_size_,
+                self._cell,
+                self.config_,
+                self.progress,
             )
         by_score = conformal_threshold(self.held_out_scores_, alpha)
         return by_score, conformal_threshold(self.held_out_peaks_, alpha)
@@ -326,12 +333,14 @@ class PatchCore(Detector):
     # ----------------------------------------------------------------- scoring
 
     def _detections(self, images: Any) -> Iterator[Detection]:
-        for size, patches in self._patches(images, "score", SamePlace(), self.input_size_):
+        for size, cell, patches in self._patches(images, "score", SamePlace(), self.input_size_):
             with self.seconds_.of("nearest (eq 6, 7)"):
                 s, s_star, patch_scores = self._search.score(patches, self.engine)
             with self.seconds_.of("map"):
                 anomaly_map = engine_functions(self.engine).anomaly_map
-                maps = anomaly_map(patch_scores, *size, self.config_.sigma)
+                maps = anomaly_map(
+                    patch_scores, *size, self.config_.sigma, self.config_.stride, cell
+                )
             yield Detection(s, s_star, patch_scores, maps)
 
     # ------------------------------------------------------------------- files
@@ -491,7 +500,7 @@ class PatchCore(Detector):
         doing: str,
         place: Place | None = None,
         pixels: tuple[int, int] | None = None,
-    ) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    ) -> Iterator[tuple[tuple[int, int], tuple[float, float], np.ndarray]]:
         return patch_batches(
             images,
             self.backbone_,

@@ -157,6 +157,7 @@ def held_out_scores(
     kept: np.ndarray,
     grid: tuple[int, int],
     size: tuple[int, int],
+    cell: tuple[float, float],
     config: Config,
     progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -172,6 +173,8 @@ def held_out_scores(
         Patches of an image, h' and w'.
     size : (int, int)
         (h, w) of the prepared images in pixels.
+    cell : (float, float)
+        Rows and columns of pixels that a cell of the finest feature map covers.
     config : Config
     progress : bool
         Show a bar.
@@ -197,5 +200,6 @@ def held_out_scores(
         batch = M[patches[held_out[first : first + TOGETHER]].ravel()]
         s, _, distances = search.score(batch.reshape(-1, *grid, M.shape[1]), config.engine)
         scores.append(s)
-        peaks.append(fast.anomaly_map(distances, *size, config.sigma).max(axis=(1, 2)))
+        maps = fast.anomaly_map(distances, *size, config.sigma, config.stride, cell)
+        peaks.append(maps.max(axis=(1, 2)))
     return np.concatenate(scores), np.concatenate(peaks).astype(float)

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from minicore import threads
 from minicore.fast.arithmetic import squared_distance
-from minicore.features import engine_functions
+from minicore.features import cell, engine_functions
 from minicore.images import Preprocessing, as_images, prepare, view
 from minicore.patchcore import PatchCore
 
@@ -166,10 +166,11 @@ class Trace:
         return self._around(row, column, self.patchsize // 2)
 
     def _around(self, row: int, column: int, reach: int) -> Rectangle:
-        cells = next(iter(self.feature_maps.values())).shape[1:]
+        height, width = self.map.shape
+        finest = next(iter(self.feature_maps.values()))
         (top, bottom), (left, right) = (
-            [round((self.stride * at + k) * pixels / n) for k in (-reach, reach + 1)]
-            for at, pixels, n in zip((row, column), self.map.shape, cells, strict=True)
+            [round((self.stride * at + k) * t) for k in (-reach, reach + 1)]
+            for at, t in zip((row, column), cell((height, width), finest.shape[1:]), strict=True)
         )
         return Rectangle(top, left, bottom, right)
 
@@ -262,7 +263,7 @@ def _follow(model: PatchCore, image: Any) -> Trace:
     layers = model.backbone_.layers
     maps_of_networks = model.backbone_.levels(prepared[None])
     phi = [phi_j[0] for levels in maps_of_networks for phi_j in levels]
-    ((_, patches),) = model._patches([image], "trace", pixels=model.input_size_)
+    ((size, of_cell, patches),) = model._patches([image], "trace", pixels=model.input_size_)
     rows = patches.reshape(-1, patches.shape[-1])
 
     # Equations 6 and 7
@@ -282,7 +283,7 @@ def _follow(model: PatchCore, image: Any) -> Trace:
     origins = np.stack([training_image, *np.divmod(at, width)], axis=-1)
     origin = Place(*map(int, origins[m_star]))
     position = divmod(deciding, width)
-    maps = engine.anomaly_map(patch_scores, *prepared.shape[1:], config.sigma)
+    maps = engine.anomaly_map(patch_scores, *size, config.sigma, config.stride, of_cell)
 
     found = Trace(
         image=view(image, preprocessing),

@@ -69,6 +69,7 @@ def test_a_bank_in_memory_is_written_in_place_and_read_without_a_copy():
         assert np.shares_memory(place, M[:]) and M[:].nbytes == 2 * 9 * 4 * 4
 
 
+@pytest.mark.slow
 def test_the_projection_is_that_of_the_whole_whatever_the_storage(tiny, gear):
     config = PatchCore(tiny, projection_dim=7).fit(gear.train).config_
     rng = np.random.default_rng(0)
@@ -201,6 +202,7 @@ PatchCore(sys.argv[1], bank_storage="disk", resize="none", crop="none").fit(imag
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_fit_that_is_stopped_leaves_no_file(tiny, tmp_path, how):

@@ -15,6 +15,8 @@ from minicore.bench.bound import bound
 from minicore.cli import main
 from minicore.errors import MinicoreError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def material(tiny, gear):

@@ -269,6 +269,7 @@ def test_the_papers_network_is_torchvisions_first_wide_resnet50():
     assert network.layers == {"layer1": 256, "layer2": 512, "layer3": 1024, "layer4": 2048}
 
 
+@pytest.mark.slow
 def test_importing_the_catalogue_imports_nothing_heavy():
     code = (
         "import sys, minicore.backbones.catalog; "
@@ -281,6 +282,7 @@ def test_importing_the_catalogue_imports_nothing_heavy():
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_the_command_gets_a_network_and_a_model_is_fitted_with_it(server, cache, gear, capsys):
     def run(*arguments):
         with pytest.raises(SystemExit) as end:

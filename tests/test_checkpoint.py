@@ -286,6 +286,7 @@ def test_a_zip_with_members_outside_of_it_is_refused(tmp_path, member):
     assert sorted(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_refused(tmp_path):
     zeros = {"0": bytes(50_000_000)}
     content = dictionary(w=tensor(12_500_000, (12_500_000,)))
@@ -366,6 +367,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", BOMBS.values(), ids=BOMBS.keys())
 def test_pickle_bombs_end_within_200_bytes_a_byte(tmp_path, content):
     path = write_zip(tmp_path / "a.pth", content)
@@ -403,6 +405,7 @@ def test_a_long_tuple_is_not_handed_over_a_million_times(tmp_path, once, again):
     refused(write_zip(tmp_path / "a.pth", b"(" + once + again * 20_000 + b"t"), "damaged")
 
 
+@pytest.mark.slow
 def test_bombs_in_the_legacy_list_of_storages_are_refused(tmp_path):
     good = write_legacy(
         tmp_path / "a.pth", dictionary(w=tensor(legacy=True)), {"0": (4, floats(4))}
@@ -446,6 +449,7 @@ def test_a_legacy_storage_larger_than_the_file_is_refused_before_it_is_read(tmp_
     refused(write_legacy(tmp_path / "a.pth", content, {"0": (2**40, floats(4))}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["tiny_resnet.pth", "tiny_resnet_legacy.pth"])
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())

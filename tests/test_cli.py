@@ -61,6 +61,7 @@ def model(tiny, good, tmp_path_factory):
 # Understanding the command line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_explains_itself(run, command):
     code, out, error = run(*command, "--help")
@@ -120,6 +121,7 @@ def test_fit_says_what_it_learned_on_standard_error(run, good, tiny, tmp_path):
     assert (c.layers, c.crop, c.resize) == (("layer2", "layer3"), 48, 64)
 
 
+@pytest.mark.slow
 def test_scores_on_the_screen_are_csv_and_those_of_python(run, model, to_test):
     code, out, error = run("score", model, to_test[0].parents[0], *to_test[:2])
     assert code == 0 and error.count("\n") == 1
@@ -145,6 +147,7 @@ def test_scores_as_json_lines_are_the_same_from_both_engines(run, model, to_test
         assert a["score"] == pytest.approx(b["score"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_scores_and_maps_go_to_files(run, model, to_test, tmp_path):
     out, maps = tmp_path / "deep" / "scores.csv", tmp_path / "maps"
     code, text, error = run("score", model, *to_test[:3], "-o", out, "--maps", maps)
@@ -155,6 +158,7 @@ def test_scores_and_maps_go_to_files(run, model, to_test, tmp_path):
         picture.verify()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a$b_{1$.png", "gr\udcfcn.png", 'a,b "c".png'])
 def test_any_name_a_file_can_have_is_taken(run, model, good, tmp_path, name):
     try:
@@ -204,6 +208,7 @@ def test_backbone_info_is_json(run, tiny):
 # evaluate, demo
 
 
+@pytest.mark.slow
 def test_evaluate_prints_a_table_and_leaves_numbers_and_pictures(run, mvtec_root, tiny, tmp_path):
     numbers, pictures = tmp_path / "n.json", tmp_path / "pictures"
     options = ["--backbone", tiny, "--json", numbers, "--pictures", pictures, "--seed", 2]
@@ -219,6 +224,7 @@ def test_evaluate_prints_a_table_and_leaves_numbers_and_pictures(run, mvtec_root
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_demo_runs_on_any_network(run, tiny, tmp_path):
     code, out, error = run("demo", "gear", "--backbone", tiny, "--out", tmp_path, "--coreset", 0.02)
     assert code == 0 and not error
@@ -229,6 +235,7 @@ def test_demo_runs_on_any_network(run, tiny, tmp_path):
 # Refusals
 
 
+@pytest.mark.slow
 def test_what_is_missing_or_wrong_is_one_line(refused, good, model, tiny, mvtec_root, tmp_path):
     nowhere, out = tmp_path / "nowhere", tmp_path / "model"
     fit = ["fit", good, "-o", out, "--backbone", tiny]
@@ -262,6 +269,7 @@ def test_a_model_refuses_another_network(refused, model, to_test, write_tiny, tm
     assert "another network" in refused("score", model, to_test[0], "--backbone", other)
 
 
+@pytest.mark.slow
 def test_debug_shows_the_error_itself(tmp_path):
     with pytest.raises(DatasetError):
         main(["--debug", "fit", str(tmp_path / "nowhere"), "-o", "model"])
@@ -286,6 +294,7 @@ def test_backbone_list_says_what_each_network_costs_and_how_it_did(run, monkeypa
 # What it says
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -330,6 +339,7 @@ def test_what_is_no_folder_and_no_model_is_said(refused, good, model, tiny, tmp_
         assert f"{good}: a folder; expected a model file" in refused(*command)
 
 
+@pytest.mark.slow
 def test_one_image_is_one_image_and_has_no_verdict(run, good, tiny, tmp_path):
     folder, path = tmp_path / "one", tmp_path / "m"
     folder.mkdir()
@@ -345,6 +355,7 @@ def test_one_image_is_one_image_and_has_no_verdict(run, good, tiny, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_score_ends_with_how_many_are_anomalous_and_where_the_maps_are(
     run, model, to_test, tmp_path
 ):
@@ -400,6 +411,7 @@ def cells(out):
     return dict(zip(heads, row, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["train/good", "good", "train/Good"])
 def test_own_data_without_masks_has_figures_of_images_alone(run, own, tiny, mvtec_root, place):
     (own / "train" / "good").rename(own / "aside")

@@ -33,6 +33,7 @@ def test_every_equation_and_the_algorithm_has_an_exercise_and_a_solution(solutio
     assert list(solutions) == list(EXERCISES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXERCISES)
 def test_the_reference_is_right(name):
     result = course.check(name, EXERCISES[name].reference)
@@ -45,6 +46,7 @@ def test_the_solution_in_plain_numpy_is_right(name, solutions):
     assert solutions[name].__name__ in EXERCISES[name].signature
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "keyword", "function"), HANDED_IN)
 def test_a_wrong_answer_gets_the_hint_it_deserves(name, keyword, function):
     result = course.check(name, function, seconds=SECONDS.get(keyword, 10))
@@ -57,6 +59,7 @@ def test_five_different_mistakes_are_told_apart_in_every_exercise(name):
     assert len({keyword for keyword, _ in WRONG[name]}) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXERCISES)
 def test_no_known_mistake_hides_another(name):
     for known in EXERCISES[name].mistakes:
@@ -200,6 +203,7 @@ def test_one_number_where_an_array_is_asked_for_is_said_in_words():
     assert hint == "Expected an array of shape (24, 5), got one number."
 
 
+@pytest.mark.slow
 def test_no_hint_gives_the_right_values(solutions):
     """Of each value asked for nothing is shown, only how the student's own differ."""
     for name, _, function in HANDED_IN:

@@ -34,7 +34,7 @@ def averaged(tiny, other, gear):
 
 def patches(model, images):
     found = list(model._patches(images, "memory bank"))
-    return np.concatenate([rows.reshape(-1, rows.shape[-1]) for _, rows in found])
+    return np.concatenate([rows.reshape(-1, rows.shape[-1]) for _, _, rows in found])
 
 
 def same(a: Detection, b: Detection):
@@ -45,6 +45,7 @@ def same(a: Detection, b: Detection):
 # ------------------------------------------------------------- joined features
 
 
+@pytest.mark.slow
 def test_joined_features_are_each_networks_own_side_by_side_in_units_of_their_spread(
     joined, tiny, other, gear
 ):
@@ -103,6 +104,7 @@ def test_both_engines_join_alike(tiny, other, gear):
     )
 
 
+@pytest.mark.slow
 def test_joined_model_comes_back_with_identical_answers(joined, gear, tmp_path):
     path = joined.save(tmp_path / "joined.minicore")
     for read in (PatchCore.load, minicore.load):
@@ -140,6 +142,7 @@ def test_networks_that_cannot_be_joined_say_why(tiny, other, gear):
 # ------------------------------------------------------------- averaged scores
 
 
+@pytest.mark.slow
 def test_averaged_scores_are_the_mean_in_units_of_each_members_threshold(averaged, gear):
     found = averaged.detect(gear.test)
     alone = [model.detect(gear.test) for model in averaged.models_]
@@ -152,6 +155,7 @@ def test_averaged_scores_are_the_mean_in_units_of_each_members_threshold(average
     assert found.maps.dtype == found.patch_scores.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_one_calls_the_same_images_anomalous(averaged, tiny, gear):
     alone = PatchCore(tiny, **OPTIONS).fit(gear.train)
     one = Ensemble([PatchCore(tiny, **OPTIONS)], progress=False).fit(gear.train)
@@ -173,6 +177,7 @@ def test_members_of_different_strides_share_the_finest_grid(tiny, gear):
     assert found.patch_scores.shape == (10, 8, 8) and found.maps.shape == (10, 64, 64)
 
 
+@pytest.mark.slow
 def test_an_ensemble_comes_back_with_identical_answers(averaged, gear, tmp_path):
     path = averaged.save(tmp_path / "both.minicore")
     for read in (Ensemble.load, minicore.load):
@@ -209,6 +214,7 @@ def test_members_that_cannot_be_compared_are_refused_before_the_work(tiny, gear)
 # ------------------------------------------------------------ the command line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["features", "scores"])
 def test_one_flag_says_what_becomes_of_several_networks(
     how, tiny, other, mvtec_root, tmp_path, capsys
@@ -240,6 +246,7 @@ def test_averaging_scores_takes_two_networks(tiny, mvtec_root, tmp_path, capsys)
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_which_a_member_is_fitted_again_answers_anew(tiny, other, gear):
     members = [PatchCore(tiny, **OPTIONS), PatchCore(other, **OPTIONS)]
     ensemble = Ensemble(members, progress=False).fit(gear.train)

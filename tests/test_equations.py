@@ -270,6 +270,7 @@ def test_projection_keeps_distances_nearly_and_is_seeded():
 # Equation 6
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(*[st.integers(1, 30)] * 2, st.integers(1, 5), st.booleans(), seeds, st.data())
 def test_nearest_is_a_stable_sort_of_all_distances(n, N, d, ties, seed, data):

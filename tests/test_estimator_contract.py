@@ -363,6 +363,7 @@ ON_IMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ON_IMAGES)
 def test_scikit_learns_promise_holds_on_images(name, unfitted, fitted, gear, tmp_path):
     ON_IMAGES[name](unfitted, fitted, gear, tmp_path)
@@ -384,6 +385,7 @@ def auroc(model, images, labels):
     return roc_auc_score(labels == -1, model.anomaly_score(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_grid_search_finds_what_a_loop_finds(tiny, gear, n_jobs):
     images, labels, split = good_against_the_rest(gear)
@@ -399,6 +401,7 @@ def test_a_grid_search_finds_what_a_loop_finds(tiny, gear, n_jobs):
     assert len(set(search.cv_results_["mean_test_score"])) > 1
 
 
+@pytest.mark.slow
 def test_a_pipelines_parameters_and_a_scorer_of_ones_own(tiny, gear):
     def worst_margin(model, X, y):
         return float((model.decision_function(X) * y).min())
@@ -413,6 +416,7 @@ def test_a_pipelines_parameters_and_a_scorer_of_ones_own(tiny, gear):
     assert scores.shape == (1,)
 
 
+@pytest.mark.slow
 def test_fitted_models_travel_to_other_processes_and_back(unfitted, fitted, gear):
     def work(model, train, test):
         model.fit(train)
@@ -426,6 +430,7 @@ def test_fitted_models_travel_to_other_processes_and_back(unfitted, fitted, gear
         assert np.array_equal(model.anomaly_score(gear.test), expected)
 
 
+@pytest.mark.slow
 def test_a_pickle_is_no_larger_for_the_answers_remembered(unfitted, gear):
     model = clone(unfitted).fit(gear.train)
     before = len(pickle.dumps(model))
@@ -445,6 +450,7 @@ def test_a_pickle_refuses_a_network_that_has_changed(write_tiny, gear, tmp_path)
         pickle.loads(pickled)
 
 
+@pytest.mark.slow
 def test_a_network_in_use_is_copied_with_its_model(tiny, gear):
     model = PatchCore(Backbone(tiny), progress=False).fit(gear.train)
     copy = clone(model).fit(gear.train)

@@ -91,6 +91,7 @@ def test_labels_that_are_not_0_or_1_are_refused(gear, labels):
         replace(gear, labels=labels)
 
 
+@pytest.mark.slow
 def test_a_mask_that_is_no_mask_is_named_by_its_number(tiny, gear):
     masks = gear.masks.astype(np.float32)
     masks[5, 0, 0] = np.nan
@@ -153,6 +154,7 @@ def test_heat_maps_have_names_of_their_own():
     assert names("a.png", "a.png", "a.jpg") and names("/a.png", "/b/a.png")
 
 
+@pytest.mark.slow
 def test_a_heat_map_is_a_picture_with_name_score_threshold_and_verdict(
     evaluated, gear, tmp_path, monkeypatch
 ):
@@ -162,7 +164,9 @@ def test_a_heat_map_is_a_picture_with_name_score_threshold_and_verdict(
     drawn = []
     save = plots.save
     monkeypatch.setattr(
-        plots, "save", lambda figure, path: drawn.append(figure) or save(figure, path)
+        plots,
+        "save",
+        lambda figure, path, **options: drawn.append(figure) or save(figure, path, **options),
     )
     for score in (model.threshold_ * 1.5, model.threshold_):
         save_heat_map(tmp_path / "a.png", file, found.maps[5], model, score)
@@ -177,6 +181,7 @@ def test_a_heat_map_is_a_picture_with_name_score_threshold_and_verdict(
     assert bar.get_ylim() == pytest.approx((0.5 * limit, 1.25 * limit))
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_drawn_whatever_the_data_have(evaluated, gear, tmp_path):
     model, _, found = evaluated
     save_pictures(tmp_path / "all", model, gear, found)
@@ -194,6 +199,7 @@ def test_an_evaluation_is_drawn_whatever_the_data_have(evaluated, gear, tmp_path
         assert [p.name for p in (tmp_path / str(kind)).iterdir()] == ["panels.png"]
 
 
+@pytest.mark.slow
 def test_the_demo_leaves_two_pictures_and_says_where(tiny, tmp_path):
     said = []
     results = demo(["gear", "wood"], PatchCore(tiny), tmp_path / "new", seed=0, say=said.append)

@@ -117,6 +117,7 @@ ROWS = np.zeros((4, 2), np.float32)
 MAPS = (np.zeros((1, 2, 3, 3), np.float32),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", [eq, fast], ids=["equations", "fast"])
 @pytest.mark.parametrize(
     ("name", "arguments"),
@@ -162,6 +163,7 @@ def test_values_that_are_no_numbers_are_refused(bad):
 # Equation 5
 
 
+@pytest.mark.slow
 @modest
 @given(st.integers(1, 300), st.integers(1, 200), kinds, seeds, st.data())
 def test_coreset_equals_algorithm_1(N, d, kind, seed, data):
@@ -169,6 +171,7 @@ def test_coreset_equals_algorithm_1(N, d, kind, seed, data):
     assert_same_picks(M, data.draw(st.integers(1, N)), data.draw(st.integers(0, N - 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_coreset_equals_algorithm_1_through_many_refreshes(kind, monkeypatch):
     """Few candidates, so that bounds grow stale and catch up at almost every pick."""
@@ -184,6 +187,7 @@ def test_coreset_equals_algorithm_1_through_many_refreshes(kind, monkeypatch):
     assert len(refreshes) > 50
 
 
+@pytest.mark.slow
 @modest
 @given(st.integers(3, 40), st.integers(1, 4), st.integers(1, 9), kinds, seeds)
 def test_coreset_takes_every_row_once_when_asked_for_all(N, d, candidates, kind, seed):
@@ -194,12 +198,14 @@ def test_coreset_takes_every_row_once_when_asked_for_all(N, d, candidates, kind,
         assert_same_picks(M, N)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "lattice", "duplicates", "equal", "huge", "far away"])
 def test_coreset_equals_algorithm_1_beyond_the_candidates(kind):
     M = KINDS[kind](np.random.default_rng(5), 2 * coreset.CANDIDATES + 900, 6)
     assert_same_picks(M, 700, 17)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [128, 400])
 @pytest.mark.parametrize("make", [along_few_axes, *KINDS.values()], ids=["few axes", *KINDS])
 def test_coreset_equals_algorithm_1_in_banks_worth_rotating(make, d, monkeypatch):
@@ -210,6 +216,7 @@ def test_coreset_equals_algorithm_1_in_banks_worth_rotating(make, d, monkeypatch
     assert_same_picks(M, 300, 11)
 
 
+@pytest.mark.slow
 def test_coreset_of_clustered_features_equals_algorithm_1():
     """What real features are like: clusters of every size, heavy tails, positive."""
     rng = np.random.default_rng(1)
@@ -228,6 +235,7 @@ def test_projecting_is_the_matrix_product():
 # Equation 6
 
 
+@pytest.mark.slow
 @modest
 @given(st.integers(0, 130), *[st.integers(1, 300)] * 2, kinds, kinds, seeds, st.data())
 def test_nearest_equals_the_literal_search(n, N, d, kind, bank_kind, seed, data):
@@ -240,6 +248,7 @@ def test_nearest_equals_the_literal_search(n, N, d, kind, bank_kind, seed, data)
     assert_same_search(queries, bank, k)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_nearest_equals_the_literal_search_over_several_tiles(kind):
     rng = np.random.default_rng(len(kind))
@@ -249,6 +258,7 @@ def test_nearest_equals_the_literal_search_over_several_tiles(kind):
         assert_same_search(queries, bank, k)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [270, 400])  # a few axes; a few for all, and more for what they leave
 @pytest.mark.parametrize("make", [along_few_axes, *KINDS.values()], ids=["few axes", *KINDS])
 def test_nearest_equals_the_literal_search_in_banks_worth_rotating(make, d):
@@ -310,6 +320,7 @@ def test_the_state_of_another_bank_changes_no_answer():
     np.testing.assert_array_equal(got[1], expected[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -335,6 +346,7 @@ def test_a_state_whose_bounds_would_not_hold_is_refused(change):
 # Equation 7 and the map
 
 
+@pytest.mark.slow
 @modest
 @given(st.integers(1, 60), st.integers(2, 80), st.integers(1, 40), kinds, seeds, st.data())
 def test_anomaly_score_equals_the_literal_one(n, N, d, kind, seed, data):
@@ -372,6 +384,7 @@ def assert_same_patches(levels, *arguments):
 shape = st.tuples(st.integers(1, 12), st.integers(1, 11), st.integers(1, 11))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=120)
 @given(
     st.integers(1, 3), st.lists(shape, min_size=1, max_size=3),
@@ -439,6 +452,7 @@ print("the same", end="")
 """
 
 
+@pytest.mark.slow
 def test_results_are_the_same_to_the_bit_on_1_2_and_4_threads():
     run = subprocess.run(
         [sys.executable, "-c", ON_THREADS],

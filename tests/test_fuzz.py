@@ -27,6 +27,7 @@ def survivable(request):
         pytest.skip("onnxruntime before 1.28 divides by zero, of some damaged networks")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("survivable")
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_changed_file_gives_a_result_or_one_error_that_names_it(name, tmp_path):

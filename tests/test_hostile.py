@@ -56,6 +56,7 @@ if os.path.isdir("/proc/self/fd"):
 """
 
 
+@pytest.mark.slow
 def test_that_a_network_was_run_is_told_to_nobody(tiny, tmp_path):
     # onnxruntime 1.29 to 1.32 leave a database of reports there unless they are told not to, or
     # find that they are being tested.

@@ -96,6 +96,7 @@ def open_up(site):
         folder.chmod(0o755)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("open_package", [False, True])
 def test_kernels_are_in_the_users_cache_folder_and_nowhere_else(
     installed, temporary, home, open_package
@@ -112,6 +113,7 @@ def test_kernels_are_in_the_users_cache_folder_and_nowhere_else(
     assert kernels(home) == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variable, place", [("MINICORE_CACHE", "kernels"), ("NUMBA_CACHE_DIR", ".")]
 )
@@ -121,6 +123,7 @@ def test_a_variable_moves_them(installed, temporary, home, tmp_path, variable, p
     assert kernels(moved / place) and files(home) == files(temporary) == set()
 
 
+@pytest.mark.slow
 def test_kernels_compile_where_neither_package_nor_home_can_be_written(installed, temporary):
     for home in (installed, installed / "missing" / "home"):
         run(SCORE, installed, temporary, home)
@@ -132,6 +135,7 @@ def test_kernels_compile_where_neither_package_nor_home_can_be_written(installed
         assert kernels(folder) == first
 
 
+@pytest.mark.slow
 def test_a_folder_left_there_by_another_is_not_used(installed, temporary):
     trap = temporary / f"minicore-kernels-{os.getuid()}"
     elsewhere = temporary / "elsewhere"

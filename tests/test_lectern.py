@@ -11,6 +11,7 @@ from minicore import course, equations, plots
 from minicore.plots import style
 
 
+@pytest.mark.slow
 def test_source_is_the_code_in_the_file_without_its_docstring():
     shown = course.source(equations.neighbourhood)
     assert repr(shown).startswith("# minicore.equations.eq1_neighbourhood.neighbourhood\n")
@@ -50,6 +51,7 @@ def test_both_gives_both_results_and_prints_both_times(capsys):
     assert first.startswith("equations.greedy_coreset: ") and second.startswith("fast.greedy_")
 
 
+@pytest.mark.slow
 def test_pictures_stand_side_by_side_with_titles_and_frames():
     grid, photo = np.arange(12.0).reshape(3, 4), np.zeros((8, 8, 3), np.uint8)
     figure = plots.pictures(
@@ -75,6 +77,7 @@ def test_closeup_keeps_the_patch_in_the_middle_even_at_the_border():
     assert np.array_equal(corner[-1], corner[31])  # the image ends there
 
 
+@pytest.mark.slow
 def test_animation_plays_every_figure_for_its_time():
     def drawn():
         for x in range(3):

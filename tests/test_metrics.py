@@ -55,6 +55,7 @@ def literal_pro(masks, maps, max_fpr):
     return area / max_fpr
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(masks_and_maps(), st.sampled_from([0.01, 0.3, 0.5, 1.0]))
 def test_pro_is_its_literal_definition_ties_included(case, max_fpr):
@@ -63,6 +64,7 @@ def test_pro_is_its_literal_definition_ties_included(case, max_fpr):
     assert metrics.pro(masks, maps, max_fpr) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(masks_and_maps())
 def test_pixel_metrics_equal_scikit_learns_ties_included(case):
@@ -74,6 +76,7 @@ def test_pixel_metrics_equal_scikit_learns_ties_included(case):
     assert metrics.average_precision(masks, maps) == pytest.approx(precision, rel=1e-12)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(masks_and_maps())
 def test_roc_curve_passes_through_every_corner_of_scikit_learns(case):
@@ -93,6 +96,7 @@ def _turn(points):
     return np.concatenate([[1], inner, [1]])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(masks_and_maps())
 def test_f1_threshold_is_the_largest_of_the_best(case):

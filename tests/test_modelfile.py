@@ -71,6 +71,7 @@ def with_axes(wide, gear):
     return model
 
 
+@pytest.mark.slow
 def test_a_bank_comes_back_with_its_principal_axes(with_axes, gear, tmp_path, monkeypatch):
     path = with_axes.save(tmp_path / "m")
     before = with_axes.detect(gear.test)
@@ -89,6 +90,7 @@ def test_a_bank_comes_back_with_its_principal_axes(with_axes, gear, tmp_path, mo
         PatchCore.load(path).fit(gear.train)
 
 
+@pytest.mark.slow
 def test_a_model_from_before_axes_and_storage_were_saved_answers_the_same(
     with_axes, gear, tmp_path
 ):
@@ -252,6 +254,7 @@ def test_a_model_says_how_many_images_from_which_folder_when_and_by_which_versio
         Made.of(files)
 
 
+@pytest.mark.slow
 def test_two_fits_differ_in_the_time_alone(tiny, gear, tmp_path, monkeypatch):
     found = []
     for epoch in ("1", "2"):

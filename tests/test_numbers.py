@@ -13,6 +13,8 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 from minicore import PatchCore
 from minicore.images import batches
 
+pytestmark = pytest.mark.slow
+
 DEFAULT = Path(__file__).parents[1] / "weights" / "default.onnx"
 
 # ------------------------------------------------------------------------- the same bits

@@ -47,6 +47,7 @@ def refused(name, value, make):
     assert "\n" not in said and len(said) < 300, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, name, values",
     [(kind, name, values) for kind, names, values in PARAMETERS for name in names],
@@ -70,6 +71,7 @@ def test_numbers_of_numpy_are_as_good_as_those_of_python(tiny, gear):
     assert np.array_equal(*scores)
 
 
+@pytest.mark.slow
 def test_what_a_fitted_model_is_told_later_is_looked_at_too(tiny, gear, tmp_path):
     model = PatchCore(tiny, progress=False).fit(gear.train)
     path = model.save(tmp_path / "m")

@@ -70,6 +70,7 @@ def test_signs_are_those_of_scikit_learn(model, gear):
     assert np.array_equal(PatchCore(model.backbone_).fit_predict(gear.test[:4]).shape, (4,))
 
 
+@pytest.mark.slow
 def test_it_is_an_estimator_to_scikit_learn(tiny, gear):
     model = PatchCore(tiny, coreset_ratio=0.3)
     assert model.set_params(b=4).get_params()["b"] == 4
@@ -81,6 +82,7 @@ def test_it_is_an_estimator_to_scikit_learn(tiny, gear):
         PatchCore(tiny).predict(gear.test)
 
 
+@pytest.mark.slow
 def test_every_row_of_the_bank_is_a_patch_of_the_training_images(tiny, gear):
     whole = PatchCore(tiny, coreset_ratio=1.0, false_positive_rate=None).fit(gear.train)
     bank = np.empty_like(whole.memory_bank_)
@@ -113,6 +115,7 @@ def test_a_radius_ends_the_coreset_as_soon_as_every_patch_is_within_it(tiny, gea
 # One pass
 
 
+@pytest.mark.slow
 def test_scores_and_maps_run_the_network_once(tiny, gear, mvtec_root):
     network = Counting(tiny)
     model = PatchCore(network).fit(gear.train)
@@ -151,6 +154,7 @@ def test_stream_gives_what_detect_gives_in_batches(model, gear):
     assert same(type(parts[0]).join(parts), model.detect(gear.test))
 
 
+@pytest.mark.slow
 def test_files_arrays_and_lists_give_one_answer(model, gear, mvtec_root):
     folder = mvtec_root / "gear" / "test" / "good"
     images = gear.test[gear.labels == 0]
@@ -171,6 +175,7 @@ def test_a_name_that_is_not_unicode_is_a_file_like_others(model, gear, tmp_path)
 # What changes nothing, and what does
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -193,6 +198,7 @@ def test_both_engines_give_one_answer(tiny, gear, options):
     assert fast.map_threshold_ == pytest.approx(literal.map_threshold_, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_on_any_threads_and_batch_size(tiny, gear, tmp_path):
     options = [{"n_threads": 1}, {"n_threads": 2}, {"n_threads": 2}, {"batch_size": 5}]
     models = [PatchCore(tiny, projection_dim=8, **o).fit(gear.train) for o in options]
@@ -207,6 +213,7 @@ def test_another_seed_picks_another_coreset(tiny, gear):
     assert not np.array_equal(np.sort(one.coreset_indices_), np.sort(other.coreset_indices_))
 
 
+@pytest.mark.slow
 def test_with_b_of_1_the_score_is_the_distance_of_equation_6(model, tiny, gear):
     plain = PatchCore(tiny, b=1).fit(gear.train).detect(gear.test)
     assert np.array_equal(plain.scores, plain.distances)
@@ -222,6 +229,7 @@ def test_resize_and_crop_override_the_network(tiny, gear):
     assert PatchCore(tiny, resize=64).fit(gear.train).config_.crop == 64  # of the network
 
 
+@pytest.mark.slow
 def test_memory_grows_with_the_bank_and_not_with_the_images(tiny, tmp_path):
     rng = np.random.default_rng(0)
     paths = [tmp_path / f"{i:02d}.png" for i in range(48)]
@@ -313,6 +321,7 @@ def test_importing_minicore_loads_nothing_heavy():
     assert done.stdout == "[]\n", done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DEFAULT.is_file(), reason="needs weights/default.onnx")
 def test_the_network_that_ships_finds_defects():
     parts = datasets.synthetic("gear", n_train=20, n_good=6, n_defective=12)
@@ -320,6 +329,7 @@ def test_the_network_that_ships_finds_defects():
     assert result.image_auroc > 0.9 and result.pixel_auroc > 0.9
 
 
+@pytest.mark.slow
 def test_bottle_of_mvtec_ad_is_as_good_as_published(shared):
     bottle = datasets.mvtec(shared / "data" / "mvtec256", "bottle")
     network = shared / "weights" / "resnet18_l123.onnx"
@@ -351,6 +361,7 @@ def test_the_same_files_run_the_network_once(tiny, gear, tmp_path, monkeypatch):
     assert model.detect(path) is first
 
 
+@pytest.mark.slow
 def test_two_threads_that_ask_for_different_images_get_their_own_answers(tiny, gear):
     model = PatchCore(tiny, projection_dim=8, progress=False).fit(gear.train)
     alone = [model.anomaly_score(image).item() for image in gear.test]

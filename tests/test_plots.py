@@ -74,6 +74,7 @@ def test_panels_show_image_map_prediction_and_truth(scenes):
     assert outlined == [0, 0, 0, 0, 0, 1, 0, 1]
 
 
+@pytest.mark.slow
 def test_panels_leave_out_what_was_not_given(scenes):
     images, maps, masks = scenes
     assert len(plots.panels(images, maps).axes) == 2 * 2 + 1
@@ -118,6 +119,7 @@ def test_panels_write_titles_labels_and_scores(scenes):
     assert (colours["good"], colours["anomalous"]) == (style.GOOD, style.ANOMALOUS)
 
 
+@pytest.mark.slow
 def test_no_words_are_cut_off(every_figure):
     for name, figure in every_figure().items():
         figure.draw_without_rendering()  # lays it out
@@ -167,6 +169,7 @@ def test_histogram_counts_every_image_and_no_bar_straddles_the_threshold(scored)
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", [None, -1e3, 0.5, 2.0, 1e3])
 def test_histogram_takes_few_scores_equal_scores_and_one_class(threshold):
     for labels, scores in (([0], [2.0]), ([1, 1, 1], [2, 2, 2]), ([0, 1], [0.1, 0.7])):
@@ -249,6 +252,7 @@ def test_timings_must_be_positive(seconds):
         plots.timings(seconds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_the_same_data_give_the_same_file(every_figure, tmp_path, suffix):
     again = every_figure()
@@ -258,6 +262,7 @@ def test_the_same_data_give_the_same_file(every_figure, tmp_path, suffix):
         assert first.read_bytes() == second.read_bytes(), name
 
 
+@pytest.mark.slow
 def test_figures_fit_the_width_of_a_readme(every_figure, tmp_path):
     for name, figure in every_figure().items():
         with Image.open(plots.save(figure, tmp_path / f"{name}.png")) as picture:
@@ -292,6 +297,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(scored, tmp_path, mo
     assert target.read_bytes() == b"old" and list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.slow
 def test_the_readers_own_style_is_left_alone_and_does_not_leak_in(scored):
     plain = plots.roc(*scored)._repr_png_()
     with matplotlib.rc_context({"font.size": 20, "axes.grid": True, "figure.dpi": 50}):
@@ -300,6 +306,7 @@ def test_the_readers_own_style_is_left_alone_and_does_not_leak_in(scored):
         assert dict(matplotlib.rcParams) == before
 
 
+@pytest.mark.slow
 def test_neither_pyplot_nor_a_display_is_needed(tmp_path):
     code = (
         "import sys; from minicore import plots; "

@@ -24,6 +24,7 @@ def rows(seed, N, d, kind):
     return M
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     st.integers(1, 200), st.integers(1, 30),

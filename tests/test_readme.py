@@ -37,6 +37,7 @@ def test_the_readmes_exercise_prints_what_the_readme_says(tmp_path, monkeypatch,
     assert capsys.readouterr().out.endswith(printed)
 
 
+@pytest.mark.slow
 @needs_network
 def test_the_readmes_model_finds_the_defects_and_leaves_its_files(tmp_path, monkeypatch):
     names = execute(PYTHON[1], tmp_path, monkeypatch)

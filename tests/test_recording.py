@@ -52,6 +52,7 @@ def test_some_layers_of_a_recording_are_those_layers(network, tiny, parts, folde
         Recording(network, folder, ["layer1"])
 
 
+@pytest.mark.slow
 def test_images_that_were_not_recorded_go_through_the_network(network, parts, folder, gear):
     recording = Recording(network, folder)
     model = PatchCore(recording).fit(parts.train)

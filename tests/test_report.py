@@ -126,6 +126,7 @@ def cells(page):
     ]
 
 
+@pytest.mark.slow
 def test_the_table_has_the_mean_and_spread_over_seeds_and_categories(make_run):
     run = make_run(
         "run",
@@ -142,6 +143,7 @@ def test_the_table_has_the_mean_and_spread_over_seeds_and_categories(make_run):
     assert bottle[-4:] == ["12.5", "3.2", "1,234", "300"]
 
 
+@pytest.mark.slow
 def test_a_mean_over_unequal_seeds_has_no_spread(make_run):
     run = make_run("run", unit("bottle", seed=0), unit("bottle", seed=1), unit("screw", seed=0))
     image_auroc = numbers.COLUMNS[0]
@@ -149,6 +151,7 @@ def test_a_mean_over_unequal_seeds_has_no_spread(make_run):
     assert "1 not finished" in Page(report.page(run)).text
 
 
+@pytest.mark.slow
 def test_a_method_in_which_nothing_is_random_is_finished_with_one_seed(make_run):
     run = make_run(
         "run", unit("bottle", seed=0), unit("bottle", seed=1), unit("bottle", row="SPADE", seed=0)
@@ -156,16 +159,19 @@ def test_a_method_in_which_nothing_is_random_is_finished_with_one_seed(make_run)
     assert "not finished" not in Page(report.page(run)).text
 
 
+@pytest.mark.slow
 def test_the_papers_numbers_stand_only_beside_the_papers_data(make_run):
     rows = cells(report.page(make_run("run", unit(), layout="visa")))
     assert next(row for row in rows if row[:2] == ["PatchCore-10", "0"])[3] == "–"
 
 
+@pytest.mark.slow
 def test_the_same_folder_gives_the_same_bytes(make_run):
     run = make_run("run", unit(), unit(row="PaDiM", patches=False))
     assert report.page(run) == report.page(Run.open(run.folder))
 
 
+@pytest.mark.slow
 def test_the_page_asks_for_nothing_and_runs_nothing(make_run):
     page = Page(report.page(make_run("run", unit(), unit(row="PaDiM", patches=False))))
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.elements}
@@ -177,6 +183,7 @@ def test_the_page_asks_for_nothing_and_runs_nothing(make_run):
     assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
 
 
+@pytest.mark.slow
 def test_the_policy_allows_the_style_of_the_page(make_run):
     text = report.page(make_run("run", unit())).decode()
     style = re.search(r"<style>(.*?)</style>", text, re.S)[1]
@@ -184,6 +191,7 @@ def test_the_policy_allows_the_style_of_the_page(make_run):
     assert f"style-src 'sha256-{digest}'" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_from_files_are_text_wherever_they_stand(make_run, name):
     folder = name.replace("/", "∕")  # a folder's name has no slash
@@ -205,12 +213,14 @@ def test_names_from_files_are_text_wherever_they_stand(make_run, name):
     assert any(name in alternative for alternative in alternatives)
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf8_do_not_stop_it(make_run):
     one = unit(names=tuple(f"{i}\udcff.png" for i in range(12)))
     page = Page(report.page(make_run("run", one)))
     assert "11?.png" in page.text
 
 
+@pytest.mark.slow
 def test_every_image_says_what_it_shows_with_numbers(make_run):
     one = unit()
     page = Page(report.page(make_run("run", one)))
@@ -223,6 +233,7 @@ def test_every_image_says_what_it_shows_with_numbers(make_run):
     assert any(a.startswith("ROC curve of PatchCore-10 on bottle") for a in alternatives)
 
 
+@pytest.mark.slow
 def test_headings_are_in_order_and_heads_of_tables_have_a_scope(make_run):
     page = Page(report.page(make_run("run", unit(), unit("screw", row="PaDiM", patches=False))))
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
@@ -236,12 +247,14 @@ def test_headings_are_in_order_and_heads_of_tables_have_a_scope(make_run):
     assert targets <= set(ids)
 
 
+@pytest.mark.slow
 def test_a_method_without_a_deciding_patch_has_image_and_map(make_run):
     page = report.page(make_run("run", unit(row="PaDiM", patches=False))).decode()
     assert page.count("<figcaption><bdi>anomaly map") == 4
     assert "nearest training patch" not in page and "deciding patch" not in page
 
 
+@pytest.mark.slow
 def test_data_without_masks_or_maps_are_shown_too(make_run):
     nothing = np.empty((4, 0, 0))
     bare = {"masks": nothing.astype(bool), "map_limits": np.array([0.1, np.nan])}
@@ -257,6 +270,7 @@ def test_one_class_alone_has_no_roc_but_a_report(make_run):
     assert "only one class: no ranking" in Page(report.page(make_run("run", one))).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changed",
     [
@@ -305,6 +319,7 @@ def test_two_runs_have_their_numbers_their_difference_and_what_differs(make_run)
     assert not any(row[0] == "data" for row in rows[:at])
 
 
+@pytest.mark.slow
 def test_a_unit_of_another_run_is_named_and_left_out(make_run):
     run = make_run("run", unit("bottle", auroc=0.9), unit("bottle", row="PaDiM", auroc=0.9))
     other = make_run("other", unit("bottle", auroc=0.1), data_sha256={"bottle": "34" * 32})
@@ -316,6 +331,7 @@ def test_a_unit_of_another_run_is_named_and_left_out(make_run):
     assert not any(row[2:3] == ["10.00"] for row in cells(page))
 
 
+@pytest.mark.slow
 def test_two_runs_on_different_images_say_so(make_run, capsys):
     units = unit("bottle"), unit("screw")
     a, same = make_run("a", *units), make_run("same", *units)
@@ -366,6 +382,7 @@ def test_a_cut_at_the_border_stays_on_the_image_and_keeps_its_window():
     assert np.array_equal(cut[top:bottom, left:right], pixels[16:20, 0:5])
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_file_and_refuses_other_folders(make_run, tmp_path, capsys):
     run = make_run("run", unit())
     for arguments, name in (([], "report.html"), ([str(run.folder)], "compared.html")):

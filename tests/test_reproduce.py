@@ -36,6 +36,8 @@ from minicore.reproduce import (
 )
 from minicore.reproduce.evidence import worst
 
+pytestmark = pytest.mark.slow
+
 SIZE = 64  # pixels
 ROWS = [row("PatchCore-10"), row("PatchCore-5")]
 SEEDS = (0, 1)
@@ -309,7 +311,7 @@ def test_files_in_the_place_of_a_recording_are_refused_and_stay(again, tmp_path)
     again(tmp_path / "run", **ONE)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"mine")
-    with pytest.raises(OutputError, match=r"features.gear: holds files that are no recording"):
+    with pytest.raises(OutputError, match=r"film.mkv: is not part of a recording"):
         again(tmp_path / "run", ROWS[:1])
     assert path.read_bytes() == b"mine" and list(path.parent.parent.iterdir()) == [path.parent]
 

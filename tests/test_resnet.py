@@ -225,7 +225,7 @@ def test_a_failed_write_leaves_the_file_that_was_there(tmp_path, tiny, monkeypat
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OutputError, match=r"tiny\.onnx: cannot be written: No space left"):
-        resnet_to_onnx(tiny, path)
+        resnet_to_onnx(tiny, path, overwrite=True)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
 

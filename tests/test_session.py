@@ -277,6 +277,7 @@ def test_maps_are_the_same_to_the_bit_for_any_batch_size_and_threads(path):
     assert_same_maps_however_run(network(path), images(8, 64, 64))
 
 
+@pytest.mark.slow
 def test_maps_of_a_resnet_are_the_same_to_the_bit(shared):
     path = shared / "weights" / "resnet18_l123.onnx"
     assert_same_maps_however_run(path, images(8, 64, 96))

@@ -57,6 +57,7 @@ def spoil(folder, bad):
         (folder / f"{i}.png").write_bytes(content[i % 3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_batches_are_full_and_in_order_whatever_is_left_out(folder, bad, workers):
@@ -71,6 +72,7 @@ def test_batches_are_full_and_in_order_whatever_is_left_out(folder, bad, workers
     assert all(str(files[i]) in str(error) for i, error in skipped.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["model", "averaged"])
 @pytest.mark.parametrize("bad", BAD)
 def test_the_others_score_as_they_do_alone(request, gear, folder, kind, bad):
@@ -161,6 +163,7 @@ def test_the_rest_of_a_folder_is_scored_and_what_was_skipped_is_listed(score, fo
     assert "of 7 images anomalous" in last
 
 
+@pytest.mark.slow
 def test_files_and_maps_hold_the_rest_and_4_comes_before_3(score, folder, tmp_path):
     spoil(folder, (2,))
     out, maps = tmp_path / "scores.csv", tmp_path / "maps"
@@ -202,6 +205,7 @@ def gate(gear, tmp_path):
     return gate
 
 
+@pytest.mark.slow
 def test_a_defective_image_in_a_folder_is_seen_whatever_its_suffix(score, gate):
     bad = np.random.default_rng(0).integers(256, size=(128, 128, 3), dtype=np.uint8)
     assert score(gate, "--exit-code")[0] == 0
@@ -237,6 +241,7 @@ def test_files_that_are_no_images_change_neither_output_nor_exit_code(score, gat
     assert code == 0 and "warning" not in error
 
 
+@pytest.mark.slow
 def test_heat_maps_of_an_earlier_run_are_not_images_to_look_at(score, gate):
     for _ in range(2):
         assert score(gate, "--exit-code", "--maps", gate / "heat")[0] == 0

@@ -92,6 +92,7 @@ def soak(code, n, folder):
     return marks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code, n",
     [

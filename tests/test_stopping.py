@@ -99,6 +99,7 @@ def stopped(call, how, code, wait=lambda: None, **options):
         assert process.returncode == code and "Traceback" not in error, error
 
 
+@pytest.mark.slow
 @HOW
 @pytest.mark.parametrize("kind, place", STAGES, ids=lambda value: value.rpartition(".")[2])
 def test_a_stop_at_any_stage_leaves_what_was_there(
@@ -138,6 +139,7 @@ main(sys.argv[2:])
 """
 
 
+@pytest.mark.slow
 @HOW
 @pytest.mark.parametrize("inside", ["kernel", "network"])
 def test_a_stop_inside_a_kernel_or_the_network_is_heard(
@@ -159,6 +161,7 @@ main(["backbone", "get", "resnet18", "--url", sys.argv[1]])
 """
 
 
+@pytest.mark.slow
 @HOW
 def test_a_stop_while_a_network_is_fetched_leaves_nothing(tmp_path, how, code):
     pytest.importorskip("pooch")
@@ -201,6 +204,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [FIT, SCORE, EVALUATE, CONVERT])
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(tiny, mvtec_root, model, tmp_path, kind):
     out = tmp_path / "out.onnx"
@@ -215,6 +219,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(tiny, mvtec_root, mod
     assert out.read_text() == "earlier" and left(tmp_path) == ["out.onnx"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("arguments", [["backbone", "list"], ["--version"]])
 def test_a_full_standard_output_is_one_line(arguments):
@@ -228,6 +233,7 @@ def test_a_full_standard_output_is_one_line(arguments):
     assert lines == ["minicore: standard output: cannot be written: No space left on device"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody can write to")
 def test_a_folder_that_takes_no_files_is_found_out_before_the_work(tiny, mvtec_root, model):
     for kind in (FIT, SCORE, EVALUATE):
@@ -252,6 +258,7 @@ for _ in range(150):
 """
 
 
+@pytest.mark.slow
 def test_of_two_processes_writing_one_file_each_reader_sees_one_whole(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"a" * 20_000)

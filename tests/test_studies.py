@@ -168,6 +168,7 @@ def test_rows_of_a_study_differ_in_one_parameter(name):
     assert all(others(one) == others(its.rows[0]) for one in its.rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_rows_of_studies_are_rows_of_the_table(name):
     its = study(name)
@@ -182,6 +183,7 @@ def test_rows_of_studies_are_rows_of_the_table(name):
     assert all(f"| {one.name} " in tables.costs(found) for one in its.rows)
 
 
+@pytest.mark.slow
 def test_a_row_that_asks_for_other_layers_leaves_those_of_the_others(
     three_levels, mvtec_root, tmp_path
 ):
@@ -289,6 +291,7 @@ def test_nothing_to_draw_is_refused():
 # The command
 
 
+@pytest.mark.slow
 def test_the_command_draws_figures_from_one_folder(command):
     folder, printed = command("--figure", "levels", "--figure", "reweighting", "--seeds", "0,1")
     for name in ("levels", "reweighting"):
@@ -307,6 +310,7 @@ def test_the_command_draws_figures_from_one_folder(command):
     assert f"{rate:.2f}" in cells
 
 
+@pytest.mark.slow
 def test_selections_and_few_images_are_studied_too(command):
     folder, printed = command(
         "--figure", "coreset", "--figure", "shots", "--b", "2", "--seeds", "0"

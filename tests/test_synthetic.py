@@ -25,6 +25,7 @@ def test_the_mask_is_exactly_what_the_defect_changed(category, defect):
         assert np.abs(good.astype(int) - bad)[mask].max() > 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("category, defect", EVERY)
 def test_defects_lie_inside_the_usual_crop(category, defect):
     for seed in range(3):

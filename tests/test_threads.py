@@ -41,6 +41,7 @@ def test_less_than_one_thread_is_refused(n):
         pass
 
 
+@pytest.mark.slow
 def test_matrix_products_run_on_one_thread_in_the_block():
     # In a process of its own: a BLAS that another library brings along later is not ours to limit.
     code = """
@@ -91,6 +92,7 @@ def in_a_process_of_its_own(*arguments, **settings):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["workqueue", "omp"])
 def test_four_python_threads_fit_and_score_as_one_does(tiny, layer):
     code = (
@@ -128,6 +130,7 @@ print(numba.threading_layer())
         raise
 
 
+@pytest.mark.slow
 def test_blocks_that_overlap_in_two_threads_leave_blas_as_it_was():
     code = """
 import threading
@@ -204,6 +207,7 @@ def saved(tiny, tmp_path_factory):
     return PatchCore(tiny, projection_dim=8, progress=False).fit(gear.train).save(path)
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.parametrize(
     "before",
@@ -221,12 +225,14 @@ def test_a_fork_of_a_process_at_work_ends_in_an_error_and_not_in_a_hang(tiny, sa
     in_a_process_of_its_own("-c", code, tiny, saved)
 
 
+@pytest.mark.slow
 @needs_fork
 def test_a_fork_after_a_network_ran_is_refused(tiny, saved):
     code = FORKED + "network(None)\nrefused(score)\nrefused(network)\n"
     in_a_process_of_its_own("-c", code, tiny, saved)
 
 
+@pytest.mark.slow
 @needs_fork
 @pytest.mark.parametrize("start", ["fork", "spawn", "forkserver"])
 def test_processes_that_start_before_or_without_a_fork_work(tiny, saved, tmp_path, start):

@@ -32,6 +32,7 @@ def test_held_out_images_are_scored_by_a_model_without_them(tiny, gear):
     assert model.map_threshold_ == pytest.approx(found.maps.max(), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_new_good_images_are_called_anomalous_as_rarely_as_asked(tiny):
     parts = datasets.synthetic("fabric", n_train=45, n_good=40, n_defective=0, size=128)
     model = PatchCore(tiny, false_positive_rate=0.3).fit(parts.train)
@@ -56,6 +57,7 @@ def test_so_many_images_are_needed_and_no_fewer(rate, held_out, in_all):
     assert rate * (held_out + 1) >= 1 > rate * held_out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("storage", ["float32", "float16", "disk"])
 @pytest.mark.parametrize("times", [2, 3])
 def test_copies_of_images_do_not_lower_the_threshold(tiny, gear, storage, times):

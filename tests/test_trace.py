@@ -37,6 +37,7 @@ def whole_bank(model, gear):
     return equations.patch_features(levels, model.patchsize, model.stride)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -102,6 +103,7 @@ def test_origins_point_at_the_training_patches_that_were_remembered(model, gear,
     assert len(gear.train) > found.origins[..., 0].max() > 0
 
 
+@pytest.mark.slow
 def test_a_remembered_image_is_its_own_origin(tiny, gear):
     model = PatchCore(tiny, coreset_ratio=1.0, false_positive_rate=None).fit(gear.train)
     own = trace(model, gear.train[5])
@@ -213,6 +215,7 @@ def test_a_model_without_memory_is_refused(tiny, part):
         trace(PatchCore(Backbone(tiny)), part)
 
 
+@pytest.mark.slow
 def test_trace_is_a_function_whatever_was_imported_before():
     code = (
         "import sys, minicore, minicore.tracing, minicore.plots\n"
@@ -240,6 +243,7 @@ def pictures(figure):
     return [axes.images[0] for axes in figure.axes if axes.images]
 
 
+@pytest.mark.slow
 def test_the_picture_numbers_its_panels_and_says_the_score(found, drawn):
     said = words(drawn)
     assert [word for word in said if word.isdigit()] == [str(i + 1) for i in range(10)]
@@ -287,6 +291,7 @@ def test_each_patch_hovers_over_its_nearest_as_high_as_it_is_far(found, drawn):
     assert np.allclose(stems[:, 0], floor[found.nearest.ravel()[order]])
 
 
+@pytest.mark.slow
 def test_a_good_image_keeps_to_the_dark_part_of_the_scales(model, gear):
     calm = trace(model, gear.test[int(model.anomaly_score(gear.test[:4]).argmin())])
     assert calm.s < calm.threshold
@@ -294,6 +299,7 @@ def test_a_good_image_keeps_to_the_dark_part_of_the_scales(model, gear):
     assert distances.get_clim() == (0, max(calm.s_star, 1.5 * calm.threshold))
 
 
+@pytest.mark.slow
 def test_the_true_defect_is_outlined_where_it_is_known(found, drawn):
     assert len(pictures(drawn)[5].axes.collections) == 1
     assert not pictures(plots.trace(found))[5].axes.collections
@@ -307,6 +313,7 @@ def test_without_training_images_the_origin_is_said_in_words(found):
     assert f"good image {image}, ({row}, {column})" in words(figure)
 
 
+@pytest.mark.slow
 def test_the_picture_is_the_same_each_time_and_as_wide_as_a_readme(found, drawn, gear, tmp_path):
     again = plots.trace(found, gear.train, np.eye(64, dtype=bool))
     first, second = (plots.save(f, tmp_path / f"{i}.png") for i, f in enumerate((drawn, again)))
@@ -324,6 +331,7 @@ def test_no_words_leave_the_page_or_run_into_each_other(drawn):
         assert not any(box.overlaps(other) for other in boxes[:i])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"b": 1}, {"b": 20}, {"layers": ("layer2",)}, {"patchsize": 1, "false_positive_rate": None}],

@@ -181,7 +181,7 @@ class Baseline(Detector):
         pixels: tuple[int, int] | None = None,
     ) -> Iterator[np.ndarray]:
         """Give patch features, (n, h', w', D) float32 a batch; of good images, note their grid."""
-        for size, patches in patch_batches(
+        for size, cell, patches in patch_batches(
             images,
             self.backbone_,
             self.config_,
@@ -193,7 +193,7 @@ class Baseline(Detector):
             doing=doing,
             progress=self.progress,
         ):
-            self._size = size
+            self._size, self._cell = size, cell
             if doing == "fit":
                 check_smoothing(self.sigma, size)
                 self.input_size_, self.grid_ = size, patches.shape[1:3]
@@ -207,4 +207,4 @@ class Baseline(Detector):
 
     def _map(self, patch_scores: np.ndarray) -> np.ndarray:
         """Upsample and smooth as PatchCore does (section 3.3 of its paper)."""
-        return fast.anomaly_map(patch_scores, *self._size, self.sigma)
+        return fast.anomaly_map(patch_scores, *self._size, self.sigma, self.stride, self._cell)

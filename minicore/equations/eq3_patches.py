@@ -15,8 +15,25 @@ Order
     Aggregate first, upsample after, as the authors' code does. Upsampling acts between patches of
     one channel and pooling between channels of one patch, so these two could be swapped.
 Border of the upsampling
-    The centres of the two grids' cells are aligned (not the centres of their corner cells), and the
+    The outer edges of the two grids are aligned (not the centres of their corner cells), and the
     outermost values are repeated: ``align_corners=False`` in the language of PyTorch.
+Where a patch lies
+    A network of stride $t$ gives one cell for every $t$ pixels. Cell $k$ covers the pixels from
+    $t k$ to $t (k + 1)$, so its centre is $t (k + \tfrac12)$. Patch $i$ of stride $s$ was taken at
+    cell $s i$, so its centre is $t (s i + \tfrac12)$, not the centre of the $s$ cells up to the
+    next patch. A side of the image that $t$ does not divide ends inside its last cell.
+Where the coarser patches lie
+    A fine patch lies among the coarser ones as a fine cell lies among the coarser cells: this gives
+    the right place for $s = 1$ and sides of any length. With a stride, the coarser patches are then
+    taken to lie $(s - 1)(t_{j+1} - t_j) / 2$ pixels behind their true places (4 for $s = 2$ and
+    layers 2 and 3). We keep this, as the authors' code does. Each patch mixes its coarser
+    neighbours in the same shares, $\tfrac14$ and $\tfrac34$. At the true places the shares would
+    alternate between $\tfrac18$ and $\tfrac38$, and two patches of the same surface would differ.
+    The map has the places of the finer patches (equation 7).
+Sides that the network's strides do not divide
+    The authors' code stretches the coarser grid over the finer one, edge on edge. This squeezes the
+    coarser grid by up to $t_{j+1} - t_j$ pixels at the far border. It happens here too if `cells`
+    is not given. `PatchCore` gives it.
 """
 
 import numpy as np
@@ -58,8 +75,7 @@ def patch_collection(phi, p, s, d):
     h_star, w_star = phi.shape[1], phi.shape[2]
     patches = np.empty(((h_star + s - 1) // s, (w_star + s - 1) // s, d), np.float64)
 
-    # \mathcal{P}_{s,p}(\phi_{i,j}) = \{ \phi_{i,j}(\mathcal{N}_p^{(h,w)}) \mid
-    #     h, w \bmod s = 0, \; h < h^*, \; w < w^*, \; h, w \in \mathbb{N} \}
+    # P_{s,p}(φ_{i,j}) = { φ_{i,j}(N_p^{(h,w)}) | h, w mod s = 0, h < h*, w < w*, h, w ∈ ℕ }
     for h in range(0, h_star, s):
         for w in range(0, w_star, s):
             patches[h // s, w // s] = aggregate(phi, h, w, p, d)
@@ -68,7 +84,7 @@ def patch_collection(phi, p, s, d):
 
 
 @njit(cache=True)
-def upsample(grid, height, width):
+def upsample(grid, height, width, step=None, s=1):
     r"""Bilinear interpolation of a grid of vectors to another size.
 
     Parameters
@@ -77,6 +93,12 @@ def upsample(grid, height, width):
         The grid.
     height, width : int
         The size to reach.
+    step : (float, float), optional
+        Rows and columns of the finer grid from one position of `grid` to the next. By default
+        (height / h, width / w): the outer edges of the two grids coincide.
+    s : int, default 1
+        Stride of `grid`. A position is the centre of the first of $s$ cells: it lies $1 / 2s$ of a
+        step behind the edge of that cell.
 
     Returns
     -------
@@ -89,16 +111,19 @@ def upsample(grid, height, width):
     """
     h_star, w_star, d = grid.shape
     finer = np.empty((height, width, d), np.float64)
+    if step is None:
+        down, right = height / h_star, width / w_star
+    else:
+        down, right = float(step[0]), float(step[1])
 
-    # (y, x) = \left( (h + \tfrac12) \frac{h^*}{height} - \tfrac12, \;
-    #                 (w + \tfrac12) \frac{w^*}{width} - \tfrac12 \right), not below 0
+    # (y, x) = ((h + ½) / down − 1/(2s), (w + ½) / right − 1/(2s)), not beyond the corner positions
     for h in range(height):
-        y = max((h + 0.5) * h_star / height - 0.5, 0.0)
-        y0 = min(int(y), h_star - 1)
+        y = min(max((h + 0.5) / down - 0.5 / s, 0.0), h_star - 1.0)
+        y0 = int(y)
         y1 = min(y0 + 1, h_star - 1)
         for w in range(width):
-            x = max((w + 0.5) * w_star / width - 0.5, 0.0)
-            x0 = min(int(x), w_star - 1)
+            x = min(max((w + 0.5) / right - 0.5 / s, 0.0), w_star - 1.0)
+            x0 = int(x)
             x1 = min(x0 + 1, w_star - 1)
             for k in range(d):
                 above = (1 - (x - x0)) * grid[y0, x0, k] + (x - x0) * grid[y0, x1, k]
@@ -109,7 +134,7 @@ def upsample(grid, height, width):
 
 
 @njit(cache=True)
-def patch_features(levels, p=3, s=1, d=0, d_target=0):
+def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None):
     r"""Patch features of a batch of images from the feature maps of all levels.
 
     Parameters
@@ -123,6 +148,9 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0):
         mean over the neighbourhood). The authors use 1024.
     d_target : int, default 0
         Dimension to pool the concatenated levels to; 0 leaves them. The authors use 1024.
+    cells : tuple of (float, float), optional
+        $t_j$, rows and columns of pixels that a cell of each level covers. By default the levels
+        cover the same area, edge on edge ("Sides that the network's strides do not divide", above).
 
     Returns
     -------
@@ -132,7 +160,8 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0):
     Raises
     ------
     ValueError
-        If `p` or `s` is less than 1, or the levels have different batch sizes.
+        If `p` or `s` is less than 1, the levels have different batch sizes, or `cells` is of
+        another length than `levels`.
 
     Notes
     -----
@@ -146,6 +175,8 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0):
     for phi_j in levels:
         if phi_j.shape[0] != n:
             raise ValueError("the levels must be of the same images: their batch sizes differ")
+    if cells is not None and len(cells) != len(levels):
+        raise ValueError("cells must hold one pair for each level")
     height = (levels[0].shape[2] + s - 1) // s
     width = (levels[0].shape[3] + s - 1) // s
     concatenated = 0
@@ -157,16 +188,22 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0):
     for i in range(n):
         joined = np.empty((height, width, concatenated), np.float64)
 
-        # \mathcal{P}_{s,p}(\phi_{i,j}), \; \mathcal{P}_{s,p}(\phi_{i,j+1}), \ldots
-        # each rescaled to the first one's (h', w'), side by side
+        # P_{s,p}(φ_{i,j}), P_{s,p}(φ_{i,j+1}), …, each rescaled to the first one's (h', w'), side
+        # by side; t_j / t_1 patches of the first to each patch of level j
         start = 0
-        for phi_j in levels:
+        for j in range(len(levels)):
+            phi_j = levels[j]
             d_j = d if d > 0 else phi_j.shape[1]
             collection = patch_collection(phi_j[i], p, s, d_j)
-            joined[:, :, start : start + d_j] = upsample(collection, height, width)
+            if cells is None:
+                rescaled = upsample(collection, height, width)
+            else:
+                step = (cells[j][0] / cells[0][0], cells[j][1] / cells[0][1])
+                rescaled = upsample(collection, height, width, step)
+            joined[:, :, start : start + d_j] = rescaled
             start += d_j
 
-        # f_{agg} once more, over the concatenated levels, to the target dimension
+        # f_agg once more, over the concatenated levels, to the target dimension
         for h in range(height):
             for w in range(width):
                 if d_target > 0:

@@ -19,6 +19,13 @@ Range
     No row of $\mathcal{M}$ is nearer to $m^{test,*}$ than $m^*$, so $m^*$ has the smallest of the
     $b$ terms and the quotient is at most $1/b$: $(1 - 1/b)\, s^* \le s \le s^*$. The weight can
     reorder images whose $s^*$ are within that factor of each other, and no others.
+Where a patch lies on the map
+    The centre of patch $i$ is pixel $t (s i + \tfrac12)$ (equation 3), for a network of stride $t$
+    and patches of stride $s$. The authors' code stretches the patches over the image instead. With
+    $s = 1$ and sides that $t$ divides, this is the same. Otherwise each patch's score lands
+    $t (s - 1) / 2$ pixels too far down and right (4 for $s = 2$ and layer 2, 12 for $s = 4$), and
+    the map is squeezed by up to $t s - 1$ pixels at the far border. Both happen here too if `s` and
+    `cell` are not given. `PatchCore` gives them.
 """
 
 import numpy as np
@@ -61,14 +68,12 @@ def reweight(s_star, distances):
     for distance in distances:
         largest = max(largest, np.float64(distance))
 
-    # \sum_{m \in \mathcal{N}_b(m^*)} \exp \lVert m^{test,*} - m \rVert_2,
-    # every term divided by \exp(largest)
+    # Σ_{m ∈ N_b(m*)} exp‖m^{test,*} − m‖₂, every term divided by exp(largest)
     total = 0.0
     for distance in distances:
         total += np.exp(np.float64(distance) - largest)
 
-    # s = \left( 1 - \frac{\exp \lVert m^{test,*} - m^* \rVert_2}
-    #     {\sum_{m \in \mathcal{N}_b(m^*)} \exp \lVert m^{test,*} - m \rVert_2} \right) \cdot s^*
+    # s = (1 − exp‖m^{test,*} − m*‖₂ / Σ_{m ∈ N_b(m*)} exp‖m^{test,*} − m‖₂) · s*
     return (1.0 - np.exp(np.float64(s_star) - largest) / total) * s_star
 
 
@@ -103,7 +108,7 @@ def anomaly_score(patches, bank, b=9):
     test_star = deciding_patch(distances[:, 0])[0]
     m_star = indices[test_star, 0]
 
-    # \mathcal{N}_b(m^*): the b nearest rows of \mathcal{M} to m^*, itself among them
+    # N_b(m*): the b nearest rows of M to m*, itself among them
     neighbours = nearest(bank[m_star : m_star + 1], bank, b)[1][0]
 
     to_neighbours = np.empty(b, np.float64)
@@ -114,13 +119,13 @@ def anomaly_score(patches, bank, b=9):
             squared += difference * difference
         to_neighbours[i] = np.sqrt(squared)
 
-    # s^* = \lVert m^{test,*} - m^* \rVert_2 is the smallest of them, here in float64: beside the
+    # s* = ‖m^{test,*} − m*‖₂ is the smallest of them, here in float64: beside the
     # others in an exponent, even the last bits of float32 would count.
     return reweight(to_neighbours.min(), to_neighbours)
 
 
 @njit(cache=True)
-def anomaly_map(patch_scores, height, width, sigma=4.0):
+def anomaly_map(patch_scores, height, width, sigma=4.0, s=1, cell=None):
     r"""Bring patch scores to the image's size and smooth them.
 
     Parameters
@@ -131,6 +136,11 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
         Size of the images.
     sigma : float, default 4.0
         Standard deviation of the Gaussian in pixels; 0 leaves it out.
+    s : int, default 1
+        Stride of the patches, equation 3.
+    cell : (float, float), optional
+        $t$, rows and columns of pixels that a cell of the finest feature map covers. By default
+        the patches are stretched over the whole image, which needs $s = 1$.
 
     Returns
     -------
@@ -140,7 +150,7 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
     Raises
     ------
     ValueError
-        If `sigma` is negative.
+        If `sigma` is negative, `s` less than 1, or `cell` missing for an `s` above 1.
 
     Notes
     -----
@@ -149,11 +159,15 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
     """
     if sigma < 0:
         raise ValueError("sigma must be at least 0")
+    if s < 1:
+        raise ValueError("stride s must be at least 1")
+    if s > 1 and cell is None:
+        raise ValueError("a stride s above 1 needs cell, the pixels that one cell covers")
 
     n = patch_scores.shape[0]
     maps = np.empty((n, height, width), np.float32)
 
-    # g(t) \propto \exp(-t^2 / 2 \sigma^2), \; |t| \le 4 \sigma, \; \sum_t g(t) = 1
+    # g(t) ∝ exp(−t² / 2σ²), |t| ≤ 4σ, Σ g(t) = 1
     radius = int(4.0 * sigma + 0.5)
     g = np.ones(2 * radius + 1)
     if sigma > 0:
@@ -162,7 +176,12 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
     g /= g.sum()
 
     for i in range(n):
-        fine = upsample(np.expand_dims(patch_scores[i], 2), height, width)[:, :, 0]
+        grid = np.expand_dims(patch_scores[i], 2)
+        if cell is None:
+            fine = upsample(grid, height, width)[:, :, 0]
+        else:
+            # pixel h, at h + ½, lies among the patches i at t (s i + ½)
+            fine = upsample(grid, height, width, (s * cell[0], s * cell[1]), s)[:, :, 0]
 
         # The two-dimensional Gaussian is the product of one along each axis.
         down = np.zeros((height, width))

@@ -93,10 +93,11 @@ def pooling_weights(widths, p, d=0, d_target=0):
 
 
 @functools.lru_cache(maxsize=32)
-def interpolation(coarse, fine):
+def interpolation(coarse, fine, step=None, s=1):
     """Lower and upper index and upper share of each fine position, as in `equations.upsample`."""
-    x = np.maximum((np.arange(fine) + 0.5) * coarse / fine - 0.5, 0.0)
-    low = np.minimum(x.astype(np.int64), coarse - 1)
+    step = fine / coarse if step is None else step
+    x = np.clip((np.arange(fine) + 0.5) / step - 0.5 / s, 0, coarse - 1)
+    low = x.astype(np.int64)
     high = np.minimum(low + 1, coarse - 1)
     return low, high, (x - low).astype(np.float32)
 
@@ -169,14 +170,14 @@ def _add_block(phi, s, first, channels, weights, o_first, new, rows, columns, ou
             for w in range(w_j):
                 vectors[h, w, o - o_first] = grid[h, w]
 
-    same = h_j == height and w_j == width
     for h in range(height):
         above, below, y = vectors[row_low[h]], vectors[row_high[h]], row_share[h]
         for w in range(width):
             left, right, x = column_low[w], column_high[w], column_share[w]
+            there = y == 0 and x == 0
             for o in range(o_end - o_first):
                 value = above[left, o]
-                if not same:
+                if not there:
                     upper = (1 - x) * value + x * above[right, o]
                     lower = (1 - x) * below[left, o] + x * below[right, o]
                     value = (1 - y) * upper + y * lower
@@ -199,7 +200,7 @@ def _add_level(phi, s, first, channels, weights, blocks, started, rows, columns,
         _add_block(phi[i], s, first, channels, weights, o_first, new, rows, columns, out[i])
 
 
-def patch_features(levels, p=3, s=1, d=0, d_target=0, out=None):
+def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None, out=None):
     r"""Patch features of a batch of images from the feature maps of all levels.
 
     Parameters
@@ -212,6 +213,9 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, out=None):
         Dimension to pool each level's neighbourhoods to; 0 keeps each level's own width.
     d_target : int, default 0
         Dimension to pool the concatenated levels to; 0 leaves them.
+    cells : tuple of (float, float), optional
+        $t_j$, rows and columns of pixels that a cell of each level covers, as for
+        `equations.patch_features`.
     out : (n, h', w', D) float32, optional
         Where to write, for instance a part of the memory bank.
 
@@ -223,7 +227,8 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, out=None):
     Raises
     ------
     ValueError
-        If `p` or `s` is less than 1, or `levels` are not four-dimensional and of one batch size.
+        If `p` or `s` is less than 1, `levels` are not four-dimensional and of one batch size, or
+        `cells` is of another length.
 
     Notes
     -----
@@ -236,6 +241,8 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, out=None):
     shapes = [phi.shape for phi in levels]
     if not shapes or any(len(shape) != 4 or shape[0] != shapes[0][0] for shape in shapes):
         raise ValueError(f"levels must be (n, c, h, w) arrays of one batch size, got {shapes}")
+    if cells is not None and len(cells) != len(levels):
+        raise ValueError(f"cells must hold one pair for each of {len(levels)} levels, got {cells}")
 
     n, _, h_star, w_star = shapes[0]
     height, width = -(-h_star // s), -(-w_star // s)
@@ -244,13 +251,18 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, out=None):
         out = np.empty((n, height, width, D), np.float32)
     starts = np.arange(0, D, BLOCK)
     started = np.zeros(len(starts), np.bool_)
-    for phi, (first, channels, weights) in zip(levels, plan, strict=True):
+    for j, (phi, (first, channels, weights)) in enumerate(zip(levels, plan, strict=True)):
         h_j, w_j = -(-phi.shape[2] // s), -(-phi.shape[3] // s)
+        if cells is None:
+            rows, columns = interpolation(h_j, height), interpolation(w_j, width)
+        else:
+            (t_h, t_w), (t_h1, t_w1) = cells[j], cells[0]
+            rows = interpolation(h_j, height, t_h / t_h1)
+            columns = interpolation(w_j, width, t_w / t_w1)
         reached = first[np.minimum(starts + BLOCK, D)] > first[starts]
         _add_level(
             np.ascontiguousarray(phi, np.float32), s, first, channels, weights,
-            np.flatnonzero(reached), started,
-            interpolation(h_j, height), interpolation(w_j, width), out,
+            np.flatnonzero(reached), started, rows, columns, out,
         )  # fmt: skip
         started |= reached
     return out

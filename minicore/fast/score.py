@@ -19,11 +19,11 @@ from minicore.fast.patches import interpolation
 
 
 @functools.lru_cache(maxsize=16)
-def _smooth_upsampling(coarse: int, fine: int, sigma: float) -> np.ndarray:
+def _smooth_upsampling(coarse: int, fine: int, sigma: float, s: int, t: float | None) -> np.ndarray:
     """Matrix (fine, coarse) that upsamples bilinearly and smooths, along one axis."""
     from scipy.ndimage import gaussian_filter1d
 
-    low, high, share = interpolation(coarse, fine)
+    low, high, share = interpolation(coarse, fine, None if t is None else s * t, s)
     A = np.zeros((fine, coarse))
     np.add.at(A, (np.arange(fine), low), 1 - share)
     np.add.at(A, (np.arange(fine), high), share)
@@ -31,7 +31,7 @@ def _smooth_upsampling(coarse: int, fine: int, sigma: float) -> np.ndarray:
     return gaussian_filter1d(A, sigma, axis=0, mode="reflect", truncate=4.0) if sigma > 0 else A
 
 
-def anomaly_map(patch_scores, height, width, sigma=4.0):
+def anomaly_map(patch_scores, height, width, sigma=4.0, s=1, cell=None):
     r"""Bring patch scores to the image's size and smooth them.
 
     Parameters
@@ -42,6 +42,11 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
         Size of the images.
     sigma : float, default 4.0
         Standard deviation of the Gaussian in pixels; 0 leaves it out.
+    s : int, default 1
+        Stride of the patches, equation 3.
+    cell : (float, float), optional
+        $t$, rows and columns of pixels that a cell of the finest feature map covers, as for
+        `equations.anomaly_map`.
 
     Returns
     -------
@@ -51,7 +56,7 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
     Raises
     ------
     ValueError
-        If `sigma` is negative.
+        If `sigma` is negative, `s` less than 1, or `cell` missing for an `s` above 1.
 
     Notes
     -----
@@ -59,8 +64,13 @@ def anomaly_map(patch_scores, height, width, sigma=4.0):
     """
     if sigma < 0:
         raise ValueError(f"sigma must be at least 0, got {sigma}")
-    rows = _smooth_upsampling(patch_scores.shape[1], height, float(sigma))
-    columns = _smooth_upsampling(patch_scores.shape[2], width, float(sigma))
+    if s < 1:
+        raise ValueError(f"stride s must be at least 1, got {s}")
+    if s > 1 and cell is None:
+        raise ValueError(f"a stride s of {s} needs cell, the pixels that one cell covers")
+    t_h, t_w = (None, None) if cell is None else map(float, cell)
+    rows = _smooth_upsampling(patch_scores.shape[1], height, float(sigma), s, t_h)
+    columns = _smooth_upsampling(patch_scores.shape[2], width, float(sigma), s, t_w)
     maps = np.empty((len(patch_scores), height, width), np.float32)
     with threads.single_threaded_blas():
         for i, scores in enumerate(patch_scores):

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from minicore.errors import OutputError
+from minicore.errors import MinicoreWarning, OutputError
 
 LOCK = ".lock"
 
@@ -59,6 +59,7 @@ def locked(folder: str | Path) -> Iterator[None]:
             warnings.warn(
                 f"{folder}: this file system has no locks ({error.strerror or error}); do not "
                 f"start a second `minicore reproduce` in this folder before this one has ended",
+                MinicoreWarning,
                 stacklevel=3,
             )
         yield
