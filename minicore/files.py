@@ -1,7 +1,8 @@
 """Files that appear whole or not at all, and that replace nothing which is not minicore's.
 
-One rule for everything that is written. An existing file is replaced if minicore made it, which its
-content shows (`made_here`), or if the caller asks for it with `overwrite`. A file that the same
+One rule for everything that is written. An existing file is replaced if minicore made it and it is
+of the same kind, which its content shows (`kind_of`), or if the caller asks for it with
+`overwrite`. A file that the same
 call reads is never replaced, however its path is spelled and through whatever link it is reached.
 """
 
@@ -28,17 +29,20 @@ NO_INPUTS: Inputs = {}
 
 FIELDS = ("image", "score", "distance", "anomalous")  # the columns of a table of scores
 HEAD = 2**16  # bytes that a mark is looked for in
-MARKS = tuple(  # how a file that minicore wrote begins
-    re.compile(mark, re.DOTALL)
-    for mark in (
-        rb'.{8}\{"__metadata__":\{"minicore":',  # a model: safetensors with one key in its header
-        rb"\x08.\x12\x08minicore",  # a network: ONNX, which has its producer after its version
-        rb"\x89PNG.*\x11tEXtSoftware\0minicore",
-        rb"GIF8.*!\xfe\x08minicore\0",  # a comment of eight bytes
-        rb"<\?xml.*<dc:title>minicore</dc:title>",  # SVG
-        rb'<!DOCTYPE html>.*<meta name="generator" content="minicore',
-        rb'\s*\{\s*"minicore": "[^"]*",',  # JSON with the version first
-        ",".join(FIELDS).encode() + rb"\n",
+MODEL, NETWORK, PICTURE, REPORT = "a model", "a network", "a picture", "a report"
+RUN, NUMBERS, SCORES = "the settings of a run", "a file of numbers", "a table of scores"
+MARKS = tuple(  # how a file that minicore wrote begins, and its kind
+    (re.compile(mark, re.DOTALL), kind)
+    for mark, kind in (
+        (rb'.{8}\{"__metadata__":\{"minicore":', MODEL),  # safetensors with one key in its header
+        (rb"\x08.\x12\x08minicore", NETWORK),  # ONNX, which has its producer after its version
+        (rb"\x89PNG.*\x11tEXtSoftware\0minicore", PICTURE),
+        (rb"GIF8.*!\xfe\x08minicore\0", PICTURE),  # a comment of eight bytes
+        (rb"<\?xml.*<dc:title>minicore</dc:title>", PICTURE),  # SVG
+        (rb'<!DOCTYPE html>.*<meta name="generator" content="minicore', REPORT),
+        (rb'\s*\{\s*"minicore": "[^"]*",\s*"command":.*"data_sha256":', RUN),
+        (rb'\s*\{\s*"minicore": "[^"]*",', NUMBERS),  # JSON with the version first
+        (",".join(FIELDS).encode() + rb"\n", SCORES),
     )
 )
 PDF_MARK = b"/Creator (minicore)"  # near the end
@@ -100,7 +104,8 @@ def whole(
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            _check_replaceable(named, inputs, overwrite)  # minutes may have passed
+            # Minutes may have passed; now the kind is known as well.
+            _check_replaceable(named, inputs, overwrite, kind_of(partial))
             partial.replace(target)
         finally:
             with contextlib.suppress(OSError):
@@ -113,7 +118,11 @@ def whole(
 
 
 def check_writable(
-    path: str | Path, *, inputs: Inputs = NO_INPUTS, overwrite: bool = False
+    path: str | Path,
+    *,
+    inputs: Inputs = NO_INPUTS,
+    overwrite: bool = False,
+    kind: str | None = None,
 ) -> None:
     """Find out now, not after minutes of work, whether a file can be written.
 
@@ -123,6 +132,8 @@ def check_writable(
         What is there stays as it is, and no folder is made.
     inputs, overwrite
         As for `whole`.
+    kind : str, optional
+        What will be written, as `kind_of` calls it.
 
     Raises
     ------
@@ -136,7 +147,7 @@ def check_writable(
         if named.exists() and not named.is_file():
             return
         _check_name(named)  # the probe's own is shorter
-        _check_replaceable(named, inputs, overwrite)
+        _check_replaceable(named, inputs, overwrite, kind)
         folder = Path(os.path.realpath(named)).parent
         missing = []
         while not os.path.lexists(folder):
@@ -172,25 +183,34 @@ def check_apart(folder: str | Path, images: Iterable[str | Path]) -> None:
         raise OutputError(f"{folder}: images are read from this folder; give another folder")
 
 
-def check_distinct(outputs: Iterable[str | Path]) -> None:
-    """Refuse outputs of one call of which one would replace another.
+def check_outputs(
+    outputs: Iterable[tuple[str | Path, str]],
+    *,
+    inputs: Inputs = NO_INPUTS,
+    overwrite: bool = False,
+) -> None:
+    """Check all outputs of a call: each can be written, and none would replace another.
 
     Parameters
     ----------
-    outputs : iterable of str or Path
-        Files. They need not exist.
+    outputs : iterable of (str or Path, str)
+        Files and their kinds (`kind_of`).
+    inputs, overwrite
+        As for `whole`.
 
     Raises
     ------
     OutputError
-        If two have one name, also where upper and lower case are the same, or if one is the folder
-        of another.
+        As `check_writable`; also if two have one name, where upper and lower case count as the
+        same, or if one is the folder of another.
     """
     named: dict[Path, str | Path] = {}
-    for output in outputs:
-        real = unicodedata.normalize("NFC", os.path.realpath(output)).casefold()
-        if named.setdefault(Path(real), output) is not output:
+    for output, kind in outputs:
+        check_writable(output, inputs=inputs, overwrite=overwrite, kind=kind)
+        real = Path(unicodedata.normalize("NFC", os.path.realpath(output)).casefold())
+        if real in named:
             raise OutputError(f"{output}: two outputs have this name; give one another name")
+        named[real] = output
     for name in named:
         for folder in name.parents:
             if folder in named:
@@ -230,15 +250,35 @@ def made_here(path: str | Path) -> bool:
     bool
         True for an empty file as well: nothing is lost with it. False for one that cannot be read.
     """
+    return kind_of(path) is not None
+
+
+def kind_of(path: str | Path) -> str | None:
+    """Return what minicore wrote to a file, by the file's content.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    str or None
+        `MODEL`, `SCORES` … An empty text for an empty file. None for one that minicore did not
+        write, or that cannot be read.
+    """
     try:
         with Path(path).open("rb") as file:
             head = file.read(HEAD)
             if head.startswith(b"%PDF"):
                 file.seek(max(0, os.fstat(file.fileno()).st_size - HEAD))
-                return PDF_MARK in file.read()
+                return PICTURE if PDF_MARK in file.read() else None
     except OSError:
-        return False
-    return not head or any(mark.match(head) for mark in MARKS) or _is_score_line(head)
+        return None
+    if not head:
+        return ""
+    if _is_score_line(head):
+        return SCORES
+    return next((kind for mark, kind in MARKS if mark.match(head)), None)
 
 
 def _is_score_line(head: bytes) -> bool:
@@ -248,18 +288,24 @@ def _is_score_line(head: bytes) -> bool:
         return False
 
 
-def _check_replaceable(path: Path, inputs: Inputs, overwrite: bool) -> None:
-    """Refuse to replace an input, and what minicore did not make unless that is asked for."""
+def _check_replaceable(
+    path: Path, inputs: Inputs, overwrite: bool, kind: str | None = None
+) -> None:
+    """Refuse to replace an input; unless that is asked for, also a foreign file or another kind."""
     if not path.is_file():
         return
     read = inputs.get(_identity(path))
     if read is not None:
         same = "" if read == path else f" as {read}"
         raise OutputError(f"{path}: the file is also read{same}; give the output another name")
-    if not overwrite and not made_here(path):
+    if overwrite:
+        return
+    found = kind_of(path)
+    why = "exists, and minicore did not make it" if found is None else f"exists, and is {found}"
+    if found is None or (found and kind and found != kind):
         raise OutputError(
-            f"{path}: exists, and minicore did not make it; give another name, or replace it with "
-            f"--overwrite (in Python: overwrite=True)"
+            f"{path}: {why}; give another name, or replace it with --overwrite (in Python: "
+            f"overwrite=True)"
         )
 
 

@@ -325,6 +325,33 @@ def test_no_output_replaces_another_of_the_same_call(world, run, command):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "out", "kind"),
+    [
+        ("fit", "scores", "a table of scores"),
+        ("score --out", "other", "a model"),
+        ("score --out", "run/settings.json", "the settings of a run"),
+        ("evaluate --json", "run/settings.json", "the settings of a run"),
+        ("bench --json", "net2.onnx", "a network"),
+        ("report", "run/settings.json", "the file is also read"),
+    ],
+)
+def test_what_minicore_made_is_not_replaced_by_another_kind(world, run, refuse, command, out, kind):
+    assert run("score", *MODEL, "-o", "scores")[0] == 0
+    shutil.copy("model", "other")
+    shutil.copy(Path(__file__).parents[1] / "weights" / "default.onnx", "net2.onnx")
+    assert kind in refuse(command, out, flags=([],))
+
+
+def test_another_kind_that_appears_while_a_function_works_stays(tmp_path):
+    (tmp_path / "x").write_text("image,score,distance,anomalous\n")
+    refused = pytest.raises(OutputError, match="exists, and is a table of scores")
+    with refused, whole(tmp_path / "x", "w") as file:
+        file.write('{"minicore": "1", "config": 0}')
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.slow
 def test_one_foreign_file_among_many_heat_maps_stops_all(world, run, refuse):
     assert run("score", *MODEL, "--maps", "maps")[0] == 0
     foreign(world / "maps" / "002.heat.png", "photograph")

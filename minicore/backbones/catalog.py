@@ -19,7 +19,7 @@ from minicore.backbones.graph import Storage
 from minicore.backbones.pickled import quoted
 from minicore.backbones.resnet import ARCHITECTURES, STAGES, resnet_to_onnx
 from minicore.errors import BackboneError
-from minicore.files import check_writable, identities, is_file
+from minicore.files import NETWORK, check_writable, identities, is_file
 
 LAYERS = ("layer1", "layer2", "layer3")
 TORCHVISION = (
@@ -266,7 +266,7 @@ def convert(
         If the file cannot be written, or must not be replaced.
     """
     checkpoint = Path(checkpoint)
-    check_writable(out, inputs=identities([checkpoint]), overwrite=overwrite)
+    check_writable(out, inputs=identities([checkpoint]), overwrite=overwrite, kind=NETWORK)
     arrays = read_checkpoint(checkpoint)
     digest = sha256(checkpoint)
     published = next((n for n in CATALOG.values() if digest.startswith(n.sha256)), None)

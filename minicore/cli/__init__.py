@@ -118,11 +118,13 @@ def demo(
     from minicore.backbones import Backbone
     from minicore.demo import PICTURES
     from minicore.demo import demo as run
-    from minicore.files import check_writable, identities
+    from minicore.files import PICTURE, check_writable, identities
 
     network = Backbone(backbone or "default", threads=threads, batch_size=batch_size)
     for name in PICTURES:
-        check_writable(out / name, inputs=identities(network.files), overwrite=overwrite)
+        check_writable(
+            out / name, inputs=identities(network.files), overwrite=overwrite, kind=PICTURE
+        )
     print(f"network: {network.name} ({network.path.name}), layers {', '.join(network.layers)}")
     model = new_model(
         backbone=network, embedding=embedding, coreset=coreset, seed=seed,
@@ -156,11 +158,12 @@ def fit(
     """Learn from a folder of good images and write a model."""
     from minicore import datasets
     from minicore.backbones import network_files
-    from minicore.files import check_writable, identities
+    from minicore.files import MODEL, check_writable, identities
 
     train = datasets.folder(images).train
     networks = [file for name in backbone or ["default"] for file in network_files(name)]
-    check_writable(out, inputs=identities([*map(str, train), *networks]), overwrite=overwrite)
+    inputs = identities([*map(str, train), *networks])
+    check_writable(out, inputs=inputs, overwrite=overwrite, kind=MODEL)
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,
@@ -246,7 +249,7 @@ def score(
     """Score images with a model: one line each, in the order given."""
     from minicore.ensemble import load
     from minicore.errors import ImageError
-    from minicore.files import check_apart, check_distinct, check_writable, identities, is_folder
+    from minicore.files import PICTURE, SCORES, check_apart, check_outputs, identities, is_folder
     from minicore.images import as_images
     from minicore.images.listing import left_out
     from minicore.outputs import ScoreWriter, heat_map_names, save_heat_map
@@ -261,10 +264,8 @@ def score(
     not_seen = identities(unseen).keys() - inputs.keys()
     if maps:
         check_apart(maps, map(str, paths))
-    outputs = [*([out] if out else []), *(pictures or [])]
-    for path in outputs:
-        check_writable(path, inputs=inputs, overwrite=overwrite)
-    check_distinct(outputs)
+    outputs = [*([(out, SCORES)] if out else []), *((path, PICTURE) for path in pictures or [])]
+    check_outputs(outputs, inputs=inputs, overwrite=overwrite)
     anomalous = 0
     skipped: dict[int, ImageError] = {}
     scored = (i for i in range(len(paths)) if i not in skipped)
@@ -345,7 +346,7 @@ def evaluate(
     from minicore import datasets
     from minicore import evaluation as evaluation_
     from minicore.backbones import network_files
-    from minicore.files import check_apart, check_distinct, check_writable, identities, whole
+    from minicore.files import NUMBERS, PICTURE, check_apart, check_outputs, identities, whole
     from minicore.outputs import PICTURES, save_pictures
 
     single = layout.value in (*datasets.WITHOUT_CATEGORIES, "folder")
@@ -358,12 +359,11 @@ def evaluate(
     images = [file for dataset in found for file in dataset.files()]
     inputs = identities([*images, *networks, *data.glob("split_csv/*.csv")])  # VisA's tables
     folders = [pictures / dataset.name for dataset in found] if pictures else []
-    outputs = [*([out] if out else []), *(folder / name for folder in folders for name in PICTURES)]
+    drawn = [folder / name for folder in folders for name in PICTURES]
+    outputs = [*([(out, NUMBERS)] if out else []), *((path, PICTURE) for path in drawn)]
     for folder in folders:
         check_apart(folder, images)
-    for path in outputs:
-        check_writable(path, inputs=inputs, overwrite=overwrite)
-    check_distinct(outputs)
+    check_outputs(outputs, inputs=inputs, overwrite=overwrite)
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,

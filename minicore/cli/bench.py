@@ -74,7 +74,7 @@ def bench(
     from minicore import bench as bench_
     from minicore.backbones import Backbone
     from minicore.bench.material import BATCH, read_images
-    from minicore.files import check_apart, check_distinct, check_writable, identities
+    from minicore.files import NUMBERS, PICTURE, check_apart, check_outputs, identities
     from minicore.machine import command
 
     if growth and stage:
@@ -86,10 +86,8 @@ def bench(
     inputs = identities([*images, *network.files])
     if pictures:
         check_apart(pictures, images)
-    outputs = [*([out] if out else []), *files.values()]
-    for path in outputs:
-        check_writable(path, inputs=inputs, overwrite=overwrite)
-    check_distinct(outputs)
+    outputs = [*([(out, NUMBERS)] if out else []), *((path, PICTURE) for path in files.values())]
+    check_outputs(outputs, inputs=inputs, overwrite=overwrite)
     name, train, test = read_images(data, full)
     kind = bench_.RandomMaterial if random else bench_.Material
     name = f"random vectors in the shapes of {name}" if random else name

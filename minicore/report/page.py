@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from minicore import progress
-from minicore.files import check_writable, identities, whole
+from minicore.files import REPORT, check_writable, identities, whole
 from minicore.report import pictures, provenance, tables
 from minicore.report.disagreement import disagree
 from minicore.report.mistakes import show
@@ -91,7 +91,7 @@ def save(path: str | Path, run: Run, other: Run | None = None, *, overwrite: boo
         If the file cannot be written, or must not be replaced.
     """
     inputs = identities(file for its in (run, other) if its for file in its.files())
-    check_writable(path, inputs=inputs, overwrite=overwrite)
+    check_writable(path, inputs=inputs, overwrite=overwrite, kind=REPORT)
     content = page(run, other)
     with whole(path, inputs=inputs, overwrite=overwrite) as file:
         file.write(content)
