@@ -296,6 +296,7 @@ done.set()
 """
 
 
+@pytest.mark.slow
 def test_a_model_that_is_rewritten_in_place_while_it_is_read_ends_no_process(tmp_path):
     command = [sys.executable, "-c", REWRITE, str(tmp_path / "model")]
     assert subprocess.run(command, check=False).returncode == 0

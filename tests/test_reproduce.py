@@ -768,6 +768,7 @@ def test_the_command_refuses_in_one_line(tiny, mvtec_root, tmp_path, capsys, wro
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_a_run_goes_on_and_is_reported_though_names_are_not_utf8(mvtec_root, tiny, tmp_path, run):
     data = tmp_path / os.fsdecode(b"data \xff")
