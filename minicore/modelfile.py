@@ -100,7 +100,7 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         header = json.loads(text)
     except (
         SafetensorError, OSError, ValueError, MemoryError, RecursionError,
-        AttributeError,  # of an older safetensors, for a kind of array that NumPy has not
+        AttributeError, KeyError,  # of safetensors, for a kind of array that NumPy does not have
     ) as error:  # fmt: skip
         if isinstance(error, ModelError):
             raise
