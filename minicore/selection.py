@@ -14,7 +14,10 @@ from minicore.config import Config
 
 
 def project(M: MemoryBank, config: Config, rows: np.ndarray | None = None) -> np.ndarray:
-    r"""Give $\psi(\mathcal{M})$; $\mathcal{M}$ itself if it is no wider than the projection.
+    r"""Return $\psi(\mathcal{M})$, or $\mathcal{M}$ itself if it is no wider than the projection.
+
+    Both engines use `fast.project`. `equations.project` adds in another order, so that the last
+    bits differ, and then Algorithm 1 can choose other rows where two are almost equally far.
 
     Parameters
     ----------
@@ -30,13 +33,12 @@ def project(M: MemoryBank, config: Config, rows: np.ndarray | None = None) -> np
     D, d_star = M.shape[1], config.projection_dim
     if d_star >= D:
         return M[:] if rows is None else M[rows]
-    engine = equations if config.engine == "equations" else fast
-    psi = engine.projection(D, d_star, config.seed)
+    psi = equations.projection(D, d_star, config.seed)
     n = len(M) if rows is None else len(rows)
     psi_M = np.empty((n, d_star), np.float32)
     for first in range(0, n, BLOCK):  # a whole number of the tiles whose rounding is fixed
         part = slice(first, min(first + BLOCK, n))
-        psi_M[part] = engine.project(M[part] if rows is None else M[rows[part]], psi)
+        psi_M[part] = fast.project(M[part] if rows is None else M[rows[part]], psi)
     return psi_M
 
 
