@@ -343,6 +343,13 @@ def test_what_minicore_made_is_not_replaced_by_another_kind(world, run, refuse, 
     assert kind in refuse(command, out, flags=([],))
 
 
+def test_the_demo_puts_no_pictures_among_photographs(world, run):
+    before = content(world)
+    code, printed, error = run("demo", "gear", *NETWORK, "--out", Path(GOOD).parent)
+    assert code == 1 and not printed and "holds images that minicore did not make" in error
+    assert content(world) == before
+
+
 def test_another_kind_that_appears_while_a_function_works_stays(tmp_path):
     (tmp_path / "x").write_text("image,score,distance,anomalous\n")
     refused = pytest.raises(OutputError, match="exists, and is a table of scores")

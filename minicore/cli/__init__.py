@@ -118,12 +118,20 @@ def demo(
     from minicore.backbones import Backbone
     from minicore.demo import PICTURES
     from minicore.demo import demo as run
-    from minicore.files import PICTURE, check_writable, identities
+    from minicore.files import PICTURE, check_writable, identities, made_here
+    from minicore.images.decode import SUFFIXES
 
     network = Backbone(backbone or "default", threads=threads, batch_size=batch_size)
     for name in PICTURES:
         check_writable(
             out / name, inputs=identities(network.files), overwrite=overwrite, kind=PICTURE
+        )
+    images = sorted(path for path in out.glob("*") if path.suffix.lower() in SUFFIXES)
+    foreign = [path.name for path in images if not made_here(path)]
+    if foreign and not overwrite:  # a later fit of this folder would learn from the pictures
+        raise OutputError(
+            f"{out}: holds images that minicore did not make, such as {foreign[0]}; give another "
+            f"folder with --out"
         )
     print(f"network: {network.name} ({network.path.name}), layers {', '.join(network.layers)}")
     model = new_model(
