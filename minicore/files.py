@@ -86,7 +86,7 @@ def whole(
         _check_name(named)
         direct = named.exists() and not named.is_file()
         target = named if direct else Path(os.path.realpath(named))
-        partial = _beside(target, "partial")
+        partial = beside(target, "partial")
         _check_replaceable(named, inputs, overwrite)
         target.parent.mkdir(parents=True, exist_ok=True)
     except OutputError:
@@ -155,7 +155,7 @@ def check_writable(
             folder = folder.parent
         for name in missing:
             _check_name(folder / name)
-        probe = _beside(folder / "x", "probe")
+        probe = beside(folder / "x", "probe")
         probe.touch()
         probe.unlink()
     except OutputError:
@@ -207,7 +207,7 @@ def check_outputs(
     named: dict[Path, str | Path] = {}
     for output, kind in outputs:
         check_writable(output, inputs=inputs, overwrite=overwrite, kind=kind)
-        real = Path(unicodedata.normalize("NFC", os.path.realpath(output)).casefold())
+        real = Path(folded(os.path.realpath(output)))
         if real in named:
             raise OutputError(f"{output}: two outputs have this name; give one another name")
         named[real] = output
@@ -217,6 +217,11 @@ def check_outputs(
                 raise OutputError(
                     f"{named[folder]}: both a file and a folder of outputs; give one another name"
                 )
+
+
+def folded(name: str) -> str:
+    """Return a name as a disk compares it that ignores case and forms of Unicode."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def identities(paths: Iterable[str | Path]) -> dict[tuple[int, int], Path]:
@@ -329,10 +334,11 @@ def _check_name(target: Path) -> None:
         target.stat()
 
 
-def _beside(target: Path, purpose: str) -> Path:
-    """Name a hidden file that no other process or thread has: the same target, another name.
+def beside(target: Path, purpose: str) -> Path:
+    """Return a hidden name beside a file or folder that no other process or thread uses.
 
-    Short, so that a file may have as long a name as the disk allows.
+    It is short, so that the target may have as long a name as the disk allows. It has no process
+    number: other machines and containers that see the folder may have a process of that number.
     """
     return target.parent / f".{target.name[:40]}.{secrets.token_hex(4)}.{purpose}"
 

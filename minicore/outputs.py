@@ -7,7 +7,6 @@ import csv
 import json
 import os
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from minicore import plots
 from minicore.datasets import Dataset
 from minicore.detector import Detector
 from minicore.errors import one_line
-from minicore.files import FIELDS, NO_INPUTS, Inputs, whole
+from minicore.files import FIELDS, NO_INPUTS, Inputs, folded, whole
 from minicore.images import ImageLike, view
 from minicore.metrics import f1_threshold
 from minicore.plots.style import Figure
@@ -123,7 +122,7 @@ def heat_map_names(images: Sequence[ImageLike], folder: Path) -> list[Path]:
 
 def _different(names: Iterable[Sequence[str]]) -> int:
     """Count different names, as a disk counts that ignores case."""
-    return len({unicodedata.normalize("NFC", "/".join(name)).casefold() for name in names})
+    return len({folded("/".join(name)) for name in names})
 
 
 def _shortened(name: str, end: str) -> str:

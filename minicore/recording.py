@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -24,7 +23,7 @@ import numpy as np
 from minicore import threads
 from minicore.backbones import Backbone
 from minicore.errors import BackboneError, MinicoreError, OutputError
-from minicore.files import is_folder, write_all
+from minicore.files import beside, is_folder, write_all
 from minicore.images import ImageLike, Preprocessing, batches
 from minicore.images.identity import fingerprint
 from minicore.progress import bar as progress_bar
@@ -167,9 +166,7 @@ def record(
         If the maps cannot be written, or the folder holds other files.
     """
     folder = Path(folder)
-    for path in folder.iterdir() if is_folder(folder) else ():
-        if path.name != INDEX and path.suffix != SUFFIX:
-            raise OutputError(f"{path}: is not part of a recording; give another folder")
+    _check_own(folder)
     what: dict[str, Any] = {
         "format": FORMAT,
         "network": network.sha256,
@@ -181,9 +178,7 @@ def record(
         same = all(there[key] == json.loads(json.dumps(value)) for key, value in what.items())
         if same and set(network.layers) <= set(there["layers"]):
             return Recording(network, folder, network.layers)
-    # As minicore.files names a file that is half-written. A process's number would not do: other
-    # machines and containers that see the folder may have a process of the same number.
-    partial = folder.with_name(f".{folder.name[:40]}.{secrets.token_hex(4)}.partial")
+    partial = beside(folder, "partial")
     try:
         partial.mkdir(parents=True)
         what |= _write(network, images, partial, progress)
@@ -250,14 +245,20 @@ def _index(folder: Path) -> dict[str, Any] | None:
 
 def _replace(partial: Path, folder: Path) -> None:
     """Give the partial folder its name; another process may have been quicker."""
+    _check_own(folder)
     remove(folder)
-    if _index(folder) is None and folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(f"{folder}: holds files that are no recording; move them away")
     try:
         partial.rename(folder)
     except OSError:
         if _index(folder) is None:
             raise
+
+
+def _check_own(folder: Path) -> None:
+    """Refuse a folder that holds anything else than a recording."""
+    for path in folder.iterdir() if is_folder(folder) else ():
+        if path.name != INDEX and path.suffix != SUFFIX:
+            raise OutputError(f"{path}: is not part of a recording; give another folder")
 
 
 def remove(folder: Path) -> None:

@@ -165,11 +165,10 @@ def fit(
 ) -> None:
     """Learn from a folder of good images and write a model."""
     from minicore import datasets
-    from minicore.backbones import network_files
     from minicore.files import MODEL, check_writable, identities
 
     train = datasets.folder(images).train
-    networks = [file for name in backbone or ["default"] for file in network_files(name)]
+    networks = _network_files(backbone)
     inputs = identities([*map(str, train), *networks])
     check_writable(out, inputs=inputs, overwrite=overwrite, kind=MODEL)
     model = new_model(
@@ -186,6 +185,13 @@ def fit(
     for line in _decision(model, fpr):
         say(line)
     say(f"model: {out}")
+
+
+def _network_files(backbone: list[str] | None) -> list[Path]:
+    """List the files of the networks that ``--backbone`` asks for."""
+    from minicore.backbones import network_files
+
+    return [file for name in backbone or ["default"] for file in network_files(name)]
 
 
 def _seen(model: Any) -> str:
@@ -353,7 +359,6 @@ def evaluate(
     """Fit and test each category of a data set; print a table."""
     from minicore import datasets
     from minicore import evaluation as evaluation_
-    from minicore.backbones import network_files
     from minicore.files import NUMBERS, PICTURE, check_apart, check_outputs, identities, whole
     from minicore.outputs import PICTURES, save_pictures
 
@@ -363,7 +368,7 @@ def evaluate(
     names = [None] if single else category or datasets.categories(data, layout.value)
     load: Any = datasets.own if layout is AnyLayout.folder else getattr(datasets, layout.value)
     found = [load(data) if name is None else load(data, name) for name in names]
-    networks = [file for name in backbone or ["default"] for file in network_files(name)]
+    networks = _network_files(backbone)
     images = [file for dataset in found for file in dataset.files()]
     inputs = identities([*images, *networks, *data.glob("split_csv/*.csv")])  # VisA's tables
     folders = [pictures / dataset.name for dataset in found] if pictures else []

@@ -30,7 +30,7 @@ from minicore.reproduce.unit import SUFFIX, Finished, Unit
 SETTINGS = "settings.json"
 TABLES = ("table.md", "table.csv", "table.json")
 DECISIVE = ("minicore", "layout", "network", "image_size", "layers", "parameters")
-PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{8}\.partial")  # the names of minicore.files.whole
+PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{8}\.partial")  # the names of minicore.files.beside
 UNIT = re.compile(rf"seed\d+{re.escape(SUFFIX)}")
 
 
