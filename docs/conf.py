@@ -14,8 +14,8 @@ from docutils.statemachine import StringList
 os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 from minicore import __version__
-from minicore.bench import Result
-from minicore.reproduce import tables
+from minicore.studies.bench import Result
+from minicore.studies.reproduce import summary as tables
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"

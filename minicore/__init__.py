@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minicore import datasets
     from minicore.backbones import Backbone
-    from minicore.ensemble import Ensemble, load
-    from minicore.patchcore import PatchCore
-    from minicore.tracing import trace
+    from minicore.patchcore.ensemble import Ensemble, load
+    from minicore.patchcore.estimator import PatchCore
+    from minicore.patchcore.trace import trace
 
 __version__ = "0.1.0"
 __all__ = ["Backbone", "Ensemble", "PatchCore", "__version__", "datasets", "load", "trace"]
@@ -24,22 +24,12 @@ __all__ = ["Backbone", "Ensemble", "PatchCore", "__version__", "datasets", "load
 # Imported when first used, so that `import minicore` compiles nothing and is quick.
 _LAZY = {
     "Backbone": "minicore.backbones",
-    "Ensemble": "minicore.ensemble",
-    "PatchCore": "minicore.patchcore",
-    "load": "minicore.ensemble",
-    "trace": "minicore.tracing",
+    "Ensemble": "minicore.patchcore.ensemble",
+    "PatchCore": "minicore.patchcore.estimator",
+    "load": "minicore.patchcore.ensemble",
+    "trace": "minicore.patchcore.trace",
 }
-_ROOMS = {
-    "backbones",
-    "baselines",
-    "course",
-    "datasets",
-    "equations",
-    "fast",
-    "images",
-    "metrics",
-    "plots",
-}
+_ROOMS = {"backbones", "course", "datasets", "equations", "evaluation", "fast", "images", "plots"}
 
 
 def __getattr__(name: str) -> Any:

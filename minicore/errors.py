@@ -69,3 +69,9 @@ def cut(text: str, most: int) -> str:
 def one_line(text: str) -> str:
     """Escape what does not print: a newline or an escape code in a file's name does nothing."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def quoted(text: str) -> str:
+    """Show text from a stranger's file: short, on one line, no control characters."""
+    plain = ascii(text)
+    return plain if len(plain) <= 80 else f"{plain[:76]}…{plain[-1]}"

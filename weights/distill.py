@@ -154,7 +154,7 @@ def export(run: Run, path: Path) -> None:
     """Write the averaged student as safetensors and, by the package's own writer, as ONNX."""
     save_file(arrays(run), path.with_suffix(".safetensors"))
     digest = hashlib.sha256(path.with_suffix(".safetensors").read_bytes()).hexdigest()
-    from minicore.backbones.resnet import resnet_to_onnx
+    from minicore.backbones.convert.resnet import resnet_to_onnx
 
     resnet_to_onnx(
         {k: v.numpy() for k, v in arrays(run).items()},

@@ -9,7 +9,7 @@ import onnx
 import torch
 import torch.nn.functional as F
 
-from minicore.backbones.runtime import onnxruntime
+from minicore.backbones.telemetry import onnxruntime
 
 OUTPUTS = ("layer1", "layer2", "layer3")
 

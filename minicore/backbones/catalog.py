@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from minicore import cache
-from minicore.backbones.checkpoint import read_checkpoint
+from minicore.backbones.convert.checkpoint import read_checkpoint
+from minicore.backbones.convert.graph import Storage
+from minicore.backbones.convert.resnet import ARCHITECTURES, STAGES, resnet_to_onnx
 from minicore.backbones.download import download, sha256
-from minicore.backbones.graph import Storage
-from minicore.backbones.pickled import quoted
-from minicore.backbones.resnet import ARCHITECTURES, STAGES, resnet_to_onnx
-from minicore.errors import BackboneError
-from minicore.files import NETWORK, check_writable, identities, is_file
+from minicore.errors import BackboneError, quoted
+from minicore.runtime import cache
+from minicore.runtime.files import NETWORK, check_writable, identities, is_file
 
 LAYERS = ("layer1", "layer2", "layer3")
 TORCHVISION = (

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from minicore.errors import BackboneError
-from minicore.progress import bar as progress_bar
+from minicore.runtime.progress import bar as progress_bar
 
 SECONDS_OF_SILENCE = 30
 

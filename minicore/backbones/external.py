@@ -13,8 +13,7 @@ import mmap
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from minicore.backbones.pickled import quoted
-from minicore.errors import BackboneError
+from minicore.errors import BackboneError, quoted
 
 LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f]|[\x80-\xff][\x01-\x7f])")
 

@@ -1,7 +1,7 @@
 """Backbone: any ONNX file that turns images into feature maps, run by onnxruntime.
 
 What a network expects of its input travels in the file itself, as JSON under the metadata key
-``minicore`` (name, layers, preprocessing, source, licence; `minicore.backbones.resnet` writes it).
+``minicore`` (name, layers, preprocessing, source, licence), as `backbones.convert` writes it.
 A file without it works too: its layers are its outputs, and the preprocessing is the paper's unless
 told otherwise.
 """
@@ -23,11 +23,10 @@ import numpy as np
 from minicore.backbones.catalog import find
 from minicore.backbones.download import sha256
 from minicore.backbones.external import external_files
-from minicore.backbones.pickled import quoted
-from minicore.config import require_threads, require_whole
-from minicore.errors import BackboneError, cut, wrong
-from minicore.files import is_file
+from minicore.checks import require_threads, require_whole
+from minicore.errors import BackboneError, cut, quoted, wrong
 from minicore.images import Override, Preprocessing
+from minicore.runtime.files import is_file
 
 LONGEST_NAME = 200
 LONGEST_REASON = 250  # of onnxruntime's, whose older versions give the C++ function with its types
@@ -151,7 +150,7 @@ class Backbone:
 
     @property
     def _threads(self) -> int:
-        from minicore import threads as cores
+        from minicore.runtime import threads as cores
 
         return self.threads or cores.available()
 
@@ -214,7 +213,9 @@ class Backbone:
         RuntimeError
             In a process forked from one in which a network or a kernel of minicore has run.
         """
-        from minicore.threads import network_runs  # Numba comes with it: not for `backbone list`
+        from minicore.runtime.threads import (
+            network_runs,  # Numba comes with it: not for `backbone list`
+        )
 
         network_runs()
         if batch.ndim != 4 or batch.shape[1] != 3 or len(batch) == 0:
@@ -345,7 +346,7 @@ def _checksum(path: Path) -> str:
 
 
 def _open(path: Path, threads: int):
-    from minicore.backbones.runtime import onnxruntime
+    from minicore.backbones.telemetry import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

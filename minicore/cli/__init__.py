@@ -116,10 +116,10 @@ def demo(
     """Learn five drawn parts, find their defects, show scores, times and a picture."""
     from minicore import datasets
     from minicore.backbones import Backbone
-    from minicore.demo import PICTURES
-    from minicore.demo import demo as run
-    from minicore.files import PICTURE, check_writable, identities, made_here
+    from minicore.cli.demo import PICTURES
+    from minicore.cli.demo import demo as run
     from minicore.images.decode import SUFFIXES
+    from minicore.runtime.files import PICTURE, check_writable, identities, made_here
 
     network = Backbone(backbone or "default", threads=threads, batch_size=batch_size)
     for name in PICTURES:
@@ -165,7 +165,7 @@ def fit(
 ) -> None:
     """Learn from a folder of good images and write a model."""
     from minicore import datasets
-    from minicore.files import MODEL, check_writable, identities
+    from minicore.runtime.files import MODEL, check_writable, identities
 
     train = datasets.folder(images).train
     networks = _network_files(backbone)
@@ -204,7 +204,7 @@ def _seen(model: Any) -> str:
 
 def _decision(model: Any, fpr: float) -> list[str]:
     """Describe the threshold, and what to do if the images were too few for `fpr`."""
-    from minicore.threshold import images_needed
+    from minicore.patchcore.threshold import images_needed
 
     if model.threshold_ is None:
         return [
@@ -261,12 +261,19 @@ def score(
     ] = OnError.stop,
 ) -> None:
     """Score images with a model: one line each, in the order given."""
-    from minicore.ensemble import load
+    from minicore.cli.outputs import ScoreWriter, heat_map_names, save_heat_map
     from minicore.errors import ImageError
-    from minicore.files import PICTURE, SCORES, check_apart, check_outputs, identities, is_folder
     from minicore.images import as_images
     from minicore.images.listing import left_out
-    from minicore.outputs import ScoreWriter, heat_map_names, save_heat_map
+    from minicore.patchcore.ensemble import load
+    from minicore.runtime.files import (
+        PICTURE,
+        SCORES,
+        check_apart,
+        check_outputs,
+        identities,
+        is_folder,
+    )
 
     paths = [path for source in images for path in as_images(source)]
     unseen = {path for source in images if is_folder(source) for path in left_out(source)}
@@ -358,9 +365,16 @@ def evaluate(
 ) -> None:
     """Fit and test each category of a data set; print a table."""
     from minicore import datasets
-    from minicore import evaluation as evaluation_
-    from minicore.files import NUMBERS, PICTURE, check_apart, check_outputs, identities, whole
-    from minicore.outputs import PICTURES, save_pictures
+    from minicore.cli.outputs import PICTURES, save_pictures
+    from minicore.evaluation import evaluate as evaluation_
+    from minicore.runtime.files import (
+        NUMBERS,
+        PICTURE,
+        check_apart,
+        check_outputs,
+        identities,
+        whole,
+    )
 
     single = layout.value in (*datasets.WITHOUT_CATEGORIES, "folder")
     if single and category:
@@ -406,7 +420,7 @@ def evaluate(
 @app.command()
 def info(model: Annotated[Path, typer.Argument(help="A model that `minicore fit` wrote.")]) -> None:
     """Print what a model was fitted with, as JSON."""
-    from minicore import modelfile
+    from minicore.patchcore import modelfile
 
     arrays, header = modelfile.read(model)
     shapes = {name: [str(a.dtype), *a.shape] for name, a in arrays.items()}

@@ -20,8 +20,8 @@ app = typer.Typer(
 @app.command("list")
 def backbone_list() -> None:
     """List the known networks: what they cost, how they did here, and which are ready to use."""
-    from minicore import cache
     from minicore.backbones.catalog import CATALOG, MEASURED, find
+    from minicore.runtime import cache
 
     rows = [("default", "128 + 256", 0.58, 6.3, str(find()))]
     for name, network in CATALOG.items():

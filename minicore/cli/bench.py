@@ -71,11 +71,11 @@ def bench(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Time every equation here: literal loops, the fast engine, libraries, the machine's limit."""
-    from minicore import bench as bench_
     from minicore.backbones import Backbone
-    from minicore.bench.material import BATCH, read_images
-    from minicore.files import NUMBERS, PICTURE, check_apart, check_outputs, identities
-    from minicore.machine import command
+    from minicore.runtime.files import NUMBERS, PICTURE, check_apart, check_outputs, identities
+    from minicore.runtime.machine import command
+    from minicore.studies import bench as bench_
+    from minicore.studies.bench.material import BATCH, read_images
 
     if growth and stage:
         raise MinicoreError("--growth has stages of its own; leave out " + " ".join(stage))
@@ -107,12 +107,14 @@ def bench(
 
 
 def _draw(found, material, files: dict[str, Path], overwrite: bool) -> None:
-    from minicore import bench, plots
+    from minicore import plots
+    from minicore.studies import bench
+    from minicore.studies.bench import charts
 
     figures = {
-        "bench": lambda: plots.comparison(found.timings),
-        "bound": lambda: plots.bound(bench.bound(material.bank, material.queries[0])),
-        "growth": lambda: plots.growth(found.curves),
+        "bench": lambda: charts.comparison(found.timings),
+        "bound": lambda: charts.bound(bench.bound(material.bank, material.queries[0])),
+        "growth": lambda: charts.growth(found.curves),
     }
     for name, file in files.items():
         say(f"picture: {plots.save(figures[name](), file, overwrite=overwrite)}")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from minicore.config import is_number
+from minicore.checks import is_number
 from minicore.errors import MinicoreError, ParameterError, one_line
 
 
@@ -249,8 +249,8 @@ def new_model(
 ) -> Any:
     """Build the model that the options of a fitting command ask for."""
     from minicore.backbones.joint import layer_sets
-    from minicore.ensemble import Ensemble
-    from minicore.patchcore import PatchCore
+    from minicore.patchcore.ensemble import Ensemble
+    from minicore.patchcore.estimator import PatchCore
 
     def single(network: Any, names: Any) -> PatchCore:
         return PatchCore(

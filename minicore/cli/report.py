@@ -26,8 +26,8 @@ def report(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Write one HTML file about a run: table, curves, mistakes, all it takes to repeat it."""
-    from minicore.report import other_data, save
-    from minicore.reproduce import Run
+    from minicore.studies.report import other_data, save
+    from minicore.studies.reproduce import Run
 
     runs = [Run.open(folder) for folder in (run, other) if folder is not None]
     name = "report.html" if other is None else "compared.html"

@@ -19,7 +19,7 @@ from minicore.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from minicore.reproduce import Run
+    from minicore.studies.reproduce import Run
 
 
 def reproduce(
@@ -65,9 +65,9 @@ def reproduce(
     threads: ThreadsOption = None,
 ) -> None:
     """Measure the rows of the paper's tables S1 and S2, or its figures; stop and go on any time."""
-    from minicore.machine import command
-    from minicore.reproduce import reproduce as run
-    from minicore.reproduce import row, smallest, tables
+    from minicore.runtime.machine import command
+    from minicore.studies.reproduce import reproduce as run
+    from minicore.studies.reproduce import row, smallest, summary
 
     def names(text: str) -> list[str]:
         return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -97,14 +97,14 @@ def reproduce(
         n_threads=threads,
         command=command(),
     )
-    text = tables.write(done)
+    text = summary.write(done)
     print("\n\n".join(_draw(done, studies, numbers)) if studies else text)
     say(f"tables, every unit, and what a report is made of: {done.folder}")
 
 
 def _studies(figures: list[FigureName], asked: set[str]) -> list[Any]:
     """Find the studies that are asked for; what one varies cannot be set for all of its rows."""
-    from minicore.reproduce.studies import study
+    from minicore.studies.reproduce.sweeps import study
 
     studies = [study(name) for name in dict.fromkeys(figure.value for figure in figures)]
     for its in studies:
@@ -119,13 +119,14 @@ def _studies(figures: list[FigureName], asked: set[str]) -> list[Any]:
 def _draw(run: Run, studies: list[Any], seeds: list[int]) -> list[str]:
     """Draw each study into the run's folder, and give its numbers."""
     from minicore import plots
-    from minicore.reproduce import tables
-    from minicore.reproduce.curves import curves, table
+    from minicore.studies.reproduce import summary
+    from minicore.studies.reproduce.curves import curves, table
+    from minicore.studies.reproduce.figure import figure
 
-    found, texts = tables.lines(run), []
+    found, texts = summary.lines(run), []
     for study in studies:
         drawn = curves(study, found, seeds)
-        file = plots.save(plots.study(study, drawn), run.folder / f"figure-{study.name}.png")
+        file = plots.save(figure(study, drawn), run.folder / f"figure-{study.name}.png")
         say(f"picture: {file}")
         texts.append(table(study, drawn))
     return texts

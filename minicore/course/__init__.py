@@ -10,8 +10,7 @@ results differ. The notebooks show code and figures with `source`, `both`, `clos
 """
 
 from minicore.course.checking import EXERCISES, Result, check, exercises
-from minicore.course.lectern import Source, both, closeup, source
-from minicore.course.sliders import Live, live
+from minicore.course.display import Live, Source, both, closeup, live, source
 
 __all__ = [
     "EXERCISES",

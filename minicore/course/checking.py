@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from minicore.course import auroc, eq1, eq2, eq3, eq4, eq5, eq6, eq7
 from minicore.course.diagnosis import diagnose, right
 from minicore.course.exercise import Exercise, Exercises, Hint
+from minicore.course.exercises import auroc, eq1, eq2, eq3, eq4, eq5, eq6, eq7
 from minicore.course.guard import Outcome, call
 
 _FAMILIES = (eq1, eq2, eq3, eq4, eq5, eq6, eq7, auroc)

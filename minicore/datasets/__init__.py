@@ -4,9 +4,9 @@ Each loader gives a `Dataset`: good images to learn from, labelled images and ma
 """
 
 from minicore.datasets.dataset import Dataset
-from minicore.datasets.drawn import SYNTHETIC, synthetic
+from minicore.datasets.drawn.synthetic import SYNTHETIC, synthetic
 from minicore.datasets.folders import category_name
-from minicore.datasets.published import (
+from minicore.datasets.layouts import (
     WITHOUT_CATEGORIES,
     btad,
     categories,

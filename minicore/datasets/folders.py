@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeAlias
 
 from minicore.errors import DatasetError, ImageError, MinicoreWarning
-from minicore.files import is_file, is_folder
 from minicore.images.decode import SUFFIXES
 from minicore.images.listing import list_images
+from minicore.runtime.files import is_file, is_folder
 
 GOOD = "good"
 Labelled: TypeAlias = tuple[Path, Path | None, str]  # image, mask, defect

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 from minicore.equations.distance import squared_distance
-from minicore.kernels import parallel
+from minicore.runtime.kernels import parallel
 
 __all__ = ["EPS", "HUGE", "TINY", "inner", "rounding_bound", "squared_distance", "squared_norms"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 
 from minicore.fast.arithmetic import HUGE
-from minicore.kernels import parallel
+from minicore.runtime.kernels import parallel
 
 AXES = 96
 COARSE = 24  # of them in the product that looks at every pair; the others look at what it leaves

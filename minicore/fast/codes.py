@@ -14,7 +14,7 @@ import numpy as np
 from numba import prange
 
 from minicore.fast.arithmetic import inner
-from minicore.kernels import parallel
+from minicore.runtime.kernels import parallel
 
 LARGEST = 127
 DEVIATIONS = 12  # of the coordinates: so many fit in a byte

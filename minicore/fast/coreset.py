@@ -22,7 +22,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from minicore import threads
 from minicore.equations.eq5_coreset import projection
 from minicore.fast.arithmetic import (
     HUGE,
@@ -35,8 +34,9 @@ from minicore.fast.arithmetic import (
 from minicore.fast.axes import AXES_BOUND, principal_axes
 from minicore.fast.rows import as_queries, bank_rows
 from minicore.fast.sieve import search
-from minicore.kernels import parallel
-from minicore.progress import bar as progress_bar
+from minicore.runtime import threads
+from minicore.runtime.kernels import parallel
+from minicore.runtime.progress import bar as progress_bar
 
 __all__ = ["greedy_coreset", "project", "projection"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicore import threads
 from minicore.fast.arithmetic import HUGE, squared_norms
 from minicore.fast.axes import STATE, checked_axes, principal_axes
 from minicore.fast.codes import step_of
 from minicore.fast.rows import as_queries, bank_rows
 from minicore.fast.sieve import search
+from minicore.runtime import threads
 
 
 def _as_rows(array, name):

@@ -21,7 +21,7 @@ import numpy as np
 from numba import prange
 
 from minicore.fast.arithmetic import inner
-from minicore.kernels import parallel
+from minicore.runtime.kernels import parallel
 
 
 def _pooling_segments(length, d):

@@ -11,11 +11,11 @@ import functools
 
 import numpy as np
 
-from minicore import threads
 from minicore.equations.distance import distance
 from minicore.equations.eq7_score import reweight
 from minicore.fast.nearest import Nearest, nearest
 from minicore.fast.patches import interpolation
+from minicore.runtime import threads
 
 
 @functools.lru_cache(maxsize=16)

@@ -28,12 +28,12 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from minicore import threads
 from minicore.fast.arithmetic import EPS, TINY, inner, rounding_bound, squared_distance
 from minicore.fast.axes import AXES_BOUND
 from minicore.fast.codes import code_distance
 from minicore.fast.rows import Rows
-from minicore.kernels import parallel
+from minicore.runtime import threads
+from minicore.runtime.kernels import parallel
 
 QUERIES, ROWS = 196, 512  # tile of a matrix product: 0.4 MB of results, read back from cache
 BLOCK = 16  # products whose largest is found at once

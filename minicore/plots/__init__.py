@@ -10,28 +10,21 @@ viridis for order.
 """
 
 from minicore.plots.animation import animation
-from minicore.plots.bench import comparison, growth
-from minicore.plots.bound import bound
-from minicore.plots.curves import histogram, roc, timings
+from minicore.plots.gallery import pictures
 from minicore.plots.poster import trace
 from minicore.plots.projection import coreset
-from minicore.plots.rows import pictures
+from minicore.plots.scores import histogram, roc, timings
 from minicore.plots.segmentation import panels
-from minicore.plots.studies import study
 from minicore.plots.style import save
 
 __all__ = [
     "animation",
-    "bound",
-    "comparison",
     "coreset",
-    "growth",
     "histogram",
     "panels",
     "pictures",
     "roc",
     "save",
-    "study",
     "timings",
     "trace",
 ]

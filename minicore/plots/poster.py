@@ -13,22 +13,13 @@ from matplotlib.patches import Rectangle as Box
 from matplotlib.patheffects import withStroke
 
 from minicore.images import as_images, view
-from minicore.plots.page import CELL, GAP, SMALL, Page
 from minicore.plots.principal import feature_colours, principal_axes
 from minicore.plots.segmentation import overlay
-from minicore.plots.style import (
-    ANOMALOUS,
-    GOOD,
-    HEAT,
-    INK,
-    PALE,
-    TRUTH,
-    Figure,
-    styled,
-)
+from minicore.plots.sheet import CELL, GAP, SMALL, Page
+from minicore.plots.style import ANOMALOUS, GOOD, HEAT, INK, PALE, TRUTH, Figure, styled
 
 if TYPE_CHECKING:  # drawing needs no network and no search
-    from minicore.tracing import Trace
+    from minicore.patchcore.trace import Trace
 
 Array = npt.NDArray[Any]
 Edges = tuple[int, int, int, int]  # top, left, bottom, right; the latter two exclusive

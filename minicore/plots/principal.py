@@ -38,7 +38,7 @@ def principal_axes(rows: Array, count: int) -> Array:
     (d, count) float
         Unit vectors, the largest spread first; zeros where d is less than `count`.
     """
-    from minicore.threads import single_threaded_blas  # imports Numba: not for every figure
+    from minicore.runtime.threads import single_threaded_blas  # imports Numba: not for every figure
 
     # Eigenvectors of d × d: a tenth of the time of a singular value decomposition of the rows.
     d = rows.shape[1]

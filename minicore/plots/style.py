@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from minicore.files import whole
+from minicore.runtime.files import whole
 
 INK, GREY, PALE = "#222222", "#767676", "#D5D5D5"
 GOOD, ANOMALOUS, TRUTH = "#0072B2", "#D55E00", "#56B4E9"  # Okabe and Ito, 2008

@@ -22,11 +22,12 @@ from safetensors.numpy import load, save
 
 import minicore
 from fuzz import mutate, trees
-from minicore import PatchCore, modelfile
+from minicore import PatchCore
 from minicore.backbones import Backbone
 from minicore.backbones.catalog import convert
-from minicore.backbones.checkpoint import read_checkpoint
+from minicore.backbones.convert.checkpoint import read_checkpoint
 from minicore.images import Preprocessing, decode, prepare
+from minicore.patchcore import modelfile
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RNG = np.random.default_rng(0)

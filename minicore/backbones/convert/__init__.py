@@ -1,0 +1,1 @@
+"""Checkpoint files converted to ONNX networks, without PyTorch."""

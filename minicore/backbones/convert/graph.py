@@ -1,0 +1,189 @@
+"""An ONNX graph while it is written: convolutions with their batch norms folded in.
+
+What a backbone's forward pass needs and no more. Each weight is asked for with the shape it must
+have, so that an unfit checkpoint is refused by name, and remembered as used, so that a checkpoint
+of some other network, whose extra weights the pass would ignore, is refused too.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from minicore.errors import BackboneError
+
+Arrays = Mapping[str, np.ndarray]
+Storage = Literal["float32", "float16", "int8"]
+
+BATCH_NORM_EPS = 1e-5  # torch's default, which every torchvision ResNet keeps
+OPSET, IR_VERSION = 17, 8  # both older than onnxruntime 1.17, so it and every later one run them
+
+
+class Graph:
+    """The nodes and weights of an ONNX graph as they are written, with their channels."""
+
+    def __init__(self, arrays: Arrays, storage: Storage):
+        try:
+            import onnx
+        except ImportError as error:
+            raise BackboneError(
+                'writing a network needs the package onnx: pip install "minicore[convert]"'
+            ) from error
+        self.onnx = onnx
+        self.arrays = arrays
+        self.storage = storage
+        self.used: set[str] = set()
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+        self.channels = {"image": 3}
+
+    def has(self, name: str) -> bool:
+        """Tell whether the checkpoint holds such a weight."""
+        return name in self.arrays
+
+    def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Give a weight as float64, once it is what the network needs."""
+        if weight_shape(self.arrays, name) != shape:
+            raise BackboneError(f"{name} is {weight_shape(self.arrays, name)}, not {shape}")
+        self.used.add(name)
+        array = np.asarray(self.arrays[name], dtype=np.float64)
+        if not np.isfinite(array).all():
+            raise BackboneError(f"{name} holds values that are not finite")
+        return array
+
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Write a node, named after its one output; return that name."""
+        self.nodes.append(
+            self.onnx.helper.make_node(kind, inputs, [output], name=output, **attributes)
+        )
+        self.channels[output] = self.channels.get(inputs[0], 0)
+        return output
+
+    def convolve(
+        self,
+        x: str,
+        conv: str,
+        norm: str,
+        *,
+        kernel: int,
+        stride: int,
+        groups: int = 1,
+        relu: bool = True,
+        output: str | None = None,
+    ) -> str:
+        """Write a convolution with its batch norm folded in: γ (Wx − μ) / √(σ² + ε) + β."""
+        out, into = weight_shape(self.arrays, f"{conv}.weight")[0], self.channels[x] // groups
+        if out % groups or self.channels[x] % groups:
+            raise BackboneError(f"{conv}: {self.channels[x]} to {out} channels in {groups} groups")
+        weight = self.take(f"{conv}.weight", (out, into, kernel, kernel))
+        gamma, beta, mean, variance = (
+            self.take(f"{norm}.{part}", (out,))
+            for part in ("weight", "bias", "running_mean", "running_var")
+        )
+        if (variance < 0).any():
+            raise BackboneError(f"{norm}.running_var holds a negative variance")
+        scale = gamma / np.sqrt(variance + BATCH_NORM_EPS)
+        folded = self.stored(f"{conv}.weight", weight * scale[:, None, None, None])
+        bias = self.weight(f"{conv}.bias", _narrowed(beta - mean * scale, np.float32, norm))
+        y = self.node(
+            "Conv",
+            [x, folded, bias],
+            output or f"{conv}.out" if not relu else f"{conv}.sum",
+            kernel_shape=[kernel, kernel],
+            strides=[stride, stride],
+            pads=[kernel // 2] * 4,
+            group=groups,
+        )
+        self.channels[y] = out
+        return self.node("Relu", [y], output or f"{conv}.out") if relu else y
+
+    def weight(self, name: str, array: np.ndarray) -> str:
+        """Put a constant into the file; return its name."""
+        self.weights.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def stored(self, name: str, weight: np.ndarray) -> str:
+        """Keep a weight as the storage says, unpacked to float32 by nodes onnxruntime folds.
+
+        Int8 is unpacked by Cast and Mul. DequantizeLinear says the same in one node, but
+        onnxruntime leaves that one in the graph, for quantised kernels, and runs it every time.
+        """
+        float32 = self.onnx.TensorProto.FLOAT
+        if self.storage == "float32":
+            return self.weight(name, _narrowed(weight, np.float32, name))
+        if self.storage == "float16":
+            half = self.weight(f"{name}.float16", _narrowed(weight, np.float16, name))
+            return self.node("Cast", [half], name, to=float32)
+        largest = np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
+        scale = np.where(largest > 0, largest / 127, 1.0)
+        code = self.weight(f"{name}.int8", np.rint(weight / scale).astype(np.int8))
+        steps = self.node("Cast", [code], f"{name}.steps", to=float32)
+        step = self.weight(f"{name}.scale", _narrowed(scale, np.float32, name))
+        return self.node("Mul", [steps, step], name)
+
+    def refuse_leftovers(self, stages: Sequence[str]) -> None:
+        """Refuse weights inside the network that the forward pass does not know.
+
+        They belong to a relative (squeeze-and-excitation, say) whose maps would come out wrong.
+        """
+        inside = tuple(f"{part}." for part in ("conv1", "bn1", *stages))
+        for key in self.arrays:
+            unknown = key not in self.used and not key.endswith(".num_batches_tracked")
+            if unknown and key.startswith(inside):
+                raise BackboneError(f"{key} has no place in a ResNet, WideResNet or ResNeXt")
+
+    def serialised(self, outputs: Mapping[str, int], about: Mapping[str, Any]) -> bytes:
+        """Give the file's bytes: the graph, its output layers and what is known about it."""
+        helper, float32 = self.onnx.helper, self.onnx.TensorProto.FLOAT
+        image = helper.make_tensor_value_info("image", float32, ["n", 3, "h", "w"])
+        maps = [
+            helper.make_tensor_value_info(layer, float32, ["n", c, f"h_{layer}", f"w_{layer}"])
+            for layer, c in outputs.items()
+        ]
+        graph = helper.make_graph(self.nodes, about["name"], [image], maps, self.weights)
+        model = helper.make_model(
+            graph,
+            producer_name="minicore",
+            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+        )
+        helper.set_model_props(model, {"minicore": json.dumps(about)})
+        self.onnx.checker.check_model(model)
+        return model.SerializeToString(deterministic=True)
+
+
+def weight_shape(arrays: Arrays, name: str) -> tuple[int, ...]:
+    """Give a weight's shape; a convolution's has four entries: out, in per group, h, w."""
+    if name not in arrays:
+        some = ", ".join(list(arrays)[:3])
+        raise BackboneError(f"no weight {name} among its {len(arrays)} arrays ({some}, …)")
+    shape = tuple(arrays[name].shape)
+    convolution = "conv" in name or name.endswith("downsample.0.weight")
+    if 0 in shape or (convolution and len(shape) != 4):
+        raise BackboneError(f"{name} is {shape}, no weight of a ResNet")
+    return shape
+
+
+def _narrowed(array: np.ndarray, dtype: type[np.floating], name: str) -> np.ndarray:
+    if np.abs(array).max() > np.finfo(dtype).max:
+        kind = np.dtype(dtype).name
+        raise BackboneError(f"{name} overflows {kind} once its batch norm is folded in")
+    return array.astype(dtype)
+
+
+def run_once(model: bytes) -> None:
+    """Show a network an image of noise: every map must come out, with its channels, as numbers."""
+    from minicore.backbones.telemetry import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    image = np.random.default_rng(0).standard_normal((1, 3, 64, 64), dtype=np.float32)
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        maps = session.run(None, {"image": image})
+    except Exception as error:  # onnxruntime's errors have no common ancestor but this
+        raise BackboneError(f"the network written does not run ({error})") from error
+    for output, layer in zip(session.get_outputs(), maps, strict=True):
+        if layer.shape[1] != output.shape[1] or not np.isfinite(layer).all():
+            raise BackboneError(f"{output.name} comes out of the network with values not finite")

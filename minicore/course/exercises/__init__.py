@@ -1,0 +1,1 @@
+"""One module per exercise: its cases, the solution, and the mistakes that it recognises."""

@@ -1,0 +1,5 @@
+"""A seeded data set that needs no files: five kinds of part, six kinds of defect, exact masks."""
+
+from minicore.datasets.drawn.parts import CATEGORIES, DEFECTS, part, parts
+
+__all__ = ["CATEGORIES", "DEFECTS", "part", "parts"]

@@ -1,0 +1,140 @@
+"""Good parts, the same parts with a defect, and the exact masks, all from a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from minicore.datasets.drawn.blister import blister
+from minicore.datasets.drawn.canvas import Anchors, Canvas, between
+from minicore.datasets.drawn.circuit import circuit
+from minicore.datasets.drawn.defects import PAINTERS
+from minicore.datasets.drawn.fabric import fabric
+from minicore.datasets.drawn.gear import gear
+from minicore.datasets.drawn.wood import wood
+
+# A scene paints one part and says where a painted defect may sit. Pose, threads, grain are drawn
+# from its first generator, always the same draws in the same order; which piece is "missing" or
+# "misplaced" from its second. So a part with a flaw differs from its good twin in the flaw alone.
+Scene = Callable[[Canvas, np.random.Generator, "str | None", np.random.Generator], Anchors]
+
+_SCENES: dict[str, Scene] = {
+    "fabric": fabric,
+    "wood": wood,
+    "circuit": circuit,
+    "blister": blister,
+    "gear": gear,
+}
+CATEGORIES = tuple(_SCENES)
+DEFECTS = (*PAINTERS, "missing", "misplaced")
+
+_MARGIN = 18.0  # units of 1/256: the usual crop, 224 of 256, cuts off 16
+
+
+def part(
+    category: str, defect: str | None, *, size: int = 256, seed: tuple[int, ...] = (0,)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One part, good and with a defect.
+
+    Parameters
+    ----------
+    category : str
+        One of `CATEGORIES`.
+    defect : str or None
+        One of `DEFECTS`; None leaves the part good.
+    size : int
+        Side in pixels.
+    seed : tuple of int
+        Everything is drawn from it. The good part does not depend on `defect`.
+
+    Returns
+    -------
+    good, bad : uint8 (size, size, 3)
+    mask : bool (size, size)
+        Exactly the pixels in which the two differ.
+
+    Raises
+    ------
+    ValueError
+        Another category or defect.
+    """
+    for name, value, known in (
+        ("category", category, CATEGORIES),
+        ("defect", defect, (*DEFECTS, None)),
+    ):
+        if value not in known:
+            raise ValueError(f"{name}: expected one of {known}, found {value!r}")
+    key = (*seed, CATEGORIES.index(category))
+    good, anchors = _paint(category, None, size, key)
+    camera = _camera(good, key)
+    image = _expose(good, camera)
+    if defect is None:
+        return image, image.copy(), np.zeros((size, size), bool)
+    if defect in PAINTERS:
+        bad = good.copy()
+        rng = _generator(key, 2)
+        x, y = anchors[int(rng.integers(len(anchors)))]
+        PAINTERS[defect](bad, rng, x + between(rng, -5, 5), y + between(rng, -5, 5))
+    else:
+        bad, _ = _paint(category, defect, size, key)
+
+    # What differs visibly is the defect, rid of lone pixels; there and only there the part is bad.
+    changed = np.abs(bad.rgb - good.rgb).max(axis=0) > 4 / 255
+    inner = (np.abs(bad.x - 128) < 128 - _MARGIN) & (np.abs(bad.y - 128) < 128 - _MARGIN)
+    mask = _majority(changed) & inner
+    flawed = np.where(mask[..., None], _expose(bad, camera), image)
+    # A pixel that came out the same by chance moves by one level: the mask stays exact, unholed.
+    same = mask & (flawed == image).all(axis=-1)
+    flawed[same] ^= 1
+    return image, flawed, mask
+
+
+def parts(
+    category: str, defects: Sequence[str | None], *, size: int, seed: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Parts with the given defects, the i-th drawn from (*seed, i): more of them change none.
+
+    Returns
+    -------
+    uint8 (n, size, size, 3), bool (n, size, size)
+    """
+    images = np.empty((len(defects), size, size, 3), np.uint8)
+    masks = np.empty((len(defects), size, size), bool)
+    for i, defect in enumerate(defects):
+        _, images[i], masks[i] = part(category, defect, size=size, seed=(*seed, i))
+    return images, masks
+
+
+def _generator(seed: tuple[int, ...], purpose: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64([*seed, purpose]))
+
+
+def _paint(
+    category: str, flaw: str | None, size: int, seed: tuple[int, ...]
+) -> tuple[Canvas, Anchors]:
+    canvas = Canvas.blank(size)
+    return canvas, _SCENES[category](canvas, _generator(seed, 0), flaw, _generator(seed, 1))
+
+
+def _camera(canvas: Canvas, seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Uneven light and exposure, (h, w), and sensor noise, (3, h, w), both in grey levels."""
+    rng = _generator(seed, 3)
+    gain, right, down = (between(rng, -a, a) for a in (0.03, 0.035, 0.035))
+    light = 1 + gain + right * (canvas.x - 128) / 128 + down * (canvas.y - 128) / 128
+    noise = rng.random(canvas.rgb.shape, dtype=np.float32)
+    noise += rng.random(canvas.rgb.shape, dtype=np.float32)
+    return light * np.float32(255), (noise - 1) * np.float32(5) + np.float32(0.5)
+
+
+def _expose(canvas: Canvas, camera: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    light, noise = camera
+    levels = np.clip(canvas.rgb * light + noise, 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(levels.transpose(1, 2, 0))
+
+
+def _majority(mask: np.ndarray) -> np.ndarray:
+    """Pixels most of whose 3 × 3 neighbourhood is set."""
+    rows = np.pad(mask, 1).astype(np.uint8)
+    rows = rows[:-2] + rows[1:-1] + rows[2:]
+    return rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:] > 4

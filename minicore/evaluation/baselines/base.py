@@ -1,0 +1,212 @@
+"""What the baselines share with each other: everything but the method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from minicore import fast
+from minicore.backbones import Backbone, JointBackbone, open_backbone
+from minicore.backbones.joint import Source
+from minicore.checks import require_smoothing, require_whole
+from minicore.images import ImageLike, Override, as_images
+from minicore.patchcore.config import Features, require_running
+from minicore.patchcore.detector import Detector
+from minicore.patchcore.features import Place, SamePlace, check_smoothing, patch_batches
+from minicore.patchcore.search import Detection
+from minicore.runtime import threads
+from minicore.runtime.clock import Seconds
+
+Self = TypeVar("Self", bound="Baseline")  # typing has one from Python 3.11 on
+
+
+class Baseline(Detector):
+    r"""A method that learns from, and judges, the patch features of equations 1 to 3.
+
+    A subclass gives `_learn` and `_judge`, and says with `_fewest` how many images it takes.
+
+    Parameters
+    ----------
+    backbone : Backbone, str or Path, optional
+        The network: an object, an ``.onnx`` file, or a known name. By default the one that ships.
+    seed : int, default 0
+        Of whatever the method chooses at random.
+    layers : sequence of str, optional
+        Hierarchy levels, finest first; by default the backbone's (layer2, layer3). All channels of
+        all levels are concatenated (`minicore.PatchCore`'s embedding ``"concat"``).
+    patchsize, stride : int
+        $p$ and $s$ of equations 1 and 3.
+    resize, crop : int, (int, int) or "none", optional
+        Size of the images, as for `minicore.PatchCore`.
+    sigma : float, default 4.0
+        Smoothing of the maps in pixels.
+    batch_size : int, default 8
+        Images that the network sees at once.
+    n_threads : int, optional
+        By default as many as the process has been given cores. Changes no result.
+    progress : bool, default True
+        Show progress bars, where there is a terminal.
+
+    Attributes
+    ----------
+    backbone_ : Backbone
+        The network in use.
+    config_ : Features
+        What decided the patch features.
+    grid_ : (int, int)
+        Patches of an image, h' and w'.
+    input_size_ : (int, int)
+        (h, w) of the prepared images in pixels.
+    threshold_, map_threshold_ : None
+        The papers set none: `predict` refuses.
+    seconds_ : Seconds
+        Time spent in each stage since the model was made.
+    """
+
+    _fewest = 1  # images to learn from
+
+    def __init__(
+        self,
+        backbone: Source | None = None,
+        seed: int = 0,
+        *,
+        layers: Sequence[str] | None = None,
+        patchsize: int = 3,
+        stride: int = 1,
+        resize: Override = None,
+        crop: Override = None,
+        sigma: float = 4.0,
+        batch_size: int = 8,
+        n_threads: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.backbone = backbone
+        self.seed = seed
+        self.layers = layers
+        self.patchsize = patchsize
+        self.stride = stride
+        self.resize = resize
+        self.crop = crop
+        self.sigma = sigma
+        self.batch_size = batch_size
+        self.n_threads = n_threads
+        self.progress = progress
+
+    # ------------------------------------------------------------- of a method
+
+    def _check(self) -> None:
+        """Refuse parameters of the method that are out of range."""
+
+    def _learn(self, images: Sequence[ImageLike]) -> None:
+        """Remember what the method needs of good images."""
+        raise NotImplementedError
+
+    def _judge(self, patches: np.ndarray) -> Detection:
+        """Judge a batch of images by their patch features, (n, h', w', D) float32."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ of all alike
+
+    def fit(self: Self, X: Any, y: None = None) -> Self:
+        """Learn from good images.
+
+        Parameters
+        ----------
+        X : images
+            Paths, a folder, or uint8 (n, h, w, 3); see `minicore.images.as_images`.
+        y : None
+            Not used; here for scikit-learn.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, or there are too few images.
+        ImageError, BackboneError
+            If an image or the network cannot be used.
+        """
+        images = as_images(X)
+        if len(images) < self._fewest:
+            least = f"at least {self._fewest} image{'s' * (self._fewest > 1)}"
+            raise ValueError(f"{type(self).__name__} needs {least} to fit, got {len(images)}")
+        self._forget()
+        self.seconds_ = Seconds()
+        require_running(self)
+        require_whole(self, "seed", 0)
+        require_smoothing(self)
+        self._check()
+        with threads.limit(self.n_threads):
+            self.backbone_ = self._open_backbone()
+            self.config_ = self._configure()
+            self._learn(images)
+        self.map_threshold_ = None
+        self.threshold_ = None
+        return self
+
+    def _open_backbone(self) -> Backbone:
+        network = open_backbone(
+            self.backbone, self.layers, threads=self.n_threads, batch_size=self.batch_size
+        )
+        if isinstance(network, JointBackbone):
+            raise ValueError(
+                f"backbone must be one network, got {len(network.networks)}: only PatchCore joins "
+                f"several"
+            )
+        return network
+
+    def _configure(self) -> Features:
+        asked = self.backbone_.preprocessing.override(self.resize, self.crop)
+        return Features(
+            backbone=self.backbone_.source,
+            backbone_sha256=self.backbone_.sha256,
+            layers=self.backbone_.layers,
+            resize=asked.resize,
+            crop=asked.crop,
+            mean=asked.mean,
+            std=asked.std,
+            embedding="concat",
+            dimension=(1, 1),  # of no meaning in "concat"
+            patchsize=self.patchsize,
+            stride=self.stride,
+        )
+
+    def _patches(
+        self,
+        images: Sequence[ImageLike],
+        doing: str,
+        place: Place | None = None,
+        pixels: tuple[int, int] | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Give patch features, (n, h', w', D) float32 a batch; of good images, note their grid."""
+        for size, cell, patches in patch_batches(
+            images,
+            self.backbone_,
+            self.config_,
+            pixels=pixels,
+            place=place,
+            engine="fast",
+            batch_size=self.batch_size,
+            seconds=self.seconds_,
+            doing=doing,
+            progress=self.progress,
+        ):
+            self._size, self._cell = size, cell
+            if doing == "fit":
+                check_smoothing(self.sigma, size)
+                self.input_size_, self.grid_ = size, patches.shape[1:3]
+            yield patches
+
+    def _detections(self, images: Any) -> Iterator[Detection]:
+        for patches in self._patches(images, "score", SamePlace(), self.input_size_):
+            with self.seconds_.of("judge"):
+                found = self._judge(patches)
+            yield found
+
+    def _map(self, patch_scores: np.ndarray) -> np.ndarray:
+        """Upsample and smooth as PatchCore does (section 3.3 of its paper)."""
+        return fast.anomaly_map(patch_scores, *self._size, self.sigma, self.stride, self._cell)

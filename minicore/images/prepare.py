@@ -1,0 +1,403 @@
+"""Image files or arrays -> float32 batches (n, 3, h, w), and their masks -> bool (h, w).
+
+The geometry is torchvision's ``Resize`` and ``CenterCrop`` on PIL images, with which the networks
+were trained: antialiased bilinear, the same rounding. A mask goes through the same two steps with
+the nearest neighbour, so that mask and anomaly map lie on one grid. How a file becomes 8-bit RGB
+is said in `minicore.images.decode`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from minicore.errors import ImageError, wrong
+from minicore.images.decode import open_rgb, read_binary, read_image
+from minicore.images.listing import list_images
+from minicore.runtime.files import is_folder
+
+__all__ = ["Preprocessing", "as_images", "batches", "prepare", "read_image", "read_mask", "view"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+LARGEST_SIDE = 16384  # of an image made ready: 3.2 GB as float32
+
+ImageLike: TypeAlias = str | Path | np.ndarray
+Size: TypeAlias = int | tuple[int, int] | None
+Override: TypeAlias = int | tuple[int, int] | Literal["none"] | None  # None: as it was
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a backbone expects of its input; comes from the backbone's own metadata.
+
+    Parameters
+    ----------
+    resize : int, (int, int) or None
+        Length of the shorter side, or exact (h, w), in pixels, up to 16384. None keeps the size.
+    crop : int, (int, int) or None
+        Side, or (h, w), of the central crop in pixels. None keeps everything.
+    mean, std : (float, float, float)
+        Per channel of RGB scaled to 0–1: the network sees (x − mean) / std.
+    """
+
+    resize: Size = 256
+    crop: Size = 224
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        # Metadata arrives as JSON lists; tuples make equal preprocessings equal and hashable.
+        for name in ("resize", "crop"):
+            value = getattr(self, name)
+            sides = value if isinstance(value, (tuple, list)) else (value, value)
+            whole = all(
+                isinstance(s, (int, np.integer)) and s is not True and 0 < s <= LARGEST_SIDE
+                for s in sides
+            )
+            if value is not None and not (whole and len(sides) == 2):
+                raise wrong(name, f"pixels (up to {LARGEST_SIDE}), (h, w) or None", value)
+            if isinstance(value, (tuple, list)):
+                object.__setattr__(self, name, (int(value[0]), int(value[1])))
+        for name in ("mean", "std"):
+            found = getattr(self, name)
+            try:
+                value = tuple(float(v) for v in found)
+            except (TypeError, ValueError):
+                value = ()
+            finite = all(map(math.isfinite, value))
+            if len(value) != 3 or not finite or (name == "std" and min(value) <= 0):
+                raise wrong(name, "three numbers, std above 0", found)
+            object.__setattr__(self, name, value)
+
+    def override(self, resize: Override = None, crop: Override = None) -> Preprocessing:
+        """Give the same with another size.
+
+        Parameters
+        ----------
+        resize, crop : int, (int, int) or "none", optional
+            "none" leaves the step out; None leaves it as it was.
+        """
+        asked = {"resize": resize, "crop": crop}
+        changes: Any = {
+            k: None if isinstance(v, str) and v == "none" else v
+            for k, v in asked.items()
+            if v is not None
+        }
+        return replace(self, **changes)
+
+
+def as_images(source: Any) -> Sequence[ImageLike]:
+    """Bring whatever a caller has to one list of images.
+
+    Parameters
+    ----------
+    source : path, folder, uint8 array, or a list of paths and arrays
+        Of a folder its image files, sorted by name, without subfolders; a warning names images
+        that are left out (`list_images`). Arrays are (h, w) grey, (h, w, 3) RGB or (n, h, w, 3);
+        in a list each is one image.
+
+    Returns
+    -------
+    list of Path and uint8 (h, w, 3)
+        Files are not opened yet; arrays are views, not copies.
+
+    Raises
+    ------
+    ImageError
+        Another dtype or rank, an empty array, or a folder without images.
+    """
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        return list_images(path) if is_folder(path) else [path]
+    if isinstance(source, np.ndarray):
+        if source.ndim == 4:
+            return [_as_rgb(image, f"image {i}") for i, image in enumerate(source)]
+        return [_as_rgb(source, "image")]
+    if isinstance(source, (list, tuple)):
+        return [
+            Path(image) if isinstance(image, (str, Path)) else _as_rgb(image, f"image {i}")
+            for i, image in enumerate(source)
+        ]
+    kind = type(source)
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    raise ImageError(
+        f"images: expected paths or uint8 arrays, found {name}; if it holds paths, make a list of "
+        f"it with list()"
+    )
+
+
+def view(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
+    """Resize and crop, for display: the pixels the network sees, before normalisation.
+
+    Parameters
+    ----------
+    image : path, or uint8 (h, w) or (h, w, 3)
+    preprocessing : Preprocessing
+
+    Returns
+    -------
+    uint8 (h', w', 3)
+
+    Raises
+    ------
+    ImageError
+        Unreadable, or smaller than the crop once resized. (torchvision would pad with black,
+        which PatchCore would then report as an anomaly.)
+    """
+    if isinstance(image, np.ndarray):
+        picture, name = Image.fromarray(_as_rgb(image, "image")), "image"
+    else:
+        picture, name = open_rgb(image), str(image)
+    return _fit(picture, preprocessing, Image.Resampling.BILINEAR, name)
+
+
+def prepare(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
+    """One image as the network takes it: resized, cropped, scaled to 0–1, normalised.
+
+    Parameters and errors are those of `view`.
+
+    Returns
+    -------
+    float32 (3, h', w')
+    """
+    mean, std = (
+        np.array(v, np.float32)[:, None, None] for v in (preprocessing.mean, preprocessing.std)
+    )
+    x = view(image, preprocessing).transpose(2, 0, 1).astype(np.float32, order="C")
+    x /= np.float32(255)
+    x -= mean
+    x /= std
+    return x
+
+
+class Lenient(list[ImageLike]):
+    """Images of which `batches` leaves out those that cannot be used; any other list, it refuses.
+
+    Parameters
+    ----------
+    images : sequence of paths and arrays
+    skipped : dict of int to ImageError
+        Filled in by `batches`: the position of each image left out, and what is wrong with it. All
+        before the last image of a batch are noted by the time the batch is there.
+    """
+
+    def __init__(self, images: Sequence[ImageLike], skipped: dict[int, ImageError]) -> None:
+        super().__init__(images)
+        self.skipped = skipped
+
+
+def batches(
+    images: Any,
+    preprocessing: Preprocessing,
+    batch_size: int,
+    *,
+    workers: int = 2,
+    pixels: tuple[int, int] | None = None,
+) -> Generator[np.ndarray, None, None]:
+    """Prepare images in order, in a few threads ahead of the consumer.
+
+    While the network works on one batch the next is decoded, and no more than that: memory holds
+    two batches however many images there are. Pillow lets go of the interpreter lock while it
+    decodes and resizes, so threads are enough.
+
+    Parameters
+    ----------
+    images : Lenient, or anything `as_images` takes
+    preprocessing : Preprocessing
+    batch_size : int
+        The last batch may be smaller, and no other, whether or not images are left out.
+    workers : int
+        Decoding threads. They end with the iterator, also when it is closed early.
+    pixels : (int, int), optional
+        (h', w') that each image must have. By default that of the first image.
+
+    Yields
+    ------
+    float32 (n, 3, h', w')
+
+    Raises
+    ------
+    ImageError
+        In its turn, naming the file; also where an image has another size than `pixels`. Not of
+        `Lenient` images.
+    """
+    if batch_size < 1 or workers < 1:
+        raise ValueError(
+            f"batch_size and workers: expected at least 1, found {batch_size} and {workers}"
+        )
+    if not isinstance(images, Lenient):
+        images = as_images(images)
+    return _batches(images, preprocessing, batch_size, workers, pixels)
+
+
+def _batches(
+    images: Sequence[ImageLike],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    workers: int,
+    pixels: tuple[int, int] | None,
+) -> Generator[np.ndarray, None, None]:
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="minicore-decode")
+    pending: deque[Future[np.ndarray]] = deque()
+    shape: tuple[int, ...] = (3, *pixels) if pixels else ()
+    like = "the training images" if pixels else "the first image"
+    batch: list[np.ndarray] = []
+    submitted = 0
+    try:
+        for i, image in enumerate(images):
+            for later in images[submitted : i + 2 * batch_size - len(batch)]:
+                pending.append(pool.submit(prepare, later, preprocessing))
+                submitted += 1
+            try:
+                prepared = pending.popleft().result()
+                shape = shape or prepared.shape
+                if prepared.shape != shape:
+                    name = f"image {i}" if isinstance(image, np.ndarray) else image
+                    raise ImageError(
+                        f"{name}: expected {_by(shape[1:])} pixels like {like}, found "
+                        f"{_by(prepared.shape[1:])}; choose a crop or an exact resize"
+                    )
+            except ImageError as error:
+                if not isinstance(images, Lenient):
+                    raise
+                images.skipped[i] = error
+                continue
+            batch.append(prepared)
+            if len(batch) == batch_size:
+                yield np.stack(batch)
+                batch = []
+        if batch:
+            yield np.stack(batch)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def read_mask(
+    mask: ImageLike,
+    preprocessing: Preprocessing,
+    *,
+    size: tuple[int, int] | None = None,
+    name: str = "mask",
+) -> np.ndarray:
+    """Ground truth on the grid of the prepared image: resized by nearest neighbour, cropped alike.
+
+    Parameters
+    ----------
+    mask : path, or array (h, w)
+        A pixel is anomalous if it is not black, that is if any of its values is not 0: data sets
+        write 255, 1, or a number per defect type. In a file with lossy compression, which blurs,
+        values from 128 on count (`minicore.images.decode.read_binary`). A folder holds one file
+        per defect (MVTec LOCO) and means their union.
+    preprocessing : Preprocessing
+    size : (int, int), optional
+        (h, w) of the image the mask belongs to, before preprocessing; the mask must have it too.
+    name : str
+        What errors call a mask that is an array; a file they call by its own name.
+
+    Returns
+    -------
+    bool (h', w')
+
+    Raises
+    ------
+    ImageError
+        Unreadable, not of the given size, smaller than the crop once resized, or an array of
+        something else than finite numbers.
+    """
+    if isinstance(mask, np.ndarray):
+        if mask.dtype.kind not in "biuf":
+            raise ImageError(f"{name}: expected bool or numbers, found dtype {mask.dtype}")
+        if not np.isfinite(mask).all():  # NaN is not 0, and so would be anomalous
+            raise ImageError(
+                f"{name}: expected 0 (good) or not (anomalous), found NaN or infinity; decide which"
+            )
+        anomalous = mask != 0
+    elif is_folder(mask):
+        parts = [read_mask(part, preprocessing, size=size) for part in list_images(mask)]
+        return np.logical_or.reduce(parts)
+    else:
+        name, anomalous = str(mask), read_binary(mask)
+    if anomalous.ndim != 2:
+        raise ImageError(f"{name}: expected a mask (h, w), found shape {anomalous.shape}")
+    if size is not None and anomalous.shape != tuple(size):
+        raise ImageError(
+            f"{name}: expected {_by(size)} pixels like its image, found {_by(anomalous.shape)}"
+        )
+    grey = Image.fromarray(anomalous.astype(np.uint8))
+    return _fit(grey, preprocessing, Image.Resampling.NEAREST, name) != 0
+
+
+def output_size(
+    size: tuple[int, int], preprocessing: Preprocessing, name: str = "image"
+) -> tuple[int, int]:
+    """(h', w') of an image of (h, w) pixels after preprocessing."""
+    return _geometry(size, preprocessing, name)[1]
+
+
+def _geometry(
+    size: tuple[int, int], preprocessing: Preprocessing, name: str
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """(h, w) after the resize, (h', w') of the crop, and (top, left) of the crop in the resized."""
+    h, w = size
+    if isinstance(preprocessing.resize, tuple):
+        h, w = preprocessing.resize
+    elif preprocessing.resize is not None:
+        short = preprocessing.resize
+        h, w = (short, int(short * w / h)) if h <= w else (int(short * h / w), short)
+    most = Image.MAX_IMAGE_PIXELS  # None: the caller wants no bound
+    if most is not None and (h, w) != tuple(size) and h * w > 2 * most:
+        raise ImageError(
+            f"{name}: expected at most {2 * most} pixels, found {_by(size)} resized to "
+            f"{_by((h, w))}; choose an exact resize, or none"
+        )
+    crop = preprocessing.crop
+    ch, cw = (h, w) if crop is None else crop if isinstance(crop, tuple) else (crop, crop)
+    if ch > h or cw > w:
+        raise ImageError(
+            f"{name}: expected at least the crop's {_by((ch, cw))} pixels, found {_by((h, w))} "
+            f"after resizing; choose a smaller crop or a larger resize"
+        )
+    return (h, w), (ch, cw), (round((h - ch) / 2), round((w - cw) / 2))
+
+
+def _fit(
+    picture: Image.Image, preprocessing: Preprocessing, filter: Image.Resampling, name: str
+) -> np.ndarray:
+    (h, w), (ch, cw), (top, left) = _geometry(picture.size[::-1], preprocessing, name)
+    if picture.size != (w, h):
+        picture = picture.resize((w, h), filter)
+    return np.array(picture.crop((left, top, left + cw, top + ch)))
+
+
+def _as_rgb(image: Any, name: str) -> np.ndarray:
+    """(h, w, 3) view of a uint8 array (h, w) or (h, w, 3)."""
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"{name}: expected a path or a uint8 array, found {type(image).__name__}")
+    if image.dtype != np.uint8:
+        remedy = "give paths as a list" if image.dtype.kind in "OSU" else "scale and convert it"
+        raise ImageError(f"{name}: expected dtype uint8 (0 to 255), found {image.dtype}; {remedy}")
+    if image.ndim == 2 and image.size:
+        return np.broadcast_to(image[:, :, None], (*image.shape, 3))
+    if image.ndim == 3 and image.shape[2] == 3 and image.size:
+        return image
+    raise ImageError(
+        f"{name}: expected shape (h, w), (h, w, 3) or (n, h, w, 3), found {image.shape}; channels "
+        f"come last, without alpha, and grey images are given in a list"
+    )
+
+
+def _by(size: Sequence[int]) -> str:
+    return f"{size[0]} × {size[1]}"

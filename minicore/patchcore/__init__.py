@@ -1,0 +1,16 @@
+"""The estimator and its parts, in the order of one image's way through them.
+
+=============  ====================================================================
+`detector`     base class of all methods: `fit`, `anomaly_score`, `predict`, …
+`estimator`    `PatchCore`
+`config`       parameters of one fit, stored in the model
+`features`     images → patch features (equations 1 to 3)
+`bank`         memory bank ℳ of all patches (equation 4)
+`selection`    coreset ℳ_C (equation 5)
+`search`       nearest rows, score and anomaly map (equations 6 and 7)
+`threshold`    the score at which an image is called anomalous
+`ensemble`     several models as one
+`trace`        every intermediate result for one image
+`saved`        model files
+=============  ====================================================================
+"""

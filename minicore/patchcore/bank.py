@@ -1,0 +1,192 @@
+r"""The whole memory bank $\mathcal{M}$, which a fit fills, selects from and gives back.
+
+It is by far the largest thing in memory: 306,544 rows of 1,024 float32 for the 391 images of MVTec
+AD's hazelnut are 1.26 GB. So it can be kept in half precision, or in a file.
+
+The file is written and read in pieces, not mapped: to write to a mapping on a disk that is full
+kills the process, and pages of a mapping count as the process's memory. It has no name in its
+folder (on Windows it goes when it is closed), so nothing is left however the process ends.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import IO, Literal, TypeAlias
+
+import numpy as np
+
+from minicore.errors import OutputError
+from minicore.runtime.files import write_all
+
+Storage: TypeAlias = Literal["float32", "float16", "disk"]
+
+BLOCK = 8192  # rows at a time where all are gone through: 32 MB of 1,024 float32
+
+
+class MemoryBank:
+    """Equation 4: rows are appended until the bank is full; then it gives rows, as float32.
+
+    Parameters
+    ----------
+    n : int
+        Images whose patch features it is to hold.
+    storage : {"float32", "float16", "disk"}
+        In memory, in memory at half precision, or as float32 in a temporary file.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Rows N and their width D; (0, 0) before the first patches.
+    """
+
+    def __init__(self, n: int, storage: Storage) -> None:
+        self.n, self.storage = n, storage
+        self.shape = 0, 0
+        self._filled = 0
+        self._rows = np.empty((0, 0), np.float32)  # the bank; on disk, one batch of it
+        self._file: IO[bytes] | None = None
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __enter__(self) -> MemoryBank:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give back the memory and the file."""
+        self.shape, self._rows = (0, 0), np.empty((0, 0), np.float32)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    # ----------------------------------------------------------------- filling
+
+    def place(self, shape: tuple[int, int, int, int]) -> np.ndarray:
+        """Say where the next patch features may be written; `append` then has nothing to copy.
+
+        Parameters
+        ----------
+        shape : (n, h', w', D)
+
+        Returns
+        -------
+        (n, h', w', D) float32
+            Of uncertain content.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be made, or there is no room for it.
+        """
+        n, height, width, D = shape
+        rows = n * height * width
+        if not len(self):
+            self._make(self.n * height * width, D)
+        if self.storage == "float32":
+            return self._rows[self._filled : self._filled + rows].reshape(shape)
+        return np.empty(shape, np.float32)
+
+    def append(self, patches: np.ndarray) -> None:
+        """Take patch features in.
+
+        Parameters
+        ----------
+        patches : (n, h', w', D) float32
+
+        Raises
+        ------
+        ValueError
+            If a value is too large for float16.
+        OutputError
+            If the file cannot be written.
+        """
+        if not len(self):
+            self.place(patches.shape)
+        rows = patches.reshape(-1, patches.shape[-1])
+        self._put(self._filled, rows)
+        self._filled += len(rows)
+
+    def multiply(self, factors: np.ndarray) -> None:
+        """Multiply every row by `factors`, (D,) float32."""
+        for first in range(0, len(self), BLOCK):
+            self._put(first, self[first : first + BLOCK] * factors)
+
+    def _make(self, N: int, D: int) -> None:
+        self.shape = N, D
+        if self.storage != "disk":
+            self._rows = np.empty((N, D), self.storage)
+            return
+        try:
+            self._file = tempfile.TemporaryFile(prefix="minicore-", buffering=0)  # noqa: SIM115
+            if hasattr(os, "posix_fallocate"):  # too little room is said now, not after minutes
+                os.posix_fallocate(self._file.fileno(), 0, N * D * 4)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _put(self, first: int, rows: np.ndarray) -> None:
+        if self._file is not None:
+            try:
+                self._file.seek(first * self.shape[1] * 4)
+                write_all(self._file, np.ascontiguousarray(rows, np.float32))
+            except OSError as error:
+                raise self._refused(error) from error
+            return
+        target = self._rows[first : first + len(rows)]
+        if np.may_share_memory(rows, target):  # written in place already
+            return
+        try:
+            with np.errstate(over="raise"):
+                target[...] = rows
+        except FloatingPointError:
+            raise ValueError(
+                f"bank_storage must be 'float32' or 'disk' for this network, whose features reach "
+                f"{np.abs(rows).max():.3g}: 'float16' ends at 65504"
+            ) from None
+
+    def _refused(self, error: OSError) -> OutputError:
+        N, D = self.shape
+        return OutputError(
+            f"{_folder()}: cannot hold a memory bank of {N * D * 4 / 1e9:.3g} GB: "
+            f"{error.strerror or error}; set TMPDIR to a folder with room, or bank_storage to "
+            f"'float16' or 'float32'"
+        )
+
+    # ----------------------------------------------------------------- reading
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Give rows by a slice without step or by their numbers, (n, D) float32.
+
+        Of a bank in memory as float32 a slice is a view.
+        """
+        if self._file is None:
+            return self._rows[rows].astype(np.float32, copy=False)
+        N, D = self.shape
+        if isinstance(rows, slice):
+            first, end, _ = rows.indices(N)
+            found = np.empty((max(end - first, 0), D), np.float32)
+            self._read(first, found)
+            return found
+        found = np.empty((len(rows), D), np.float32)
+        for i, row in enumerate(rows):
+            self._read(int(row), found[i])
+        return found
+
+    def _read(self, first: int, into: np.ndarray) -> None:
+        assert self._file is not None
+        if not into.size:
+            return
+        self._file.seek(first * self.shape[1] * 4)
+        view = into.data.cast("B")
+        while len(view):
+            read = self._file.readinto(view)  # type: ignore[attr-defined]
+            if not read:
+                raise self._refused(OSError("the file has become shorter"))
+            view = view[read:]
+
+
+def _folder() -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return "no folder for temporary files"

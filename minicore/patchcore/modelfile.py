@@ -1,0 +1,135 @@
+"""A fitted model on disk: one safetensors file, arrays behind a JSON header. No pickle.
+
+The arrays are the fitted state. The header's metadata has one key, ``minicore``: JSON with the
+format's version, the configuration of the fit, the numbers that are not arrays, and a checksum of
+all that and of the arrays: a bit that flips in a memory bank changes scores, and nothing else would
+tell. Any safetensors reader opens it. One key, because safetensors writes several in any order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicore.errors import ModelError
+from minicore.runtime.files import NO_INPUTS, Inputs, is_file, is_folder, whole
+
+KEY = "minicore"
+FORMAT = 1
+
+
+def write(
+    path: str | Path,
+    arrays: Mapping[str, np.ndarray],
+    header: Mapping[str, Any],
+    *,
+    inputs: Inputs = NO_INPUTS,
+    overwrite: bool = False,
+) -> Path:
+    """Write a model; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+    arrays : dict of str to array
+    header : dict
+        What JSON can hold.
+    inputs, overwrite
+        As for `files.whole`.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or must not be replaced.
+    """
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    header = {"format": FORMAT, **header}
+    text = _text({**header, "sha256": _checksum(header, arrays)})
+    content = save(arrays, {KEY: text})
+    with whole(path, inputs=inputs, overwrite=overwrite) as file:
+        file.write(content)
+    return Path(path)
+
+
+def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a model.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    arrays : dict of str to array
+    header : dict
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, not a model, or of a later format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = Path(path)
+    if is_folder(path):
+        raise ModelError(
+            f"{path}: a folder; expected a model file, such as {path / 'part.minicore'}"
+        )
+    if not is_file(path):
+        raise ModelError(f"{path}: no such file; expected a model saved by minicore")
+    try:
+        # Not mapped into memory: the process would end if the file were cut short meanwhile.
+        content = path.read_bytes()
+        arrays = load(content)
+        end = 8 + int.from_bytes(content[:8], "little")  # of the header
+        text = json.loads(content[8:end]).get("__metadata__", {}).get(KEY)
+        if text is None:
+            raise ModelError(f"{path}: a safetensors file, but not a model saved by minicore")
+        header = json.loads(text)
+    except (
+        SafetensorError, OSError, ValueError, MemoryError, RecursionError,
+        AttributeError, KeyError,  # of safetensors, for a kind of array that NumPy does not have
+    ) as error:  # fmt: skip
+        if isinstance(error, ModelError):
+            raise
+        found = " ".join(f"{error}".split())[:200]  # may quote the file
+        raise ModelError(f"{path}: damaged, or not a model saved by minicore: {found}") from error
+    foreign = [name for name, array in arrays.items() if array.dtype.isbuiltin != 1]
+    if foreign:  # bfloat16 and smaller, which NumPy has from elsewhere
+        kind = arrays[foreign[0]].dtype
+        raise ModelError(f"{path}: damaged: an array of {kind}, which minicore does not write")
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise ModelError(f"{path}: damaged: its header does not say which format it has")
+    if header["format"] > FORMAT:
+        raise ModelError(
+            f"{path}: format {header['format']} is newer than this minicore; update it"
+        )
+    if header.pop("sha256", None) != _checksum(header, arrays):
+        raise ModelError(f"{path}: damaged: its contents do not match its checksum")
+    return arrays, header
+
+
+def _text(header: Mapping[str, Any]) -> str:
+    return json.dumps(header, sort_keys=True, default=np.generic.item)
+
+
+def _checksum(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of the header, then of each array by name: its name, dtype, shape, bytes."""
+    digest = hashlib.sha256(_text(header).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"\0{name} {array.dtype} {array.shape}\0".encode())
+        digest.update(array.data.cast("B") if array.size else b"")
+    return digest.hexdigest()

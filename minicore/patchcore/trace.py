@@ -1,0 +1,323 @@
+r"""Trace: every intermediate of one image, from its pixels to its score, as named arrays.
+
+    image -> prepared -> feature maps -> patches (1-3) -> nearest (6) -> deciding patch, m* (6)
+          -> neighbours of m*, weight (7) -> score; map
+
+For teaching, and for the question a customer asks: *why* is this part defective? The trace tells
+which patch decided, what it looks like, and which patch of which training image was the best match
+that the memory bank could offer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import softmax
+from sklearn.utils.validation import check_is_fitted
+
+from minicore.equations import distance
+from minicore.images import Preprocessing, as_images, prepare, view
+from minicore.patchcore.estimator import PatchCore
+from minicore.patchcore.features import cell, engine_functions
+from minicore.runtime import threads
+
+
+class Rectangle(NamedTuple):
+    """Pixels of a prepared image: rows `top` to `bottom`, columns `left` to `right`, exclusive."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        """Cut it out of an image (h, w, ...), as a view; what lies outside the image is left out.
+
+        Parameters
+        ----------
+        image : (h, w, ...) array
+
+        Returns
+        -------
+        (at most bottom - top, at most right - left, ...) array
+        """
+        return image[max(self.top, 0) : self.bottom, max(self.left, 0) : self.right]
+
+
+class Place(NamedTuple):
+    """A patch of the training images: which image, and where on its grid."""
+
+    image: int
+    row: int
+    column: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace:
+    r"""What happened to one image. D is the width of a patch feature, l that of the memory bank.
+
+    All arrays are read-only.
+
+    Attributes
+    ----------
+    image : (h, w, 3) uint8
+        The image, resized and cropped.
+    prepared : (3, h, w) float32
+        The same, normalised: what the network sees.
+    feature_maps : dict of str to (c_j, h_j, w_j) float32
+        $\phi_j$ of each layer, finest first.
+    patches : (h', w', D) float32
+        The locally aware patch features, equations 1 to 3.
+    memory_bank : (l, D) float32
+        $\mathcal{M}_C$, the model's own, equations 4 and 5.
+    patch_scores : (h', w') float32
+        Distance of each patch to its nearest row of the bank, equation 6 inside.
+    nearest : (h', w') int64
+        Which row of the bank that is.
+    origins : (h', w', 3) int64
+        Where that row came from: training image, row and column on its patch grid.
+    position : (int, int)
+        Row and column of the deciding patch $m^{test,*}$, equation 6.
+    s_star : float
+        $s^* = \lVert m^{test,*} - m^* \rVert_2$, equation 6.
+    m_star : int
+        Row of the bank nearest to the deciding patch, $m^*$.
+    origin : Place
+        Where $m^*$ came from.
+    neighbours : (b,) int64
+        $\mathcal{N}_b(m^*)$, rows of the bank, the nearest to $m^*$ first: $m^*$ itself.
+    neighbour_distances : (b,) float64
+        $\lVert m^{test,*} - m \rVert_2$ of each.
+    neighbour_origins : (b, 3) int64
+        Where each came from, as `origins`.
+    softmax : (b,) float64
+        $\exp \lVert m^{test,*} - m \rVert_2$ of each over the sum of all: the first is the quotient
+        of equation 7.
+    weight : float
+        One minus that quotient; 1 where the model leaves equation 7 out (b = 1).
+    s : float
+        Weight times $s^*$: the anomaly score, equation 7.
+    map : (h, w) float32
+        `patch_scores`, upsampled and smoothed.
+    threshold, map_threshold : float or None
+        The model's: a higher `s` is anomalous, and so is a pixel of a higher `map`.
+    patchsize, stride : int
+        $p$ and $s$ of equations 1 and 3.
+    preprocessing : Preprocessing
+        With which `minicore.images.view` shows a training image as `image` shows this one.
+    """
+
+    image: np.ndarray
+    prepared: np.ndarray
+    feature_maps: dict[str, np.ndarray]
+    patches: np.ndarray
+    memory_bank: np.ndarray
+    patch_scores: np.ndarray
+    nearest: np.ndarray
+    origins: np.ndarray
+    position: tuple[int, int]
+    s_star: float
+    m_star: int
+    origin: Place
+    neighbours: np.ndarray
+    neighbour_distances: np.ndarray
+    neighbour_origins: np.ndarray
+    softmax: np.ndarray
+    weight: float
+    s: float
+    map: np.ndarray
+    threshold: float | None
+    map_threshold: float | None
+    patchsize: int
+    stride: int
+    preprocessing: Preprocessing
+
+    def cell_at(self, row: int, column: int) -> Rectangle:
+        """Find the pixels of a patch's own position: one cell of the first feature map.
+
+        Parameters
+        ----------
+        row, column : int
+            Of the patch grid, of this image or of a training image.
+
+        Returns
+        -------
+        Rectangle
+        """
+        return self._around(row, column, 0)
+
+    def window_at(self, row: int, column: int) -> Rectangle:
+        r"""Find the pixels of a patch's neighbourhood, equation 1: $p \times p$ such cells.
+
+        At the border it reaches out of the image, where equation 2 reads zeros. What the network
+        itself saw from there, its receptive field, is larger still.
+
+        Parameters
+        ----------
+        row, column : int
+            Of the patch grid, of this image or of a training image.
+
+        Returns
+        -------
+        Rectangle
+        """
+        return self._around(row, column, self.patchsize // 2)
+
+    def _around(self, row: int, column: int, reach: int) -> Rectangle:
+        height, width = self.map.shape
+        finest = next(iter(self.feature_maps.values()))
+        (top, bottom), (left, right) = (
+            [round((self.stride * at + k) * t) for k in (-reach, reach + 1)]
+            for at, t in zip((row, column), cell((height, width), finest.shape[1:]), strict=True)
+        )
+        return Rectangle(top, left, bottom, right)
+
+    @property
+    def cell(self) -> Rectangle:
+        """Of the deciding patch, as `cell_at`."""
+        return self.cell_at(*self.position)
+
+    @property
+    def window(self) -> Rectangle:
+        """Of the deciding patch, as `window_at`."""
+        return self.window_at(*self.position)
+
+    @property
+    def origin_cell(self) -> Rectangle:
+        """Of $m^*$ on its training image, as `cell_at`."""
+        return self.cell_at(self.origin.row, self.origin.column)
+
+    @property
+    def origin_window(self) -> Rectangle:
+        """Of $m^*$ on its training image, as `window_at`."""
+        return self.window_at(self.origin.row, self.origin.column)
+
+    def __repr__(self) -> str:
+        lines = ["Trace of one image"]
+        for field in fields(self):
+            value = getattr(self, field.name)
+            parts = value if isinstance(value, dict) else {"": value}
+            for key, part in parts.items():
+                name = f"{field.name}[{key!r}]" if key else field.name
+                lines.append(f"  {name:24s} {_brief(part)}")
+        for name in ("cell", "window", "origin_cell", "origin_window"):
+            lines.append(f"  {name:24s} {getattr(self, name)}")
+        return "\n".join(lines)
+
+
+def trace(model: PatchCore, image: Any) -> Trace:
+    r"""Follow one image through every equation.
+
+    Parameters
+    ----------
+    model : PatchCore
+        Fitted or loaded.
+    image : path, or uint8 (h, w, 3) or (h, w)
+        One image.
+
+    Returns
+    -------
+    Trace
+        Its scores and map are those of `PatchCore.detect`, to the bit.
+
+    Raises
+    ------
+    TypeError
+        If `model` is something else.
+    ValueError
+        If there is not exactly one image.
+    ImageError
+        If the image cannot be used.
+    sklearn.exceptions.NotFittedError
+        If the model has not seen its good images yet.
+
+    Examples
+    --------
+    >>> t = minicore.trace(model, "part.png")
+    >>> t.origin
+    Place(image=17, row=3, column=21)
+
+    Notes
+    -----
+    Equations 1 to 3, 6 and 7 of Roth et al., CVPR 2022.
+    """
+    if not isinstance(model, PatchCore):
+        raise TypeError(f"trace follows an image through a PatchCore, got {type(model).__name__}")
+    check_is_fitted(model, "memory_bank_")
+    one = [image] if isinstance(image, np.ndarray) and image.ndim == 2 else image
+    images = as_images(one)
+    if len(images) != 1:
+        raise ValueError(f"trace follows one image, got {len(images)}")
+    with threads.limit(model.n_threads):
+        return _follow(model, images[0])
+
+
+def _follow(model: PatchCore, image: Any) -> Trace:
+    config, engine, search = model.config_, engine_functions(model.engine), model._search
+    preprocessing = config.preprocessing
+    prepared = prepare(image, preprocessing)
+
+    # Equations 1 to 3. The model does not keep the feature maps, so the network runs once more.
+    layers = model.backbone_.layers
+    maps_of_networks = model.backbone_.levels(prepared[None])
+    phi = [phi_j[0] for levels in maps_of_networks for phi_j in levels]
+    ((size, of_cell, patches),) = model._patches([image], "trace", pixels=model.input_size_)
+    rows = patches.reshape(-1, patches.shape[-1])
+
+    # Equations 6 and 7
+    s, s_star, patch_scores = search.score(patches, model.engine)
+    nearest = search.nearest(rows, 1, model.engine)[1].reshape(patch_scores.shape[1:])
+    deciding = int(patch_scores.argmax())
+    m_star = int(nearest.flat[deciding])
+    b = config.b
+    neighbours = search.nearest(search.bank[[m_star]], b, model.engine)[1][0]
+    m_test = rows[deciding]
+    to_neighbours = np.array([distance(m_test, search.bank[m]) for m in neighbours])
+    shares = softmax(to_neighbours)
+
+    # Rows of the whole memory bank are image by image, in each row by row of its grid (equation 4).
+    height, width = model.grid_
+    training_image, at = np.divmod(model.coreset_indices_, height * width)
+    origins = np.stack([training_image, *np.divmod(at, width)], axis=-1)
+    origin = Place(*map(int, origins[m_star]))
+    position = divmod(deciding, width)
+    maps = engine.anomaly_map(patch_scores, *size, config.sigma, config.stride, of_cell)
+
+    found = Trace(
+        image=view(image, preprocessing),
+        prepared=prepared,
+        feature_maps=dict(zip(layers, phi, strict=True)),
+        patches=patches[0],
+        memory_bank=search.bank.view(),
+        patch_scores=patch_scores[0],
+        nearest=nearest,
+        origins=origins[nearest],
+        position=position,
+        s_star=float(s_star[0]),
+        m_star=m_star,
+        origin=origin,
+        neighbours=neighbours,
+        neighbour_distances=to_neighbours,
+        neighbour_origins=origins[neighbours],
+        softmax=shares,
+        weight=float(1 - shares[0]) if b > 1 else 1.0,
+        s=float(s[0]),
+        map=maps[0],
+        threshold=model.threshold_,
+        map_threshold=model.map_threshold_,
+        patchsize=config.patchsize,
+        stride=config.stride,
+        preprocessing=preprocessing,
+    )
+    for value in [*vars(found).values(), *found.feature_maps.values()]:
+        if isinstance(value, np.ndarray):
+            value.setflags(write=False)
+    return found
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""What every room needs: threads, progress bars, files, kernels, clock, machine, cache."""

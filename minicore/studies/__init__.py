@@ -1,0 +1,1 @@
+"""Measurements of minicore: `bench` (time), `reproduce` (the paper's tables) and `report`."""

@@ -1,0 +1,136 @@
+"""What stands behind the numbers of a unit: the images that were judged worst, and why."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicore.datasets import Dataset
+from minicore.evaluation.metrics import f1_threshold
+from minicore.images import view
+from minicore.patchcore.detector import Detector
+from minicore.patchcore.estimator import PatchCore
+from minicore.patchcore.search import Detection
+from minicore.patchcore.trace import Rectangle, trace
+from minicore.studies.reproduce.unit import Evidence
+
+SHOWN = 8
+
+
+def gather(
+    model: Detector,
+    dataset: Dataset,
+    found: Detection,
+    masks: np.ndarray | None,
+    *,
+    pictures: bool = True,
+) -> Evidence:
+    """Collect it.
+
+    Parameters
+    ----------
+    model : Detector
+        Fitted.
+    dataset : Dataset
+    found : Detection
+        Of the test images.
+    masks : (n, h, w) bool or None
+        Ground truth.
+    pictures : bool
+        With the images that are shown. Without, scores only.
+
+    Returns
+    -------
+    Evidence
+    """
+    scores = found.scores
+    shown = worst(dataset.labels, scores)[: SHOWN if pictures else 0]
+    maps = np.empty((len(scores), 0, 0), np.float32) if found.maps is None else found.maps
+    limits = np.array([maps.min() if maps.size else np.nan, np.nan])
+    if maps.size and pictures and masks is not None and 0 < np.count_nonzero(masks) < masks.size:
+        limits[1] = f1_threshold(masks, maps)[0]
+    prepared = model.preprocessing_
+    images = [view(dataset.test[i], prepared) for i in shown]
+    size = model.input_size_
+    evidence: dict[str, Any] = {
+        "names": _names(dataset.test),
+        "defects": tuple(dataset.defects),
+        "labels": dataset.labels,
+        "scores": scores,
+        "distances": found.distances,
+        "shown": shown.astype(np.int64),
+        "images": np.stack(images) if images else np.empty((0, *size, 3), np.uint8),
+        "maps": maps[shown],
+        "masks": np.empty((len(shown), 0, 0), bool) if masks is None else masks[shown],
+        "map_limits": limits,
+    }
+    if isinstance(model, PatchCore) and len(shown):
+        evidence |= _closest(model, dataset, shown)
+    return Evidence(**evidence)
+
+
+def worst(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Order images by how wrong their score is, the worst first.
+
+    How wrong is the share of images of the other class that are on the wrong side of it: good ones
+    that score at least as high as a defective one, defective ones no higher than a good one. The
+    mean of it over either class is one minus the AUROC (up to ties). Equally wrong ones, those that
+    are not wrong at all among them, come by how close to the other class they are.
+
+    Parameters
+    ----------
+    labels : (n,) int
+    scores : (n,) float
+
+    Returns
+    -------
+    (n,) int
+        Indices.
+    """
+    bad = labels == 1
+    good_scores, bad_scores = np.sort(scores[~bad]), np.sort(scores[bad])
+    above = len(good_scores) - np.searchsorted(good_scores, scores, "left")
+    below = np.searchsorted(bad_scores, scores, "right")
+    wrong = np.where(bad, above / max(len(good_scores), 1), below / max(len(bad_scores), 1))
+    margin = np.where(bad, scores, -scores)
+    if len(good_scores) and len(bad_scores):
+        margin = np.where(bad, scores - good_scores[-1], bad_scores[0] - scores)
+    return np.lexsort((margin, -wrong))
+
+
+def _closest(model: PatchCore, dataset: Dataset, shown: np.ndarray) -> dict[str, Any]:
+    """Trace each shown image to the training patch that its deciding patch came closest to."""
+    height, width = model.input_size_
+    windows, nearest, images = [], [], []
+    names: list[str] = []
+    for i in shown:
+        t = trace(model, dataset.test[i])
+        source = dataset.train[t.origin.image]
+        windows.append(_clipped(t.window, height, width))
+        nearest.append(_clipped(t.origin_window, height, width))
+        names += _names([source])
+        images.append(view(source, model.preprocessing_))
+    return {
+        "windows": np.array(windows, np.int64),
+        "nearest": tuple(names),
+        "nearest_images": np.stack(images),
+        "nearest_windows": np.array(nearest, np.int64),
+    }
+
+
+def _clipped(window: Rectangle, height: int, width: int) -> tuple[int, int, int, int]:
+    top, left, bottom, right = window
+    return max(top, 0), max(left, 0), min(bottom, height), min(right, width)
+
+
+def _names(images: Any) -> tuple[str, ...]:
+    """Name each by the end of its path, test/broken_large/000.png; an array by its number."""
+    return tuple(
+        f"image {i}"
+        if isinstance(image, np.ndarray)
+        else os.fsencode(Path(*Path(image).parts[-3:])).decode(errors="replace")
+        for i, image in enumerate(images)
+    )

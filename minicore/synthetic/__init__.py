@@ -1,5 +1,0 @@
-"""A seeded data set that needs no files: five kinds of part, six kinds of defect, exact masks."""
-
-from minicore.synthetic.parts import CATEGORIES, DEFECTS, part, parts
-
-__all__ = ["CATEGORIES", "DEFECTS", "part", "parts"]

@@ -1,0 +1,477 @@
+"""The command line: what it prints where, what it leaves, and how it ends."""
+
+import csv
+import inspect
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+import minicore
+from minicore import PatchCore
+from minicore.cli import app, main
+from minicore.cli.options import OPTIONS
+from minicore.cli.outputs import ScoreWriter
+from minicore.errors import DatasetError
+from minicore.patchcore.config import Config
+
+COMMANDS = [[], ["demo"], ["fit"], ["score"], ["evaluate"], ["info"], ["bench"], ["backbone"]]
+COMMANDS += [["report"]]
+COMMANDS += [["backbone", name] for name in ("info", "list", "get", "convert")]
+
+
+@pytest.fixture
+def refused(run):
+    def refused(*arguments):
+        """Run a command that fails as it should; return its one line."""
+        code, _, error = run(*arguments)
+        assert code == 1 and "Traceback" not in error
+        assert error.startswith("minicore: ") and error.count("\n") == 1, error
+        return error
+
+    return refused
+
+
+@pytest.fixture(scope="module")
+def good(mvtec_root):
+    return mvtec_root / "gear" / "train" / "good"
+
+
+@pytest.fixture(scope="module")
+def to_test(mvtec_root):
+    return sorted((mvtec_root / "gear" / "test").glob("*/*.png"))
+
+
+@pytest.fixture(scope="module")
+def model(tiny, good, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "gear.minicore"
+    with pytest.raises(SystemExit) as end:
+        main(["fit", str(good), "-o", str(path), "--backbone", str(tiny)])
+    assert not end.value.code
+    return path
+
+
+# Understanding the command line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(run, command):
+    code, out, error = run(*command, "--help")
+    assert code == 0 and "Usage" in out and "--help" in out and not error
+
+
+def test_the_version(run):
+    assert run("--version") == (0, minicore.__version__ + "\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["fit"],
+        ["fit", "folder"],
+        ["demo", "--nonsense"],
+        ["demo", "--seed", "x"],
+        ["score", "model", "image", "--format", "xml"],
+        ["evaluate", "root", "--layout", "nonsense"],
+        ["demo", "--engine", "slow"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_line_not_understood_ends_with_2(run, arguments):
+    code, out, error = run(*arguments)
+    assert code == 2 and not out and "Traceback" not in error
+
+
+# fit, score, info
+
+
+def test_fit_says_what_it_learned_on_standard_error(run, good, tiny, tmp_path):
+    path = tmp_path / "new" / "model"
+    options = ["--backbone", tiny, "--coreset", 0.5, "--fpr", 0.3, "--b", 3, "--seed", 7]
+    more = [
+        "--layers",
+        "layer2, layer3",
+        "--crop",
+        48,
+        "--resize",
+        64,
+        "--threads",
+        1,
+        "--batch-size",
+        5,
+    ]
+    code, out, error = run("fit", good, "--out", path, *options, *more)
+    assert (code, out) == (0, "")
+    assert "12 images, of each the central 48 × 48 pixels after resizing to 64" in error
+    assert "tiny: 216 patch features of 20 values" in error and str(path) in error
+    # Of 2 held-out images 30 % takes 1 more: 13 images, of which 3 are held out.
+    assert "about 1 in 3 of new good images will score higher (an estimate, from 2 images" in error
+    assert "collect 1 more good image (13 in all): 30 % takes 3 held-out images" in error
+    c = PatchCore.load(path).config_
+    assert (c.coreset_ratio, c.false_positive_rate, c.b, c.seed) == (0.5, 0.3, 3, 7)
+    assert (c.layers, c.crop, c.resize) == (("layer2", "layer3"), 48, 64)
+
+
+@pytest.mark.slow
+def test_scores_on_the_screen_are_csv_and_those_of_python(run, model, to_test):
+    code, out, error = run("score", model, to_test[0].parents[0], *to_test[:2])
+    assert code == 0 and error.count("\n") == 1
+    rows = list(csv.DictReader(out.splitlines()))
+    images = [*sorted(to_test[0].parent.iterdir()), *to_test[:2]]
+    assert [row["image"] for row in rows] == [str(p) for p in images]
+    fitted = PatchCore.load(model)
+    found = fitted.detect(images)
+    assert [float(row["score"]) for row in rows] == list(found.scores)
+    assert [float(row["distance"]) for row in rows] == list(found.distances)
+    assert [int(row["anomalous"]) for row in rows] == list((fitted.predict(images) < 0).astype(int))
+
+
+def test_scores_as_json_lines_are_the_same_from_both_engines(run, model, to_test):
+    texts = [
+        run("score", model, *to_test, "--format", "jsonl", "--engine", engine)[1]
+        for engine in ("fast", "equations")
+    ]
+    one, other = ([json.loads(line) for line in text.splitlines()] for text in texts)
+    assert len(one) == len(to_test)
+    for a, b in zip(one, other, strict=True):
+        assert a["image"] == b["image"] and a["anomalous"] is b["anomalous"]
+        assert a["score"] == pytest.approx(b["score"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_scores_and_maps_go_to_files(run, model, to_test, tmp_path):
+    out, maps = tmp_path / "deep" / "scores.csv", tmp_path / "maps"
+    code, text, error = run("score", model, *to_test[:3], "-o", out, "--maps", maps)
+    assert (code, text) == (0, "") and str(out) in error
+    assert len(list(csv.reader(out.read_text().splitlines()))) == 4
+    assert {p.name for p in maps.iterdir()} == {f"{p.stem}.heat.png" for p in to_test[:3]}
+    with Image.open(maps / f"{to_test[0].stem}.heat.png") as picture:
+        picture.verify()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a$b_{1$.png", "gr\udcfcn.png", 'a,b "c".png'])
+def test_any_name_a_file_can_have_is_taken(run, model, good, tmp_path, name):
+    try:
+        (tmp_path / name).write_bytes(next(good.iterdir()).read_bytes())
+    except OSError:
+        pytest.skip("this file system wants Unicode")
+    out, maps = tmp_path / "scores", tmp_path / "maps"
+    for form in ("jsonl", "csv"):
+        options = ["-o", out, "--maps", maps, "--format", form]
+        assert run("score", model, tmp_path, *options)[0] == 0
+    assert [p.name for p in maps.iterdir()] == [name.replace(".png", ".heat.png")]
+    with out.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
+        assert next(csv.DictReader(lines))["image"] == str(tmp_path / name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_a_name_with_control_characters_is_drawn_escaped(run, model, tmp_path, good):
+    (tmp_path / "\x1b[2J\n.png").write_bytes(next(good.iterdir()).read_bytes())
+    code, _, error = run("score", model, tmp_path, "--maps", tmp_path / "maps")
+    assert code == 0 and "Glyph" not in error and "\x1b" not in error
+
+
+def test_exit_code_3_is_for_an_anomalous_image(run, model, tmp_path, good):
+    noise = np.random.default_rng(0).integers(256, size=(128, 128, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    first = next(iter(sorted(good.iterdir())))
+    assert run("score", model, first, "--exit-code")[0] == 0
+    assert run("score", model, first, tmp_path / "noise.png")[0] == 0
+    assert run("score", model, first, tmp_path / "noise.png", "--exit-code")[0] == 3
+
+
+def test_info_is_json(run, model, tiny):
+    code, out, error = run("info", model)
+    found = json.loads(out)
+    assert code == 0 and not error
+    assert found["config"]["backbone"] == str(tiny) and found["config"]["b"] == 9
+    assert found["arrays"]["memory_bank"] == ["float32", 77, 20]
+
+
+def test_backbone_info_is_json(run, tiny):
+    code, out, _ = run("backbone", "info", tiny)
+    found = json.loads(out)
+    assert code == 0 and found["layers"] == {"layer2": 8, "layer3": 12}
+    assert found["strides"] == {"layer2": 8, "layer3": 16} and len(found["sha256"]) == 64
+
+
+# evaluate, demo
+
+
+@pytest.mark.slow
+def test_evaluate_prints_a_table_and_leaves_numbers_and_pictures(run, mvtec_root, tiny, tmp_path):
+    numbers, pictures = tmp_path / "n.json", tmp_path / "pictures"
+    options = ["--backbone", tiny, "--json", numbers, "--pictures", pictures, "--seed", 2]
+    code, out, error = run("evaluate", mvtec_root, *options)
+    assert code == 0 and out.startswith("| category") and "| gear" in out
+    assert "gear: fitted in" in error
+    found = json.loads(numbers.read_text())
+    assert found["minicore"] == minicore.__version__ and found["config"]["seed"] == 2
+    (row,) = found["categories"]
+    assert f"{row['image_auroc']:.2%}".rstrip("%") in out and 0 <= row["pro"] <= 1
+    assert {p.name for p in (pictures / "gear").iterdir()} == {
+        "panels.png", "histogram.png", "roc.png"
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_demo_runs_on_any_network(run, tiny, tmp_path):
+    code, out, error = run("demo", "gear", "--backbone", tiny, "--out", tmp_path, "--coreset", 0.02)
+    assert code == 0 and not error
+    assert "network: tiny" in out and "| gear" in out and "patches (eq 1–3)" in out
+    assert str((tmp_path / "demo.png").resolve()) in out and (tmp_path / "demo.png").is_file()
+
+
+# Refusals
+
+
+@pytest.mark.slow
+def test_what_is_missing_or_wrong_is_one_line(refused, good, model, tiny, mvtec_root, tmp_path):
+    nowhere, out = tmp_path / "nowhere", tmp_path / "model"
+    fit = ["fit", good, "-o", out, "--backbone", tiny]
+    assert str(nowhere) in refused("fit", nowhere, "-o", out)
+    assert "a folder; name a file" in refused("fit", good, "-o", tmp_path)
+    assert "no network 'resnet0'" in refused("fit", good, "-o", out, "--backbone", "resnet0")
+    assert "nowhere.onnx" in refused("fit", good, "-o", out, "--backbone", f"{nowhere}.onnx")
+    assert "not a network" in refused("fit", good, "-o", out, "--backbone", __file__)
+    assert "--coreset must be" in refused(*fit, "--coreset", 1.5)
+    assert "layer9" in refused(*fit, "--layers", "layer2,layer9")
+    assert "b must be at most" in refused(*fit, "--b", 10_000)
+    assert "--batch-size must be" in refused(*fit, "--batch-size", 0)
+    assert "--threads must be" in refused(*fit, "--threads", 0)
+    assert "cannot be written" in refused("fit", good, "-o", model / "m", "--backbone", tiny)
+    assert not out.exists()
+    image = next(good.iterdir())
+    assert "no such file" in refused("score", nowhere, image)
+    assert "damaged, or not a model" in refused("score", __file__, image)
+    assert "damaged, or not a model" in refused("info", image)
+    assert "nowhere.png" in refused("score", model, f"{nowhere}.png", "-o", out)
+    assert "cannot be written" in refused("score", model, image, "-o", model / "scores")
+    assert not out.exists()
+    assert str(nowhere) in refused("evaluate", nowhere)
+    assert "bolt" in refused("evaluate", mvtec_root, "bolt", "--backbone", tiny)
+    assert "no categories" in refused("evaluate", mvtec_root, "gear", "--layout", "mtd")
+    assert "teapot" in refused("demo", "teapot", "--backbone", tiny, "--out", tmp_path)
+
+
+def test_a_model_refuses_another_network(refused, model, to_test, write_tiny, tmp_path):
+    other = write_tiny(tmp_path / "other.onnx", seed=1)
+    assert "another network" in refused("score", model, to_test[0], "--backbone", other)
+
+
+@pytest.mark.slow
+def test_debug_shows_the_error_itself(tmp_path):
+    with pytest.raises(DatasetError):
+        main(["--debug", "fit", str(tmp_path / "nowhere"), "-o", "model"])
+    call = [sys.executable, "-m", "minicore", "--debug", "info", str(tmp_path)]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "Traceback" in done.stderr and "ModelError" in done.stderr
+    call.remove("--debug")
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+
+
+def test_backbone_list_says_what_each_network_costs_and_how_it_did(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINICORE_CACHE", str(tmp_path))
+    code, out, _ = run("backbone", "list")
+    heads, *rows = out.splitlines()
+    assert code == 0 and "GMAC" in heads and "bottle" in heads
+    by_name = {row.split()[0]: row for row in rows}
+    assert by_name["default"].endswith("default.onnx") and "100.00 / " in by_name["default"]
+    assert by_name["wide_resnet50_2"].endswith(" no") and "512 + 1024" in by_name["wide_resnet50_2"]
+
+
+# What it says
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--coreset", 10], "--coreset must be above 0 and at most 1, got 10.0; --coreset 0.1"),
+        (["--coreset", 0], "--coreset must be above 0 and at most 1, got 0.0\n"),
+        (["--fpr", 5], "--fpr must be between 0 and 1, got 5.0; --fpr 0.05 means 5 %"),
+        (["--fpr", 1], "--fpr must be between 0 and 1, got 1.0; --fpr 0.01 means 1 %"),
+        (["--threads", 9999], "--threads must be a whole number from 1 to 1024, got 9999"),
+        (["--batch-size", -1], "--batch-size must be a whole number of at least 1, got -1"),
+        (["--seed", -1], "--seed must be"),
+        (["--patchsize", 99], "--patchsize must be at most"),
+        (["--stride", 0], "--stride must be"),
+        (["--b", 9999], "--b must be at most the 64 rows of the memory bank without the held-out "),
+        (["--b", 9999], "lower --b or raise --coreset\n"),
+        (["--crop", 99999], "--crop must be pixels"),
+        (["--resize", 99999], "--resize must be pixels"),
+    ],
+    ids=str,
+)
+def test_a_wrong_option_is_called_by_its_own_name(refused, good, tiny, tmp_path, arguments, said):
+    error = refused("fit", good, "-o", tmp_path / "m", "--backbone", tiny, *arguments)
+    assert said in error
+    assert not any(name in error for name in OPTIONS if "_" in name) and "None" not in error
+
+
+def test_every_name_in_a_message_is_an_option_and_a_parameter():
+    known = {*inspect.signature(PatchCore).parameters, *inspect.signature(Config).parameters}
+    assert set(OPTIONS) <= known
+    fit = typer.main.get_command(app).commands["fit"]
+    assert set(OPTIONS.values()) <= {name for option in fit.params for name in option.opts}
+
+
+def test_what_is_no_folder_and_no_model_is_said(refused, good, model, tiny, tmp_path):
+    film, image = tmp_path / "film.mp4", next(good.iterdir())
+    film.write_bytes(b"film")
+    error = refused("fit", film, "-o", tmp_path / "m", "--backbone", tiny)
+    assert "film.mp4: expected a folder of good images, found a file that is not an image" in error
+    assert ".png" in error and "did you mean" not in error
+    error = refused("fit", image, "-o", tmp_path / "m", "--backbone", tiny)
+    assert f"found one image; pass the folder that holds it, {good}" in error
+    for command in (["info", good], ["score", good, image]):
+        assert f"{good}: a folder; expected a model file" in refused(*command)
+
+
+@pytest.mark.slow
+def test_one_image_is_one_image_and_has_no_verdict(run, good, tiny, tmp_path):
+    folder, path = tmp_path / "one", tmp_path / "m"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(next(good.iterdir()).read_bytes())
+    code, _, error = run("fit", folder, "-o", path, "--backbone", tiny, "--coreset", 0.5)
+    assert code == 0 and error.startswith("1 image, of each")
+    assert "no threshold, so `minicore score` leaves the verdict blank: a threshold takes" in error
+    code, out, error = run("score", path, folder)
+    assert code == 0 and out.splitlines()[1].endswith(",")
+    assert error == (
+        f"1 image, no verdict: {path} has no threshold; fit it on at least two different good "
+        f"images\n"
+    )
+
+
+@pytest.mark.slow
+def test_score_ends_with_how_many_are_anomalous_and_where_the_maps_are(
+    run, model, to_test, tmp_path
+):
+    fitted = PatchCore.load(model)
+    bad = int((fitted.predict(to_test) < 0).sum())
+    code, _, error = run("score", model, *to_test, "-o", tmp_path / "s", "--maps", tmp_path / "h")
+    assert code == 0 and error.splitlines()[-1] == (
+        f"{bad} of {len(to_test)} images anomalous (score above {fitted.threshold_:.4f}); "
+        f"heat maps: {tmp_path / 'h'}"
+    )
+    spoilt = tmp_path / "spoilt.png"
+    spoilt.write_bytes(b"")
+    code, _, error = run("score", model, spoilt, to_test[0], "--on-error", "skip")
+    assert code == 4 and error.splitlines()[-2] == "1 of 2 images skipped"
+    assert " of 1 image anomalous" in error.splitlines()[-1]
+
+
+def test_info_says_what_a_model_was_made_from(run, model, good):
+    made = json.loads(run("info", model)[1])["made"]
+    assert made["images"] == 12 and made["copies"] == 0 and made["folder"] == str(good.resolve())
+    assert made["version"] == minicore.__version__ and made["when"] == "2023-11-14T22:13:20Z"
+
+
+def test_a_warning_is_one_line(run, good, tiny, tmp_path, monkeypatch):
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    for i, image in enumerate([*good.iterdir()] * 2):
+        (folder / f"{i}.png").write_bytes(image.read_bytes())
+    code, _, error = run("fit", folder, "-o", tmp_path / "m", "--backbone", tiny)
+    (line,) = (line for line in error.splitlines() if "minicore: warning" in line)
+    assert code == 0 and line.startswith("minicore: warning: 12 of 24 training images are copies")
+    # Counted without the copies: 93 are needed, 12 are there.
+    assert "collect 81 more good images (93 in all)" in error
+
+
+@pytest.fixture
+def own(mvtec_root, tmp_path):
+    """One's own data: good images, and images to test on in folders, without masks."""
+    for kind in ("train/good", "test/good", *("test/" + d.name for d in defects(mvtec_root))):
+        (tmp_path / "mine" / kind).mkdir(parents=True, exist_ok=True)
+        for image in (mvtec_root / "gear" / kind).iterdir():
+            (tmp_path / "mine" / kind / image.name).write_bytes(image.read_bytes())
+    return tmp_path / "mine"
+
+
+def defects(root):
+    return [d for d in sorted((root / "gear" / "test").iterdir()) if d.name != "good"]
+
+
+def cells(out):
+    """The table's one row by its heads."""
+    heads, _, row = ([c.strip() for c in line.split("|")[1:-1]] for line in out.splitlines())
+    return dict(zip(heads, row, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["train/good", "good", "train/Good"])
+def test_own_data_without_masks_has_figures_of_images_alone(run, own, tiny, mvtec_root, place):
+    (own / "train" / "good").rename(own / "aside")
+    (own / "train").rmdir()
+    (own / place).parent.mkdir(exist_ok=True)
+    (own / "aside").rename(own / place)
+    options = ["--backbone", tiny, "--pictures", own.parent / "pictures"]
+    code, out, error = run("evaluate", own, "--layout", "folder", *options)
+    assert code == 0 and "warning" not in error
+    found, masked = cells(out), cells(run("evaluate", mvtec_root, "--backbone", tiny)[1])
+    assert found["category"] == "mine" and found["pixel AUROC"] == found["PRO"] == "–"
+    for name in ("image AUROC", "AP", "best F1", "false alarms", "missed", "bank rows"):
+        assert found[name] == masked[name] != "–"
+    assert (own.parent / "pictures" / "mine" / "panels.png").is_file()
+
+
+def test_mvtec_without_ground_truth_has_figures_of_images_alone(run, own, tiny):
+    code, out, error = run("evaluate", own.parent, "mine", "--backbone", tiny)
+    assert code == 0 and cells(out)["PRO"] == "–" and cells(out)["image AUROC"] != "–"
+    (line,) = (line for line in error.splitlines() if "minicore: warning" in line)
+    assert "mine: no folder ground_truth, found test, train; without masks there are no" in line
+
+
+def test_own_data_without_good_images_says_where_they_belong(refused, own):
+    (own / "train" / "good").rename(own / "train" / "fine")
+    error = refused("evaluate", own, "--layout", "folder")
+    assert f"in {own / 'train' / 'good'} or in {own / 'good'}, found neither" in error
+    assert "no categories" in refused("evaluate", own, "mine", "--layout", "folder")
+
+
+# Names that do harm
+
+
+def test_control_characters_and_bars_in_names_do_nothing(run, own, tiny, mvtec_root):
+    named = own.with_name("a\033[2J|b")
+    own.rename(named)
+    code, out, error = run("evaluate", named, "--layout", "folder", "--backbone", tiny)
+    assert code == 0 and "\033" not in out + error
+    assert r"| a\x1b[2J\|b |" in out and r"a\x1b[2J|b: fitted" in error
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_scores_on_a_terminal_have_no_control_characters(monkeypatch, tmp_path):
+    for screen, shown in ((Terminal(), r"a\x1b[2J.png"), (io.StringIO(), "a\033[2J.png")):
+        monkeypatch.setattr(sys, "stdout", screen)
+        with ScoreWriter(None, "csv") as writer:
+            writer.write("a\033[2J.png", 1.0, 2.0, None)
+        assert screen.getvalue().splitlines()[1] == f"{shown},1.0,2.0,"
+
+
+@pytest.mark.parametrize("first", "=+-@\t")
+def test_no_cell_of_a_csv_is_a_formula(run, model, good, tmp_path, monkeypatch, first):
+    monkeypatch.chdir(tmp_path)
+    name = first + "cmd()|x.png"
+    (tmp_path / name).write_bytes(next(good.iterdir()).read_bytes())
+    assert run("score", model, "--out", "scores.csv", "--", name)[0] == 0
+    with (tmp_path / "scores.csv").open(newline="") as lines:
+        (row,) = csv.DictReader(lines)
+    assert row["image"] == f".{os.sep}{name}" and Path(row["image"]).samefile(name)

@@ -1,0 +1,225 @@
+"""The committed notebooks: complete, small, with the outputs of one whole run, and open to change.
+
+A cell that a student is asked to change has the tag ``student`` and says in its metadata how:
+``"minicore": {"try": ["b = 3"]}`` lists assignments to put in place of the cell's own, and
+``"minicore": {"skip": true, "set": "..."}`` the code to run instead of the whole cell.
+"""
+
+import ast
+import json
+import linecache
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from minicore import datasets
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+MEGABYTES = 12  # all together: a clone stays quick
+
+every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells(path: Path, kind: str) -> list[dict]:
+    return [c for c in json.loads(path.read_text("utf-8"))["cells"] if c["cell_type"] == kind]
+
+
+def text(path: Path) -> str:
+    return "\n\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
+
+
+def code(path: Path) -> list[tuple[str, dict]]:
+    """The source of each code cell, and what a student is asked to change in it."""
+    return [
+        ("".join(cell["source"]), cell["metadata"].get("minicore", {}))
+        for cell in cells(path, "code")
+    ]
+
+
+def sections(path: Path) -> Iterator[tuple[str, list[dict], str]]:
+    """Heading, the code cells' requests to a student, and all prose, of each section."""
+    heading, asked, prose = "", [], ""
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            asked += [cell["metadata"]["minicore"]] if "minicore" in cell["metadata"] else []
+            continue
+        for part in re.split(r"^(?=## )", source, flags=re.MULTILINE):
+            if part.startswith("## "):
+                yield heading, asked, prose
+                heading, asked, prose = part.splitlines()[0], [], ""
+            prose += part + "\n"
+    yield heading, asked, prose
+
+
+def target(assignment: str) -> str:
+    """The variable that a line of Python assigns to."""
+    (statement,) = ast.parse(assignment).body
+    assert isinstance(statement, ast.Assign), assignment
+    (name,) = statement.targets
+    assert isinstance(name, ast.Name), assignment
+    return name.id
+
+
+def replaced(source: str, assignment: str) -> str:
+    """The cell with its one assignment to this variable replaced."""
+    name, lines = target(assignment), source.splitlines()
+    (old,) = (
+        statement
+        for statement in ast.parse(source).body
+        if isinstance(statement, ast.Assign)
+        and [ast.unparse(t) for t in statement.targets] == [name]
+    )
+    lines[old.lineno - 1 : old.end_lineno] = [assignment]
+    return "\n".join(lines)
+
+
+def runs(path: Path) -> list[list[str]]:
+    """The cells of each run: every request of the notebook is in one run, as few runs as it takes.
+
+    Requests for different variables are made in the same run; a second value of a variable, and
+    the skipping of a cell that a run has changed, make a further one.
+    """
+    asked = code(path)
+    numbers: list[tuple[int, int, str]] = []  # run, cell, assignment
+    for i, (_, request) in enumerate(asked):
+        seen: Counter[str] = Counter()
+        for assignment in request.get("try", []):
+            numbers.append((seen[target(assignment)], i, assignment))
+            seen[target(assignment)] += 1
+    skips = {i: request["set"] for i, (_, request) in enumerate(asked) if request.get("skip")}
+    result = []
+    for number in range(max([n + 1 for n, _, _ in numbers], default=int(bool(skips)))):
+        sources = [source for source, _ in asked]
+        for n, i, assignment in numbers:
+            if n == number:
+                sources[i] = replaced(sources[i], assignment)
+        if number == 0:
+            for i, instead in skips.items():
+                sources[i] = instead
+        result.append(sources)
+    return result
+
+
+RUNS = [
+    pytest.param(path, number, id=f"{path.stem}-{number}")
+    for path in NOTEBOOKS
+    for number in range(len(runs(path)))
+]
+
+
+def test_there_are_twelve_and_they_are_small():
+    assert [path.stem[:2] for path in NOTEBOOKS] == [f"{i:02d}" for i in range(12)]
+    assert sum(path.stat().st_size for path in NOTEBOOKS) < 1e6 * MEGABYTES
+
+
+@every
+def test_outputs_are_those_of_one_run_from_top_to_bottom_without_an_error(path):
+    code = cells(path, "code")
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+
+
+@every
+def test_each_has_goals_a_formula_the_kernel_from_its_file_a_what_if_and_a_recap(path):
+    words, code = text(path), "\n".join("".join(c["source"]) for c in cells(path, "code"))
+    for part in (r"\*\*After it you can\*\*", r"\\tag\{", "^## What if", "^## Recap"):
+        assert re.search(part, words, re.MULTILINE), part
+    assert "course.source(" in code and "course.check(" in code
+
+
+@every
+def test_each_has_three_exercises(path):
+    exercises = text(path).partition("## Exercises")[2].partition("## Recap")[0]
+    assert re.findall(r"^(?:\*\*)?(\d)\. ", exercises, re.MULTILINE) == ["1", "2", "3"]
+
+
+@every
+def test_what_needs_a_kernel_has_a_picture_for_who_has_none(path):
+    for cell in cells(path, "code"):
+        if "course.live(" in "".join(cell["source"]):
+            (shown,) = cell["outputs"]
+            assert set(shown["data"]) == {"image/png", "text/plain"}
+
+
+@every
+def test_a_what_if_names_what_to_change_and_the_change_can_be_tried(path):
+    asked = {heading: (requests, prose) for heading, requests, prose in sections(path)}
+    requests, _ = next(asked[heading] for heading in asked if heading.startswith("## What if"))
+    assert any(request.get("try") or request.get("skip") for request in requests)
+    for requests, prose in asked.values():
+        for request in requests:
+            names = [target(assignment) for assignment in request.get("try", [])]
+            if request.get("skip"):
+                names += [n.id for n in ast.walk(ast.parse(request["set"])) if is_stored(n)]
+            assert names
+            assert [name for name in names if f"`{name}" not in prose] == []
+
+
+def is_stored(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+@every
+def test_only_cells_with_the_tag_are_for_the_student_to_change(path):
+    for cell in cells(path, "code"):
+        tagged = "student" in cell["metadata"].get("tags", [])
+        assert tagged == ("minicore" in cell["metadata"])
+
+
+def photographs(folder: Path) -> None:
+    """A student's own pictures: other parts, another size, other names."""
+    own = datasets.synthetic("gear", n_train=14, n_good=2, n_defective=2, seed=5, size=240)
+    for name, images in (("good", own.train), ("new", own.test)):
+        (folder / "photos" / name).mkdir(parents=True)
+        for i, image in enumerate(images):
+            Image.fromarray(image).save(folder / "photos" / name / f"my photo {i}.jpg")
+
+
+def run(sources: list[str], name: str) -> None:
+    """Execute cells in one namespace and draw what each returns, as Jupyter does."""
+    names: dict = {"__name__": "__main__"}
+    for number, source in enumerate(sources):
+        file = f"<{name}, code cell {number}>"
+        # A traceback, and the check of an exercise, show the line of the cell.
+        linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+        tree = ast.parse(source, file)
+        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, file, "exec"), names)
+        if last is not None:
+            value = eval(compile(ast.Expression(last.value), file, "eval"), names)
+            draw = getattr(value, "_repr_png_", lambda: None)
+            draw()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "number"), RUNS)
+def test_a_student_may_do_what_the_text_asks_for(path, number, tmp_path, monkeypatch):
+    for module in ("IPython", "ipywidgets"):
+        pytest.importorskip(module, reason="the notebooks need minicore[notebooks]")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    photographs(tmp_path)
+    run(runs(path)[number], path.stem)
+
+
+def test_a_change_takes_the_place_of_the_old_value_and_of_nothing_else():
+    cell = "b = 9\nfactors = [\n    1,\n    2,\n]\nprint(b)\nfor b in (1,):\n    pass"
+    changed = replaced(cell, "factors = [3]")
+    assert changed == "b = 9\nfactors = [3]\nprint(b)\nfor b in (1,):\n    pass"
+    assert replaced(cell, "b = 3").startswith("b = 3\nfactors")
+    with pytest.raises(ValueError, match="unpack"):
+        replaced(cell, "c = 3")
+
+
+def test_a_cell_that_fails_fails_the_run():
+    run(["a = 1", "a + 1"], "good")
+    with pytest.raises(IndexError):
+        run(["a = []", "a[0]"], "bad")

@@ -1,0 +1,73 @@
+"""Every link from one page of the repository to another of its files leads somewhere.
+
+Sphinx sees to the site's pages; here are the README and its like, and the notebooks where they lie.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    page
+    for pattern in ("*.md", "docs/*.md", "docs/reference/*.md", "weights/*.md", "notebooks/*.ipynb")
+    for page in ROOT.glob(pattern)
+)
+BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+CODE = re.compile(r"`[^`\n]+`")
+LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|<(?:a|img)\b[^>]*?(?:href|src)=[\"']([^\"']+)")
+ELSEWHERE = re.compile(r"^[a-z][a-z0-9+.-]*:")  # https:, mailto:
+
+
+def prose(page: Path) -> str:
+    """The page's Markdown without its blocks of code."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells)
+    return BLOCK.sub("", text)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names of the page's headings, as GitHub and Sphinx make them."""
+    titles = re.findall(r"^#+ +(.+?) *$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def dead_links(page: Path) -> list[str]:
+    """What the page points to and is not there."""
+    dead = []
+    for markdown, html in LINK.findall(CODE.sub("", prose(page))):
+        target = markdown or html
+        if ELSEWHERE.match(target):
+            continue
+        name, _, anchor = target.partition("#")
+        place = page.parent / name if name else page
+        if not place.exists() or (anchor and anchor not in anchors(place)):
+            dead.append(target)
+    return dead
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_link_within_the_repository_is_dead(page):
+    assert dead_links(page) == []
+
+
+def test_a_dead_link_of_every_kind_is_seen(tmp_path):
+    (tmp_path / "there.md").write_text(
+        "# A `title`, with marks\n\n```\n# no title\n[x](code.md)\n```\n"
+    )
+    page = tmp_path / "page.ipynb"
+    text = (
+        "## Here\n[1](there.md) [2](gone.md) [3](there.md#a-title-with-marks)\n"
+        "[4](there.md#no-title) [5](#here) [6](#gone) ![7](gone.png)\n"
+        "[8](https://gone.example/x) `[9](gone.txt)`\n"
+        '<a href="gone.html">10</a> <img width="9" src="there.md">'
+    )
+    cells = [("markdown", text), ("code", "# [11](gone.py)")]
+    cells = [{"cell_type": kind, "source": source.splitlines(True)} for kind, source in cells]
+    page.write_text(json.dumps({"cells": cells}))
+    expected = ["gone.md", "there.md#no-title", "#gone", "gone.png", "gone.html"]
+    assert dead_links(page) == expected
