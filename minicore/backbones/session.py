@@ -197,7 +197,7 @@ class Backbone:
         Parameters
         ----------
         batch : (n, 3, h, w) float32
-            Prepared images (`minicore.images.prepare`).
+            Prepared images (`minicore.images.preprocess`).
 
         Returns
         -------

@@ -2,7 +2,7 @@
 
 from minicore.images.decode import image_size, read_image
 from minicore.images.listing import list_images
-from minicore.images.prepare import (
+from minicore.images.preprocess import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     ImageLike,

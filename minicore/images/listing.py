@@ -18,7 +18,7 @@ from minicore.errors import ImageError, MinicoreWarning
 from minicore.images.decode import SUFFIXES
 
 if TYPE_CHECKING:
-    from minicore.images.prepare import ImageLike
+    from minicore.images.preprocess import ImageLike
 
 # How files of images begin: those that minicore reads, then GIF, HEIC and AVIF, JPEG 2000,
 # JPEG XL, PNM, Photoshop, OpenEXR. Many raw formats of cameras are TIFF. Text, tables and archives
