@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minicore import datasets
     from minicore.backbones import Backbone
-    from minicore.patchcore.ensemble import Ensemble, load
+    from minicore.patchcore.ensemble import Ensemble
     from minicore.patchcore.estimator import PatchCore
+    from minicore.patchcore.saved import load
     from minicore.patchcore.trace import trace
 
 __version__ = "0.1.0"
@@ -26,7 +27,7 @@ _LAZY = {
     "Backbone": "minicore.backbones",
     "Ensemble": "minicore.patchcore.ensemble",
     "PatchCore": "minicore.patchcore.estimator",
-    "load": "minicore.patchcore.ensemble",
+    "load": "minicore.patchcore.saved",
     "trace": "minicore.patchcore.trace",
 }
 _ROOMS = {"backbones", "course", "datasets", "equations", "evaluation", "fast", "images", "plots"}

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from minicore.backbones.feature_maps import FeatureSource, Levels
 from minicore.backbones.session import Backbone, require_layers
 from minicore.errors import BackboneError, wrong
 from minicore.images import Preprocessing
@@ -24,7 +25,7 @@ from minicore.images import Preprocessing
 Source: TypeAlias = Backbone | str | Path
 
 
-class JointBackbone:
+class JointBackbone(FeatureSource):
     """Networks that look at the same images; what `PatchCore` makes of a list of backbones.
 
     Parameters
@@ -73,15 +74,31 @@ class JointBackbone:
         """Checksum of the networks' checksums, in order: 64 hexadecimal digits."""
         return hashlib.sha256("".join(n.sha256 for n in self.networks).encode()).hexdigest()
 
-    def levels(self, batch: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-        """Run the networks one after the other: the feature maps of each, finest level first."""
+    def levels(self, batch: np.ndarray) -> tuple[Levels, ...]:
+        """Run the networks one after the other: for each its feature maps, finest level first.
+
+        Raises
+        ------
+        BackboneError
+            If their finest levels have different grids: patches cannot be joined.
+        """
         mean, std = _columns(self.preprocessing)
+        found: list[Levels] = []
         for network in self.networks:
-            its_mean, its_std = _columns(network.preprocessing)
-            if network.preprocessing != self.preprocessing:
-                yield from network.levels((batch * std + mean - its_mean) / its_std)
-            else:
-                yield from network.levels(batch)
+            own_mean, own_std = _columns(network.preprocessing)
+            same = network.preprocessing == self.preprocessing
+            found += network.levels(batch if same else (batch * std + mean - own_mean) / own_std)
+        grids = [levels[0].shape[2:] for levels in found]
+        if len(set(grids)) > 1:
+            sizes = ", ".join(
+                f"{network.name} {h} × {w}"
+                for network, (h, w) in zip(self.networks, grids, strict=True)
+            )
+            raise BackboneError(
+                f"the networks' finest levels have different grids: {sizes}; choose layers of the "
+                f"same stride as first layers, or average scores instead (minicore.Ensemble)"
+            )
+        return tuple(found)
 
     def describe(self) -> dict[str, Any]:
         """Return everything there is to know, for printing."""

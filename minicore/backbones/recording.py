@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -21,10 +21,12 @@ from typing import IO, Any
 import numpy as np
 
 from minicore.backbones import Backbone
-from minicore.errors import BackboneError, MinicoreError, OutputError
+from minicore.backbones.feature_maps import FeatureMaps
+from minicore.errors import BackboneError, ImageError, MinicoreError, OutputError
 from minicore.images import ImageLike, Preprocessing, batches
 from minicore.images.listing import fingerprint
 from minicore.runtime import threads
+from minicore.runtime.clock import Seconds
 from minicore.runtime.files import beside, is_folder, write_all
 from minicore.runtime.progress import bar as progress_bar
 
@@ -85,29 +87,38 @@ class Recording(Backbone):
         self._shapes = {layer: tuple(index["layers"][layer]) for layer in wanted}
         self._at = {name: i for i, name in enumerate(index["images"])}
 
-    def knows(self, images: Sequence[ImageLike], preprocessing: Preprocessing) -> bool:
-        """Tell whether these images were recorded as they are to be prepared now."""
+    def contains(self, images: Sequence[ImageLike], preprocessing: Preprocessing) -> bool:
+        """Return whether all these images were recorded, with this preprocessing."""
         return preprocessing == self.preprocessing and all(
             not isinstance(image, np.ndarray) and _name(image) in self._at for image in images
         )
 
-    def play(
-        self, images: Sequence[ImageLike], batch_size: int
-    ) -> Iterator[tuple[int, tuple[np.ndarray, ...]]]:
-        """Read the maps of images that it knows, a batch at a time.
+    def feature_maps(
+        self,
+        images: Sequence[ImageLike],
+        preprocessing: Preprocessing,
+        batch_size: int,
+        *,
+        pixels: tuple[int, int] | None = None,
+        skipped: dict[int, ImageError] | None = None,
+        seconds: Seconds | None = None,
+    ) -> Generator[FeatureMaps, None, None]:
+        """Read the maps if all images were recorded; else run the network.
 
-        Parameters
-        ----------
-        images : sequence of Path
-        batch_size : int
-
-        Yields
-        ------
-        n : int
-            Images of the batch.
-        levels : tuple of (n, c_j, h_j, w_j) float32
-            Finest first, in the order of `layers`.
+        Parameters, results and errors are those of `Backbone.feature_maps`. The time of reading is
+        added to the stage "recorded maps".
         """
+        seconds = Seconds() if seconds is None else seconds
+        if not self.contains(images, preprocessing):
+            yield from super().feature_maps(
+                images, preprocessing, batch_size, pixels=pixels, skipped=skipped, seconds=seconds
+            )
+            return
+        if pixels and pixels != self.size:
+            raise ImageError(
+                f"{images[0]}: expected {pixels[0]} × {pixels[1]} pixels like the training images, "
+                f"found a recording of {self.size[0]} × {self.size[1]}; record it anew"
+            )
         with contextlib.ExitStack() as open_files:
             files = [
                 open_files.enter_context(_file(self.folder, layer).open("rb", buffering=0))
@@ -115,13 +126,12 @@ class Recording(Backbone):
             ]
             for first in range(0, len(images), batch_size):
                 rows = [self._at[_name(image)] for image in images[first : first + batch_size]]
-                yield (
-                    len(rows),
-                    tuple(
+                with seconds.of("recorded maps"):
+                    levels = tuple(
                         self._read(file, layer, rows)
                         for file, layer in zip(files, self.layers, strict=True)
-                    ),
-                )
+                    )
+                yield FeatureMaps((levels,), self.size)
 
     def _read(self, file: IO[bytes], layer: str, rows: list[int]) -> np.ndarray:
         shape = self._shapes[layer]

@@ -11,9 +11,8 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import hashlib
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,19 +22,25 @@ import numpy as np
 from minicore.backbones.catalog import find
 from minicore.backbones.download import sha256
 from minicore.backbones.external import external_files
+from minicore.backbones.feature_maps import FeatureSource, Levels
+from minicore.backbones.network_file import (
+    Session,
+    choose_layers,
+    first_line,
+    image_input,
+    open_session,
+    read_metadata,
+    read_preprocessing,
+)
 from minicore.checks import require_threads, require_whole
-from minicore.errors import BackboneError, cut, quoted, wrong
-from minicore.images import Override, Preprocessing
+from minicore.errors import BackboneError, wrong
+from minicore.images import Override
 from minicore.runtime.files import is_file
 
-LONGEST_NAME = 200
-LONGEST_REASON = 250  # of onnxruntime's, whose older versions give the C++ function with its types
 PROVENANCE = ("source", "source_sha256", "licence")
-LARGEST_BATCH = 1024  # that a network may insist on: every batch is filled up to it
-FATAL_ONLY = 4  # onnxruntime's severity: its errors come as exceptions too, and are said once
 
 
-class Backbone:
+class Backbone(FeatureSource):
     r"""A network that gives feature maps, $\phi_j$ in the paper.
 
     Parameters
@@ -104,18 +109,18 @@ class Backbone:
         self.source = str(path_or_name)
         self.files = network_files(path_or_name)
         self.path = self.files[0]
-        self._session = _open(self.path, 1)
+        self._session = open_session(self.path, 1)
         try:
-            self.metadata = _metadata(self._session, self.path)
-            self._input, fixed_batch, fixed_size = _image_input(self._session, self.path)
-            self.layers = _choose_layers(self._session, self.path, layers)
+            self.metadata = read_metadata(self._session, self.path)
+            self._input, fixed_batch, fixed_size = image_input(self._session, self.path)
+            self.layers = choose_layers(self._session, self.path, layers)
         except UnicodeDecodeError as error:
             raise BackboneError(f"{self.path}: damaged: a name in it is no text") from error
         self.name = self.metadata.get("name") or self.path.stem
         if fixed_batch:
             self.batch_size = min(batch_size, fixed_batch)
         self._fixed_batch = fixed_batch
-        self.preprocessing = _preprocessing(
+        self.preprocessing = read_preprocessing(
             self.metadata, self.path, resize=resize, crop=crop, mean=mean, std=std
         )
         if fixed_size and crop is None:
@@ -141,12 +146,12 @@ class Backbone:
                 f"{self.path}: another network than this one was when it was copied or pickled "
                 f"(SHA-256 {self.sha256[:12]}…)"
             )
-        self._session = _open(self.path, 1)
+        self._session = open_session(self.path, 1)
 
     @functools.cached_property
-    def _session_of_all_threads(self):
+    def _session_of_all_threads(self) -> Session:
         """For what cannot be divided: one image, or a file that insists on its batch size."""
-        return _open(self.path, self._threads)
+        return open_session(self.path, self._threads)
 
     @property
     def _threads(self) -> int:
@@ -159,9 +164,9 @@ class Backbone:
         """Itself: one network, where an ensemble has several."""
         return (self,)
 
-    def levels(self, batch: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-        """Run the network: its feature maps, finest level first."""
-        yield tuple(self(batch).values())
+    def levels(self, batch: np.ndarray) -> tuple[Levels, ...]:
+        """Run the network: a tuple of one element, its feature maps, finest level first."""
+        return (tuple(self(batch).values()),)
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -253,11 +258,11 @@ class Backbone:
             pool.shutdown(cancel_futures=True)
         return [np.concatenate(maps) for maps in zip(*each, strict=True)]
 
-    def _run_on(self, session, images: np.ndarray) -> list[np.ndarray]:
+    def _run_on(self, session: Session, images: np.ndarray) -> list[np.ndarray]:
         try:
             maps = session.run(list(self.layers), {self._input: images})
         except Exception as error:  # onnxruntime's errors share no narrower base
-            raise BackboneError(f"{self.path}: the network failed: {_first_line(error)}") from error
+            raise BackboneError(f"{self.path}: the network failed: {first_line(error)}") from error
         for layer, phi in zip(self.layers, maps, strict=True):
             if phi.ndim != 4 or len(phi) != len(images) or phi.dtype != np.float32 or not phi.size:
                 raise BackboneError(
@@ -343,95 +348,3 @@ def _checksum(path: Path) -> str:
     own = sha256(path)
     others = [sha256(file) for file in external_files(path)]
     return hashlib.sha256("".join([own, *others]).encode()).hexdigest() if others else own
-
-
-def _open(path: Path, threads: int):
-    from minicore.backbones.telemetry import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = FATAL_ONLY
-    # Threads that spin between two runs would starve the kernels that work in between.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(
-            path,
-            options,
-            providers=["CPUExecutionProvider"],
-            enable_fallback=0,  # a second try with the same provider, announced on standard output
-        )
-    except Exception as error:  # onnxruntime's errors share no narrower base
-        raise BackboneError(
-            f"{path}: not a network onnxruntime can run: {_first_line(error)}"
-        ) from error
-
-
-def _metadata(session, path: Path) -> dict[str, Any]:
-    text = session.get_modelmeta().custom_metadata_map.get("minicore", "{}")
-    try:
-        metadata = json.loads(text)
-    except (ValueError, RecursionError) as error:  # no JSON, a number or a nesting without end
-        raise BackboneError(f"{path}: metadata 'minicore' is not JSON: {error}") from error
-    if not isinstance(metadata, dict):
-        found = quoted(text)
-        raise BackboneError(f"{path}: metadata 'minicore' must be a JSON object, found {found}")
-    name = metadata.get("name", "")
-    if not isinstance(name, str) or len(name) > LONGEST_NAME or not name.isprintable():
-        raise BackboneError(f"{path}: metadata 'name' is {quoted(str(name))}, no name to print")
-    return metadata
-
-
-def _image_input(session, path: Path) -> tuple[str, int, tuple[int, int] | None]:
-    """Name of the image input, its batch size if fixed, else 0, its (h, w) if fixed, else None."""
-    inputs = session.get_inputs()
-    found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
-    shape = inputs[0].shape if len(inputs) == 1 else []
-    usable = len(shape) == 4 and (shape[1] == 3 or not isinstance(shape[1], int))
-    if not usable or inputs[0].type != "tensor(float)":
-        raise BackboneError(f"{path}: expected one float input (n, 3, h, w), found {found}")
-    n, _, h, w = (side if isinstance(side, int) else None for side in shape)
-    if n and n > LARGEST_BATCH:
-        raise BackboneError(
-            f"{path}: made for batches of {n} images, more than {LARGEST_BATCH}; export it with a "
-            f"variable batch size"
-        )
-    return inputs[0].name, n or 0, (h, w) if h and w else None
-
-
-def _choose_layers(session, path: Path, layers: Sequence[str] | None) -> tuple[str, ...]:
-    outputs = {o.name: o for o in session.get_outputs()}
-    unprintable = [name for name in outputs if not name.isprintable()]
-    if unprintable:
-        raise BackboneError(f"{path}: an output is named {quoted(unprintable[0])}")
-    maps = [name for name, o in outputs.items() if len(o.shape or ()) in (0, 4)]
-    if layers is None:
-        layers = [name for name in ("layer2", "layer3") if name in maps] or maps
-    if isinstance(layers, str):
-        layers = [layers]
-    unknown = [layer for layer in layers if layer not in maps]
-    if unknown or not layers:
-        raise BackboneError(
-            f"{path}: no feature map (n, c, h, w) named {', '.join(unknown) or '(anything)'}; "
-            f"its outputs are {', '.join(f'{n} {o.shape}' for n, o in outputs.items())}"
-        )
-    return tuple(layers)
-
-
-def _preprocessing(
-    metadata: dict[str, Any], path: Path, resize: Override, crop: Override, **colours: Any
-) -> Preprocessing:
-    known = {"resize", "crop", "mean", "std"}
-    asked = metadata.get("preprocessing", {})
-    try:
-        stored = Preprocessing(**{k: v for k, v in asked.items() if k in known})
-    except (AttributeError, TypeError, ValueError, OverflowError) as error:
-        raise BackboneError(f"{path}: metadata 'preprocessing' is not usable: {error}") from error
-    stored = replace(stored, **{k: v for k, v in colours.items() if v is not None})
-    return stored.override(resize, crop)
-
-
-def _first_line(error: Exception) -> str:
-    line = (str(error).splitlines() or [type(error).__name__])[0]
-    line = "".join(c if c.isprintable() else "?" for c in line)  # names out of the file are in it
-    return cut(line, LONGEST_REASON)

@@ -265,7 +265,7 @@ def score(
     from minicore.errors import ImageError
     from minicore.images import as_images
     from minicore.images.listing import left_out
-    from minicore.patchcore.ensemble import load
+    from minicore.patchcore.saved import load
     from minicore.runtime.files import (
         PICTURE,
         SCORES,
@@ -420,9 +420,9 @@ def evaluate(
 @app.command()
 def info(model: Annotated[Path, typer.Argument(help="A model that `minicore fit` wrote.")]) -> None:
     """Print what a model was fitted with, as JSON."""
-    from minicore.patchcore import modelfile
+    from minicore.runtime import tensors
 
-    arrays, header = modelfile.read(model)
+    arrays, header = tensors.read(model)
     shapes = {name: [str(a.dtype), *a.shape] for name, a in arrays.items()}
     print(json.dumps({**header, "arrays": shapes}, indent=2))
 

@@ -12,7 +12,13 @@ from minicore.equations.eq3_patches import patch_collection, patch_features, ups
 from minicore.equations.eq4_memory_bank import memory_bank
 from minicore.equations.eq5_coreset import covering_radii, greedy_coreset, project, projection
 from minicore.equations.eq6_nearest import deciding_patch, nearest
-from minicore.equations.eq7_score import anomaly_map, anomaly_score, neighbours, reweight
+from minicore.equations.eq7_score import (
+    anomaly_map,
+    anomaly_score,
+    neighbours,
+    reweight,
+    reweighted_distance,
+)
 from minicore.runtime import kernels  # noqa: F401  (keeps compiled code out of the package's folder)
 
 __all__ = [
@@ -33,6 +39,7 @@ __all__ = [
     "project",
     "projection",
     "reweight",
+    "reweighted_distance",
     "squared_distance",
     "upsample",
 ]

@@ -98,6 +98,37 @@ def reweight(s_star, distances):
 
 
 @njit(cache=True)
+def reweighted_distance(m_test_star, around):
+    r"""Score the deciding patch, given the neighbourhood of its nearest row (equation 7).
+
+    Parameters
+    ----------
+    m_test_star : (D,) float32
+        $m^{test,*}$.
+    around : (b, D) float32
+        The rows of $\mathcal{N}_b(m^*)$, one of which is $m^*$.
+
+    Returns
+    -------
+    s : float
+        The anomaly score of the image.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two rows.
+    """
+    b = around.shape[0]
+    distances = np.empty(b, np.float64)
+
+    # ‖m_test* − m‖₂ of every m ∈ N_b(m*); the nearest one is m*
+    for i in range(b):
+        distances[i] = distance(m_test_star, around[i])
+
+    return reweight(np.min(distances), distances)
+
+
+@njit(cache=True)
 def anomaly_score(patches, bank, b=9):
     r"""Score one image from its patch features (equations 6 and 7).
 
@@ -120,16 +151,12 @@ def anomaly_score(patches, bank, b=9):
     ValueError
         If there is no patch, `b` is out of range, or the dimensions differ.
     """
-    # m_test*, m* and s* = ‖m_test* − m*‖₂ of equation 6
-    test_star, m_star, s_star = deciding_patch(patches, bank)
+    # m_test* and m* of equation 6
+    test_star, m_star, _ = deciding_patch(patches, bank)
 
-    # ‖m_test* − m‖₂ of every m ∈ N_b(m*)
+    # N_b(m*), then s of equation 7
     around = neighbours(bank[m_star], bank, b)
-    distances = np.empty(b, np.float64)
-    for i in range(b):
-        distances[i] = distance(patches[test_star], bank[around[i]])
-
-    return reweight(s_star, distances)
+    return reweighted_distance(patches[test_star], bank[around])
 
 
 @njit(cache=True)

@@ -1,17 +1,16 @@
 """Images: any file or array in, float32 batches (n, 3, h, w) out; masks on the same grid."""
 
+from minicore.images.batching import batches
 from minicore.images.decode import image_size, read_image
 from minicore.images.listing import list_images
 from minicore.images.preprocess import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     ImageLike,
-    Lenient,
     Override,
     Preprocessing,
     Size,
     as_images,
-    batches,
     output_size,
     prepare,
     read_mask,
@@ -22,7 +21,6 @@ __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "ImageLike",
-    "Lenient",
     "Override",
     "Preprocessing",
     "Size",

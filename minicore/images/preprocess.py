@@ -1,17 +1,14 @@
-"""Image files or arrays -> float32 batches (n, 3, h, w), and their masks -> bool (h, w).
+"""Resize, crop and normalise an image for the network; resize and crop its mask in the same way.
 
-The geometry is torchvision's ``Resize`` and ``CenterCrop`` on PIL images, with which the networks
-were trained: antialiased bilinear, the same rounding. A mask goes through the same two steps with
-the nearest neighbour, so that mask and anomaly map lie on one grid. How a file becomes 8-bit RGB
-is said in `minicore.images.decode`.
+The geometry is that of torchvision's ``Resize`` and ``CenterCrop`` on PIL images, with which the
+networks were trained: antialiased bilinear, the same rounding. Masks use the nearest neighbour. So
+mask and anomaly map lie on one grid. `minicore.images.decode` turns a file into 8-bit RGB.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -20,11 +17,9 @@ import numpy as np
 from PIL import Image
 
 from minicore.errors import ImageError, wrong
-from minicore.images.decode import open_rgb, read_binary, read_image
+from minicore.images.decode import open_rgb, read_binary
 from minicore.images.listing import list_images
 from minicore.runtime.files import is_folder
-
-__all__ = ["Preprocessing", "as_images", "batches", "prepare", "read_image", "read_mask", "view"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -181,108 +176,6 @@ def prepare(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
     x -= mean
     x /= std
     return x
-
-
-class Lenient(list[ImageLike]):
-    """Images of which `batches` leaves out those that cannot be used; any other list, it refuses.
-
-    Parameters
-    ----------
-    images : sequence of paths and arrays
-    skipped : dict of int to ImageError
-        Filled in by `batches`: the position of each image left out, and what is wrong with it. All
-        before the last image of a batch are noted by the time the batch is there.
-    """
-
-    def __init__(self, images: Sequence[ImageLike], skipped: dict[int, ImageError]) -> None:
-        super().__init__(images)
-        self.skipped = skipped
-
-
-def batches(
-    images: Any,
-    preprocessing: Preprocessing,
-    batch_size: int,
-    *,
-    workers: int = 2,
-    pixels: tuple[int, int] | None = None,
-) -> Generator[np.ndarray, None, None]:
-    """Prepare images in order, in a few threads ahead of the consumer.
-
-    While the network works on one batch the next is decoded, and no more than that: memory holds
-    two batches however many images there are. Pillow lets go of the interpreter lock while it
-    decodes and resizes, so threads are enough.
-
-    Parameters
-    ----------
-    images : Lenient, or anything `as_images` takes
-    preprocessing : Preprocessing
-    batch_size : int
-        The last batch may be smaller, and no other, whether or not images are left out.
-    workers : int
-        Decoding threads. They end with the iterator, also when it is closed early.
-    pixels : (int, int), optional
-        (h', w') that each image must have. By default that of the first image.
-
-    Yields
-    ------
-    float32 (n, 3, h', w')
-
-    Raises
-    ------
-    ImageError
-        In its turn, naming the file; also where an image has another size than `pixels`. Not of
-        `Lenient` images.
-    """
-    if batch_size < 1 or workers < 1:
-        raise ValueError(
-            f"batch_size and workers: expected at least 1, found {batch_size} and {workers}"
-        )
-    if not isinstance(images, Lenient):
-        images = as_images(images)
-    return _batches(images, preprocessing, batch_size, workers, pixels)
-
-
-def _batches(
-    images: Sequence[ImageLike],
-    preprocessing: Preprocessing,
-    batch_size: int,
-    workers: int,
-    pixels: tuple[int, int] | None,
-) -> Generator[np.ndarray, None, None]:
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="minicore-decode")
-    pending: deque[Future[np.ndarray]] = deque()
-    shape: tuple[int, ...] = (3, *pixels) if pixels else ()
-    like = "the training images" if pixels else "the first image"
-    batch: list[np.ndarray] = []
-    submitted = 0
-    try:
-        for i, image in enumerate(images):
-            for later in images[submitted : i + 2 * batch_size - len(batch)]:
-                pending.append(pool.submit(prepare, later, preprocessing))
-                submitted += 1
-            try:
-                prepared = pending.popleft().result()
-                shape = shape or prepared.shape
-                if prepared.shape != shape:
-                    name = f"image {i}" if isinstance(image, np.ndarray) else image
-                    raise ImageError(
-                        f"{name}: expected {_by(shape[1:])} pixels like {like}, found "
-                        f"{_by(prepared.shape[1:])}; choose a crop or an exact resize"
-                    )
-            except ImageError as error:
-                if not isinstance(images, Lenient):
-                    raise
-                images.skipped[i] = error
-                continue
-            batch.append(prepared)
-            if len(batch) == batch_size:
-                yield np.stack(batch)
-                batch = []
-        if batch:
-            yield np.stack(batch)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def read_mask(

@@ -1,11 +1,11 @@
-r"""The whole memory bank $\mathcal{M}$, which a fit fills, selects from and gives back.
+r"""The whole memory bank $\mathcal{M}$ (equation 4), from which `fit` selects the coreset.
 
-It is by far the largest thing in memory: 306,544 rows of 1,024 float32 for the 391 images of MVTec
-AD's hazelnut are 1.26 GB. So it can be kept in half precision, or in a file.
+It is the largest array of a fit: 306,544 rows of 1,024 float32 for the 391 images of MVTec AD's
+hazelnut, 1.26 GB. So it can be stored in half precision or in a file.
 
-The file is written and read in pieces, not mapped: to write to a mapping on a disk that is full
-kills the process, and pages of a mapping count as the process's memory. It has no name in its
-folder (on Windows it goes when it is closed), so nothing is left however the process ends.
+The file is read and written in pieces, not mapped into memory. Writing to a mapping on a full disk
+would kill the process, and mapped pages count as memory of the process. The file has no name in its
+folder (on Windows it is deleted when it is closed). So nothing is left, however the process ends.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from minicore.runtime.files import write_all
 
 Storage: TypeAlias = Literal["float32", "float16", "disk"]
 
-BLOCK = 8192  # rows at a time where all are gone through: 32 MB of 1,024 float32
+BLOCK = 8192  # rows that are read at a time: 32 MB of 1,024 float32
 
 
 class MemoryBank:
-    """Equation 4: rows are appended until the bank is full; then it gives rows, as float32.
+    """Equation 4: append patch features image by image; then read rows, as float32.
 
     Parameters
     ----------
     n : int
-        Images whose patch features it is to hold.
+        Number of images.
     storage : {"float32", "float16", "disk"}
         In memory, in memory at half precision, or as float32 in a temporary file.
 
@@ -38,13 +38,15 @@ class MemoryBank:
     ----------
     shape : (int, int)
         Rows N and their width D; (0, 0) before the first patches.
+    grid : (int, int)
+        Patches of an image, h' and w'; (0, 0) before the first patches.
     """
 
     def __init__(self, n: int, storage: Storage) -> None:
         self.n, self.storage = n, storage
-        self.shape = 0, 0
+        self.shape = self.grid = 0, 0
         self._filled = 0
-        self._rows = np.empty((0, 0), np.float32)  # the bank; on disk, one batch of it
+        self._rows = np.empty((0, 0), np.float32)  # empty if the bank is on disk
         self._file: IO[bytes] | None = None
 
     def __len__(self) -> int:
@@ -54,7 +56,7 @@ class MemoryBank:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give back the memory and the file."""
+        """Release the memory and the file."""
         self.shape, self._rows = (0, 0), np.empty((0, 0), np.float32)
         if self._file is not None:
             self._file.close()
@@ -62,33 +64,8 @@ class MemoryBank:
 
     # ----------------------------------------------------------------- filling
 
-    def place(self, shape: tuple[int, int, int, int]) -> np.ndarray:
-        """Say where the next patch features may be written; `append` then has nothing to copy.
-
-        Parameters
-        ----------
-        shape : (n, h', w', D)
-
-        Returns
-        -------
-        (n, h', w', D) float32
-            Of uncertain content.
-
-        Raises
-        ------
-        OutputError
-            If the file cannot be made, or there is no room for it.
-        """
-        n, height, width, D = shape
-        rows = n * height * width
-        if not len(self):
-            self._make(self.n * height * width, D)
-        if self.storage == "float32":
-            return self._rows[self._filled : self._filled + rows].reshape(shape)
-        return np.empty(shape, np.float32)
-
     def append(self, patches: np.ndarray) -> None:
-        """Take patch features in.
+        """Append patch features.
 
         Parameters
         ----------
@@ -99,13 +76,14 @@ class MemoryBank:
         ValueError
             If a value is too large for float16.
         OutputError
-            If the file cannot be written.
+            If the file cannot be made or written, or there is no room for it.
         """
+        n, height, width, D = patches.shape
         if not len(self):
-            self.place(patches.shape)
-        rows = patches.reshape(-1, patches.shape[-1])
-        self._put(self._filled, rows)
-        self._filled += len(rows)
+            self.grid = height, width
+            self._make(self.n * height * width, D)
+        self._put(self._filled, patches.reshape(-1, D))
+        self._filled += n * height * width
 
     def multiply(self, factors: np.ndarray) -> None:
         """Multiply every row by `factors`, (D,) float32."""
@@ -119,7 +97,7 @@ class MemoryBank:
             return
         try:
             self._file = tempfile.TemporaryFile(prefix="minicore-", buffering=0)  # noqa: SIM115
-            if hasattr(os, "posix_fallocate"):  # too little room is said now, not after minutes
+            if hasattr(os, "posix_fallocate"):  # fails now, not later, if the disk is full
                 os.posix_fallocate(self._file.fileno(), 0, N * D * 4)
         except OSError as error:
             raise self._refused(error) from error
@@ -133,8 +111,6 @@ class MemoryBank:
                 raise self._refused(error) from error
             return
         target = self._rows[first : first + len(rows)]
-        if np.may_share_memory(rows, target):  # written in place already
-            return
         try:
             with np.errstate(over="raise"):
                 target[...] = rows
@@ -155,9 +131,9 @@ class MemoryBank:
     # ----------------------------------------------------------------- reading
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Give rows by a slice without step or by their numbers, (n, D) float32.
+        """Return rows by a slice without step or by their numbers, (n, D) float32.
 
-        Of a bank in memory as float32 a slice is a view.
+        A slice of a bank in memory as float32 is a view.
         """
         if self._file is None:
             return self._rows[rows].astype(np.float32, copy=False)

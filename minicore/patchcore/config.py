@@ -1,4 +1,4 @@
-"""Everything that decides the outcome of a fit, in a frozen record; and what may stand in it."""
+"""The parameters that decide the result of a fit, as frozen and validated records."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Selection = Literal["greedy", "random", "kmeans"]
 
 @dataclass(frozen=True)
 class Features:
-    r"""What decides an image's patch features (equations 1 to 3), whichever method judges them.
+    r"""Parameters that decide the patch features (equations 1 to 3), for PatchCore and baselines.
 
     Parameters
     ----------
     backbone : str or tuple of str
-        Name of the network, or the file it was read from; of each, if there are several.
+        Name or file of the network; a tuple for several networks.
     backbone_sha256 : str
-        Its checksum: a model scores with no other network.
+        Checksum of the network: a model scores with this network only.
     layers : tuple of str
         Hierarchy levels $j$, finest first; ``0.layer2`` is layer2 of the first of several networks.
     resize, crop : int, (int, int) or None
@@ -49,9 +49,9 @@ class Features:
     mean, std : (float, float, float)
         Normalisation of the pixels.
     embedding : {"concat", "paper"}
-        How the levels become one vector a patch (equations 2 and 3).
+        How the levels become one vector per patch (equations 2 and 3).
     dimension : (int, int)
-        With ``"paper"``: of each level, and of the whole.
+        For ``"paper"``: values per level, and values of the whole vector.
     patchsize, stride : int
         $p$ and $s$ of equations 1 and 3.
     """
@@ -81,63 +81,64 @@ class Features:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What happens to each image before the network sees it."""
+        """How each image is prepared for the network."""
         return Preprocessing(self.resize, self.crop, self.mean, self.std)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what JSON can hold of it."""
+        """Return the parameters as a dict for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Config(Features):
-    r"""What a model was fitted with; stored in the saved model, printed by ``minicore info``.
+    r"""Parameters of a fit; stored in the saved model and printed by ``minicore info``.
 
     Parameters
     ----------
     backbone … stride
         As for `Features`.
     coreset_ratio : float
-        Share of the memory bank that is kept (equation 5).
+        Share of the memory bank to keep (equation 5).
     projection_dim : int
-        $d^*$ of the random projection $\psi$; features no wider than that are not projected.
-    b : int
-        Neighbours of equation 7; 1 leaves the score as it is in equation 6.
+        $d^*$ of the random projection $\psi$. Features of this width or less are not projected.
+    b : int or None
+        Neighbours of equation 7; None leaves equation 7 out.
     sigma : float
         Standard deviation of the map's smoothing in pixels.
     false_positive_rate : float or None
-        What the decision threshold was asked to allow; for the final model an estimate.
+        Share of good images that the threshold may call anomalous. For the final model it is an
+        estimate.
     seed : int
-        Of the projection, the first pick, and the choice of held-out images.
+        Seed of the projection, the first pick, and the choice of held-out images.
     engine : {"fast", "equations"}
-        Which of the two made the model. They give the same coreset.
+        The engine of the fit. Both select the same coreset.
     coreset_radius : float or None
-        Distance in the projection $\psi$ at which the coreset covers enough; None: no such end.
+        Stop picking at this distance in the projection $\psi$; None: pick the whole share.
     bank_storage : {"float32", "float16", "disk"}
-        How the whole memory bank was kept while the coreset was taken from it. Models from before
-        there was a choice do not say: it was float32.
+        How the whole memory bank was stored during the fit.
     selection : {"greedy", "random", "kmeans"}
-        How the rows to keep were picked (`selection`); "greedy" is the paper's coreset.
+        How the rows are selected; "greedy" is the paper's coreset.
     """
 
     coreset_ratio: float
     projection_dim: int
-    b: int
+    b: int | None
     sigma: float
     false_positive_rate: float | None
     seed: int
     engine: Engine
-    bank_storage: Storage = "float32"
-    coreset_radius: float | None = None
-    selection: Selection = "greedy"
+    bank_storage: Storage
+    coreset_radius: float | None
+    selection: Selection
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_choice(self, "engine", Engine)
         require_choice(self, "bank_storage", Storage)
         require_choice(self, "selection", Selection)
-        for name in ("projection_dim", "b"):
-            require_whole(self, name, 1)
+        require_whole(self, "projection_dim", 1)
+        enough = self.b is None or is_whole(self.b, 2)
+        require(self, "b", enough, "a whole number of at least 2, or None")
         require_whole(self, "seed", 0)
         require_smoothing(self)
         ratio, rate, radius = self.coreset_ratio, self.false_positive_rate, self.coreset_radius
@@ -161,7 +162,7 @@ class Config(Features):
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Config:
-        """Restore it: the lists of JSON become tuples again."""
+        """Return the parameters that `to_json` wrote: lists become tuples again."""
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()
         }
@@ -170,22 +171,22 @@ class Config(Features):
 
 @dataclass(frozen=True)
 class Made:
-    """From what and when a model was made; stored in the saved model, changes no result.
+    """When a model was fitted and on which images; stored in the saved model, changes no result.
 
     Parameters
     ----------
     images : int
-        How many it was fitted on.
+        Number of training images.
     copies : int
-        How many of these are equal to another one before them.
+        Number of these that are copies of an earlier one.
     folder : str or None
-        The absolute path of the folder that holds them all; None if they were arrays.
+        Absolute path of the folder that contains all of them; None for arrays.
     when : str
         Time of the fit, UTC, as ISO 8601: ``2026-01-31T12:00:00Z``. The environment variable
         ``SOURCE_DATE_EPOCH`` (seconds since 1970), if set, is used instead of the clock; then the
         same fit writes the same bytes.
     version : str
-        Of minicore.
+        Version of minicore.
     """
 
     images: int
@@ -204,7 +205,7 @@ class Made:
 
     @classmethod
     def of(cls, images: Sequence[Any], copies: int = 0) -> Made:
-        """Return the record of a fit that ends now.
+        """Return the record for a fit that ends now.
 
         Parameters
         ----------
@@ -232,17 +233,17 @@ class Made:
 
 
 def require_running(model: Any) -> None:
-    """Refuse what changes no result and is in no `Config`: how a model is to be run.
+    """Refuse parameters that decide how a model runs, not what it computes, if they are invalid.
 
     Parameters
     ----------
     model : Detector
-        With `batch_size` and `n_threads`, and of a PatchCore `engine`.
+        Has `batch_size` and `n_threads`; a PatchCore also has `engine`.
 
     Raises
     ------
     ValueError
-        If one of them cannot be; names it.
+        If one of them is invalid.
     """
     require_whole(model, "batch_size", 1)
     require_threads(model, "n_threads")

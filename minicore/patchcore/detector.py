@@ -1,8 +1,8 @@
-"""What every detector answers from its scores and maps: its side that scikit-learn knows."""
+"""Base class of all detectors: it turns scores and maps into the methods of scikit-learn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from minicore.errors import ImageError
-from minicore.images import Lenient, Preprocessing, as_images
+from minicore.images import ImageLike, Preprocessing, as_images
 from minicore.images.listing import fingerprint
 from minicore.patchcore.config import require_running
 from minicore.patchcore.search import Detection
@@ -19,48 +19,55 @@ from minicore.runtime import threads
 
 
 class Detector(OutlierMixin, BaseEstimator):
-    """Base of `minicore.PatchCore`, `minicore.Ensemble` and `minicore.evaluation.baselines`.
+    """Base of `minicore.PatchCore`, `minicore.Ensemble` and the baselines.
 
-    One pass over images gives all answers. A subclass has `n_threads` and gives `_detections`. Its
-    `fit` calls `_forget` first and sets `threshold_` last: stopped halfway, it is not fitted,
-    rather than fitted by halves.
+    A subclass has `n_threads` and `progress`, and implements `_detections`. Its `fit` calls
+    `_forget` first and sets `threshold_` last, so that an interrupted fit leaves no fitted model.
     """
 
     n_threads: int | None
+    progress: bool
     threshold_: float | None
     map_threshold_: float | None
     input_size_: tuple[int, int]
-    # What the latest answer was asked of, the configurations it comes from, the answer.
+    # The latest answer: a key of the images, the configurations of the models, the detections.
     _last: tuple[Any, list[Any], Detection] | None = None
 
     @property
     def members_(self) -> list[Any]:
-        """The models whose scores are the answer: itself, or those of an ensemble."""
+        """The models that give the scores: this one, or the members of an ensemble."""
         check_is_fitted(self)
         return [self]
 
     @property
     def network_files_(self) -> list[Path]:
-        """Files that the networks were read from."""
+        """The files of the networks."""
         networks = [n for member in self.members_ for n in member.backbone_.networks]
         return [file for network in networks for file in network.files]
 
     @property
     def preprocessing_(self) -> Preprocessing:
-        """What happens to each image before the network sees it."""
-        return self.members_[0].config_.preprocessing
+        """How each image is prepared for the network."""
+        preprocessing: Preprocessing = self.members_[0].config_.preprocessing
+        return preprocessing
 
     @property
     def bank_rows_(self) -> int | None:
-        """Patch features that are remembered; None if the method does not remember any."""
+        """Number of stored patch features; None if the method stores none."""
         return None
 
-    def _detections(self, images: Any) -> Iterator[Detection]:
-        """Look at images, a batch at a time."""
+    def _detections(
+        self,
+        images: Sequence[ImageLike],
+        *,
+        skipped: dict[int, ImageError] | None = None,
+        progress: bool = False,
+    ) -> Iterator[Detection]:
+        """Yield the detections of images, a batch at a time; see `stream`."""
         raise NotImplementedError
 
     def _forget(self) -> None:
-        """Be unfitted."""
+        """Reset to the unfitted state."""
         self.__dict__.pop("threshold_", None)
         self._last = None
 
@@ -79,15 +86,15 @@ class Detector(OutlierMixin, BaseEstimator):
     def stream(
         self, X: Any, *, skipped: dict[int, ImageError] | None = None
     ) -> Iterator[Detection]:
-        """Look at images, a batch at a time: any number of them in the memory of one batch.
+        """Score images a batch at a time: any number of images in the memory of one batch.
 
         Parameters
         ----------
         X : images
             As for `fit`.
         skipped : dict, optional
-            Leave out images that cannot be used, and note here the position of each and its error:
-            of those before a batch's last image, by the time the batch is there.
+            If given, images that cannot be used are left out, and the position and the error of
+            each are stored here, as `minicore.images.batches` does it.
 
         Yields
         ------
@@ -97,27 +104,26 @@ class Detector(OutlierMixin, BaseEstimator):
         Raises
         ------
         ImageError
-            If an image cannot be used, unless there is `skipped` to note it in.
+            If an image cannot be used and `skipped` is None.
+        ValueError
+            If a parameter is out of range.
         """
-        for member in self.members_:  # it may have been told otherwise since it was fitted
+        for member in self.members_:  # parameters may have changed since `fit`
             require_running(member)
-        images = as_images(X)
-        if skipped is not None:
-            images = Lenient(images, skipped)
-        parts = self._detections(images)
+        batches = self._detections(as_images(X), skipped=skipped, progress=self.progress)
         while True:
-            with threads.limit(self.n_threads):  # not in what the caller does between two batches
-                found = next(parts, None)
-            if found is None:
+            with threads.limit(self.n_threads):  # not while the caller works between two batches
+                batch = next(batches, None)
+            if batch is None:
                 return
-            yield found
+            yield batch
 
     def detect(self, X: Any) -> Detection:
-        """Look at images: scores, maps and what they come from, in one pass.
+        """Score images and compute their maps, in one pass.
 
-        The answer for the latest images is remembered, so that asking for scores and then for maps
-        runs the network once; files are compared by their content. Its arrays are read-only; copy
-        one to change it.
+        The answer for the latest images is kept. So if you ask for scores and then for maps, the
+        network runs once. Files are compared by their content. The arrays are read-only: copy an
+        array to change it.
 
         Parameters
         ----------
@@ -127,32 +133,46 @@ class Detector(OutlierMixin, BaseEstimator):
         Returns
         -------
         Detection
+
+        Raises
+        ------
+        ImageError
+            If an image cannot be used.
+        ValueError
+            If there is no image, or a parameter is out of range.
         """
-        check_is_fitted(self)
+        members = self.members_
         images = as_images(X)
         if not images:
             raise ValueError("expected at least one image, got none")
-        # A member of an ensemble can be fitted again by itself. Each fit makes a new configuration;
-        # the old ones are kept with the answer, so that no new one gets the identity of an old one.
-        fits = [member.config_ for member in self.members_]
+        for member in members:  # parameters may have changed since `fit`
+            require_running(member)
+        # Each fit makes a new configuration, so its id is part of the key: a member of an ensemble
+        # can be fitted again by itself. The answer keeps the configurations, so no id is reused.
+        fits = [member.config_ for member in members]
         key = fingerprint(images), [id(config) for config in fits]
         last = self._last  # another thread may replace it meanwhile
         if last is None or last[0] != key:
-            last = key, fits, Detection.join(list(self.stream(images))).read_only()
+            with threads.limit(self.n_threads):
+                batches = list(self._detections(images, progress=self.progress))
+            last = key, fits, Detection.join(batches).read_only()
             self._last = last
         return last[2]
 
     def anomaly_score(self, X: Any) -> np.ndarray:
-        """Equation 7 (or a baseline's own score) of each image, (n,) float64; higher is worse."""
+        """Return the anomaly score of each image, (n,) float64; higher is more anomalous.
+
+        Equation 7; a baseline has a score of its own.
+        """
         return self.detect(X).scores
 
     def anomaly_map(self, X: Any) -> np.ndarray:
-        """Anomaly map of each image, (n, h, w) float32, on the grid of the prepared image.
+        """Return the anomaly map of each image, (n, h, w) float32, on the prepared image's grid.
 
         Raises
         ------
         ValueError
-            If the method gives none.
+            If the method has no maps.
         """
         maps = self.detect(X).maps
         if maps is None:
@@ -160,11 +180,11 @@ class Detector(OutlierMixin, BaseEstimator):
         return maps
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """Negative `anomaly_score`: higher is more normal, as everywhere in scikit-learn."""
+        """Return the negative `anomaly_score`: higher is more normal, as in scikit-learn."""
         return -self.anomaly_score(X)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Margin to the threshold: negative is anomalous.
+        """Return threshold minus score, (n,) float64: negative is anomalous.
 
         Raises
         ------

@@ -1,19 +1,17 @@
 r"""PatchCore, the estimator: images in, anomaly scores and maps out.
 
-The flow of section 3, a line an equation:
+The steps are those of section 3 of the paper, as in `minicore.equations.section3`:
 
-    images -> backbone -> patch features (1-3) -> memory bank (4) -> coreset (5) -> fitted
-    images -> backbone -> patch features (1-3) -> nearest (6) -> score (7), map
+    fit:    images -> feature maps -> patch features (1-3) -> memory bank (4) -> coreset (5)
+    score:  images -> feature maps -> patch features (1-3) -> nearest (6) -> score (7), map
 
-Images are streamed: a batch's feature maps are gone once its patch features are in the memory bank.
+Images are processed in batches. The feature maps of a batch are released when its patch features
+are in the memory bank.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +20,24 @@ from sklearn.utils.validation import check_is_fitted
 
 from minicore.backbones import Backbone, JointBackbone, open_backbone
 from minicore.backbones.joint import Source, Spread
-from minicore.errors import BackboneError, MinicoreWarning, ModelError
-from minicore.images import ImageLike, Override, as_images, image_size
-from minicore.patchcore import modelfile
+from minicore.errors import ImageError
+from minicore.images import ImageLike, Override, as_images
 from minicore.patchcore.bank import MemoryBank, Storage
 from minicore.patchcore.config import Config, Embedding, Engine, Made, Selection, require_running
 from minicore.patchcore.detector import Detector
 from minicore.patchcore.features import (
-    Place,
-    SamePlace,
+    Patches,
     check_smoothing,
+    columns_by_network,
     engine_functions,
     patch_batches,
 )
-from minicore.patchcore.saved import Saved
 from minicore.patchcore.search import Detection, Search
 from minicore.patchcore.selection import pick, project
-from minicore.patchcore.threshold import (
-    conformal_threshold,
-    first_copies,
-    held_out_scores,
-    hold_out,
-)
+from minicore.patchcore.threshold import conformal_threshold, held_out_scores, hold_out
+from minicore.patchcore.training import first_copies, warn_of_copies, warn_of_sizes
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
-from minicore.runtime.files import identities
-
-SEARCH = "search."  # before the names of what a saved model knows of its bank's principal axes
 
 
 class PatchCore(Detector):
@@ -57,62 +46,63 @@ class PatchCore(Detector):
     Parameters
     ----------
     backbone : Backbone, str or Path, or a list of them, optional
-        The network: an object, an ``.onnx`` file, or a known name. By default the one that ships.
-        Of several the patch features are concatenated, each network's divided by their spread over
-        the training images; `minicore.Ensemble` averages scores instead.
+        The network: an object, an ``.onnx`` file, or a known name. By default the network that
+        ships with minicore. The patch features of several networks are divided by their spread over
+        the training images and concatenated; `minicore.Ensemble` averages scores instead.
     embedding : {"concat", "paper"}, default "concat"
-        ``"concat"``: the mean over each neighbourhood, all channels of all levels. ``"paper"``: the
-        authors' adaptive pooling of each level and of the whole to `dimension` values, for wide
-        networks.
+        ``"concat"``: the mean over each neighbourhood, for all channels of all levels. ``"paper"``:
+        the authors' adaptive pooling to `dimension` values, first of each level and then of the
+        concatenated levels; for wide networks.
     coreset_ratio : float, default 0.1
         Share of the memory bank to keep, above 0 and up to 1.
     seed : int, default 0
-        Of the projection $\psi$, the first pick, and the choice of held-out images.
+        Seed of the projection $\psi$, the first pick, and the choice of held-out images.
     engine : {"fast", "equations"}, default "fast"
-        ``"equations"`` runs the literal loops: the same results, slowly.
+        ``"equations"`` runs the literal loops of `minicore.equations` and nothing of
+        `minicore.fast`: the same results, slowly.
     layers : sequence of str, optional
-        Hierarchy levels, finest first; by default the backbone's (layer2, layer3). Of several
-        networks they are named by number: ``("0.layer2", "0.layer3", "1.layer3")``.
+        Hierarchy levels, finest first; by default those of the backbone (layer2, layer3). With
+        several networks each name starts with the network's number:
+        ``("0.layer2", "0.layer3", "1.layer3")``.
     patchsize, stride : int, default 3 and 1
         $p$ and $s$ of equations 1 and 3.
     dimension : int or (int, int), default 1024
-        With ``embedding="paper"``: of each level, and of the whole.
+        For ``embedding="paper"``: values per level, and values of the whole vector.
     projection_dim : int, default 128
-        $d^*$; features no wider than that are not projected.
-    b : int, default 9
-        Neighbours of equation 7, $m^*$ among them. The paper does not say its $b$. With 1, equation
-        7 would make every score 0; here 1 leaves it out: $s = s^*$.
+        $d^*$ of equation 5. Features of this width or less are not projected.
+    b : int or None, default 9
+        Neighbours of equation 7, including $m^*$; at least 2. The paper does not state its $b$.
+        None leaves equation 7 out: $s = s^*$.
     sigma : float, default 4.0
-        Smoothing of the maps in pixels.
+        Standard deviation of the smoothing of the maps, in pixels.
     false_positive_rate : float or None, default 0.05
         Share of good images that may be called anomalous. A fifth of the training images are held
-        out, the rest make a trial model, and the threshold is the smallest held-out score that
-        this model exceeds on at most such a share of new good images; that is proved if held-out
-        and new images are exchangeable (split conformal prediction). Then the model is made from
-        all images, with this threshold. For this final model the share is an estimate, not
-        proved: some new good images score higher under it than under the trial model. With too
-        few images the largest held-out score is taken (`threshold.images_needed`). Copies
-        of an image are held out together and count once. None saves the trial; `predict` then
-        refuses.
+        out. A trial model is fitted on the rest, and the threshold is taken from its scores of the
+        held-out images (split conformal prediction). If held-out and new images are exchangeable,
+        the trial model calls at most this share of new good images anomalous. The final model is
+        fitted on all images and uses the same threshold; for it the share is an estimate. If there
+        are too few images (`threshold.images_needed`), the threshold is the largest held-out score.
+        Copies of an image are held out together and count once. None: no trial model, no threshold,
+        and `predict` raises an error.
     resize, crop : int, (int, int) or "none", optional
-        Size of the images (`minicore.images.Preprocessing`) instead of what the backbone asks for;
+        Size of the images (`minicore.images.Preprocessing`), by default that of the backbone;
         "none" leaves the step out.
     coreset_radius : float, optional
-        Stop picking as soon as every patch is within this distance of a pick, in the projection
-        $\psi$ (`coreset_radii_` has its scale); `coreset_ratio` is then the most to keep.
+        Stop picking when every patch is within this distance of a pick, in the projection $\psi$
+        (`coreset_radii_` shows the scale). `coreset_ratio` is then the largest share to keep.
     bank_storage : {"float32", "float16", "disk"}, default "float32"
-        How the whole memory bank, of which the coreset is taken, is kept during a fit: in memory;
-        at half the size, every value rounded to 11 bits; or as float32 in a temporary file (in
-        ``TMPDIR``), which changes no result.
+        How the whole memory bank is stored during a fit: in memory; in memory at half the size,
+        with every value rounded to 11 bits; or as float32 in a temporary file (in ``TMPDIR``).
+        "float32" and "disk" give the same results.
     selection : {"greedy", "random", "kmeans"}, default "greedy"
-        How the rows to keep are picked: Algorithm 1, or one of two simpler ways to compare it with
+        How the coreset is selected: by Algorithm 1, or by one of two methods to compare it with
         (`minicore.patchcore.selection.pick`).
     batch_size : int, default 8
-        Images that the network sees at once.
+        Images per batch.
     n_threads : int, optional
-        By default as many as the process has been given cores. Changes no result.
+        By default the number of cores of the process. It changes no result.
     progress : bool, default True
-        Show progress bars, where there is a terminal.
+        Whether to show progress bars.
 
     Attributes
     ----------
@@ -121,44 +111,43 @@ class PatchCore(Detector):
     coreset_indices_ : (l,) int64
         Its rows in the whole memory bank $\mathcal{M}$, image by image.
     coreset_radii_ : (l,) float64
-        How far the rows of $\mathcal{M}$ are from their nearest picks at most, after each pick:
-        Euclidean distances in the projection $\psi$. Empty in models from before they were kept,
-        and with another `selection` than "greedy".
+        Largest distance of a row of $\mathcal{M}$ to its nearest pick, after each pick; Euclidean,
+        in the projection $\psi$. Empty if `selection` is not "greedy".
     grid_ : (int, int)
         Patches of an image, h' and w'.
     input_size_ : (int, int)
         (h, w) of the prepared images in pixels.
     threshold_ : float or None
-        Scores above it are anomalous. None without `false_positive_rate`, or if the training
-        images are fewer than two, copies not counted.
+        Scores above it are anomalous. None without `false_positive_rate`, or if there are fewer
+        than two different training images.
     map_threshold_ : float or None
-        Pixels of a map above it are anomalous. As `threshold_`, from each map's largest value.
+        Pixels of a map above it are anomalous. Computed like `threshold_`, from the largest value
+        of each map.
     held_out_scores_, held_out_peaks_ : (n,) float64
-        What the two thresholds were taken from: score and largest map value of each held-out image.
+        Score and largest map value of each held-out image, from which the thresholds are computed.
     scales_ : tuple of float
-        One over the spread of each network's patch features; (1.0,) if there is but one.
+        One over the spread of each network's patch features; (1.0,) for one network.
     config_ : Config
-        What decided the outcome.
+        The parameters of the fit.
     made_ : Made
-        How many images, how many of them copies, from which folder, when, by which version.
+        Number of images and copies, their folder, the time of the fit, the version of minicore.
     backbone_ : Backbone or JointBackbone
-        The network in use.
+        The network.
     seconds_ : Seconds
-        Time spent in each stage since the model was made.
+        Time of each stage, since the model was fitted or loaded.
 
     Notes
     -----
-    Memory: at its peak a fit takes at most 1.3 times the bytes of the whole memory bank as stored
-    (on disk 0.3 times those of float32) and 600 MB, for a coreset of up to a tenth and features of
-    512 values or more; a larger coreset adds its own bytes, and narrower features are projected to
-    128 values all the same. Scoring takes the coreset and a batch.
+    Memory: a fit needs at most 1.3 times the bytes of the whole memory bank as stored (0.3 times
+    those of float32 if it is on disk) plus 600 MB. This holds for a coreset of up to a tenth and
+    features of 512 values or more. A larger coreset adds its own bytes. Scoring needs the coreset
+    and one batch.
 
-    To scikit-learn this is an outlier detector that takes images: `clone`, `Pipeline`,
-    `GridSearchCV` and `joblib.Parallel` work. There is no ``n_features_in_``: images are brought to
-    one size. What they need pickled can be, fitted or not; the network is opened anew from its
-    file, which must be the same. But a pickle can run anything when it is opened, and no other
-    version need understand it: to keep a model or to hand it on, `save` it. minicore opens no
-    pickle itself.
+    For scikit-learn this is an outlier detector that takes images: `clone`, `Pipeline`,
+    `GridSearchCV` and `joblib.Parallel` work. There is no ``n_features_in_``. Models can be
+    pickled, fitted or not; the network is then read again from its file, which must be unchanged.
+    Use `save` to keep a model or to pass it on: a pickle can run any code when it is opened, and
+    other versions may not read it. minicore itself opens no pickle.
 
     Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, section 3.
     """
@@ -210,10 +199,10 @@ class PatchCore(Detector):
         self.n_threads = n_threads
         self.progress = progress
 
-    # ---------------------------------------------------------------- learning
+    # ---------------------------------------------------------------- fit
 
     def fit(self, X: Any, y: None = None) -> PatchCore:
-        """Remember good images.
+        """Store the patch features of good images.
 
         Parameters
         ----------
@@ -244,26 +233,31 @@ class PatchCore(Detector):
         self._forget()
         require_running(self)
         self.seconds_ = Seconds()
-        with threads.limit(self.n_threads):
+        with threads.limit(self.n_threads), MemoryBank(len(images), self.bank_storage) as M:
             self.backbone_ = self._open_backbone()
             self.config_ = self._configure()
-            _warn_of_sizes(images)
-            with MemoryBank(len(images), self.bank_storage) as M:
-                self._fill(M, images)
-                first = first_copies(M)
-                copies = _warn_of_copies(images, first)
-                thresholds = self._calibrate(M, first)
-                with self.seconds_.of("projection (eq 5)"):
-                    psi_M = project(M, self.config_)
-                with self.seconds_.of("coreset (eq 5)"):
-                    picks, radii = pick(psi_M, self.config_, self.progress)
-                    del psi_M  # before the coreset is copied: the bound on memory counts on it
-                    bank = M[picks]
-            with self.seconds_.of("axes of the coreset (eq 6)"):
-                self._search = Search(bank, self.config_.b)
-                self._search.prepare(self.config_.engine)
-            self.memory_bank_ = bank
-            self.coreset_indices_, self.coreset_radii_ = picks, radii
+            warn_of_sizes(images)
+
+            # Equations 1 to 4: M, the patch features of all images
+            cell = self._fill(M, images)
+            first = first_copies(M)
+            copies = warn_of_copies(images, first)
+
+            # The same model without some of the images, which it scores, gives the threshold
+            thresholds = self._calibrate(M, first, cell)
+
+            # Equation 5: the coreset M_C, selected in the projection ψ(M)
+            with self.seconds_.of("projection (eq 5)"):
+                psi_M = project(M, self.config_)
+            with self.seconds_.of("coreset (eq 5)"):
+                picks, radii = pick(psi_M, self.config_, self.progress)
+                del psi_M  # before the coreset is copied, to keep within the stated memory
+                self.memory_bank_ = M[picks]
+        self.coreset_indices_, self.coreset_radii_ = picks, radii
+
+        with threads.limit(self.n_threads), self.seconds_.of("axes of the coreset (eq 6)"):
+            self._search = Search(self.memory_bank_, self.config_.b)
+            self._search.prepare(self.config_.engine)
         self.made_ = Made.of(images, copies)
         self.threshold_, self.map_threshold_ = thresholds
         return self
@@ -300,29 +294,27 @@ class PatchCore(Detector):
             selection=self.selection,
         )
 
-    def _fill(self, M: MemoryBank, images: Any) -> None:
-        """Equation 4, a batch at a time: only the bank itself grows with the images."""
+    def _fill(self, M: MemoryBank, images: Sequence[ImageLike]) -> tuple[float, float]:
+        """Append the patch features of all images to the bank; return the size of a cell."""
+        several = len(self.backbone_.networks) > 1
         self.scales_ = (1.0,) * len(self.backbone_.networks)
-        spread = self._spread()
-        for size, cell, patches in self._patches(images, "memory bank", M.place):
+        spread = Spread(columns_by_network(self.backbone_, self.config_)) if several else None
+        for batch in self._patches(images, "memory bank", progress=self.progress):
             with self.seconds_.of("memory bank (eq 4)"):
-                check_smoothing(self.config_.sigma, size)
-                self.input_size_, self._cell, self.grid_ = size, cell, patches.shape[1:3]
-                M.append(patches)
+                check_smoothing(self.config_.sigma, batch.size)
+                M.append(batch.features)
                 if spread is not None:
-                    spread.add(patches.reshape(-1, patches.shape[3]))
+                    spread.add(batch.features.reshape(-1, M.shape[1]))
         if spread is not None:
             self.scales_ = spread.scales()
             M.multiply(np.repeat(np.asarray(self.scales_, np.float32), spread.widths))
-
-    def _spread(self) -> Spread | None:
-        """Of several networks, what each one's features are to be divided by; not known yet."""
-        return Spread(self._widths()) if len(self.backbone_.networks) > 1 else None
+        self.input_size_, self.grid_ = batch.size, M.grid
+        return batch.cell
 
     def _calibrate(
-        self, M: MemoryBank, first: np.ndarray
+        self, M: MemoryBank, first: np.ndarray, cell: tuple[float, float]
     ) -> tuple[float, float] | tuple[None, None]:
-        """Compute the thresholds on score and map."""
+        """Return the thresholds of score and map, from images that are held out."""
         self.held_out_scores_ = self.held_out_peaks_ = np.empty(0)
         self._held_out = np.empty(0, np.int64)
         alpha = self.config_.false_positive_rate
@@ -331,32 +323,63 @@ class PatchCore(Detector):
         with self.seconds_.of("threshold"):
             self._held_out, kept = hold_out(first, self.config_.seed)
             self.held_out_scores_, self.held_out_peaks_ = held_out_scores(
-                M,
-                self._held_out,
-                kept,
-                self.grid_,
-                self.input_size_,
-                self._cell,
-                self.config_,
-                self.progress,
+                M, self._held_out, kept, self.input_size_, cell, self.config_, self.progress
             )
         by_score = conformal_threshold(self.held_out_scores_, alpha)
         return by_score, conformal_threshold(self.held_out_peaks_, alpha)
 
-    # ----------------------------------------------------------------- scoring
+    # ---------------------------------------------------------------- score
 
-    def _detections(self, images: Any) -> Iterator[Detection]:
-        for size, cell, patches in self._patches(images, "score", SamePlace(), self.input_size_):
+    def _detections(
+        self,
+        images: Sequence[ImageLike],
+        *,
+        skipped: dict[int, ImageError] | None = None,
+        progress: bool = False,
+    ) -> Iterator[Detection]:
+        """Equations 1 to 3, 6 and 7 and the anomaly map, a batch of images at a time."""
+        anomaly_map = engine_functions(self.engine).anomaly_map
+        sigma, stride = self.config_.sigma, self.config_.stride
+        batches = self._patches(
+            images, "score", pixels=self.input_size_, skipped=skipped, progress=progress
+        )
+        for patches, size, cell in batches:
             with self.seconds_.of("nearest (eq 6, 7)"):
-                s, s_star, patch_scores = self._search.score(patches, self.engine)
+                s, s_star, distances = self._search.score(patches, self.engine)
             with self.seconds_.of("map"):
-                anomaly_map = engine_functions(self.engine).anomaly_map
-                maps = anomaly_map(
-                    patch_scores, *size, self.config_.sigma, self.config_.stride, cell
-                )
-            yield Detection(s, s_star, patch_scores, maps)
+                maps = anomaly_map(distances, *size, sigma, stride, cell)
+            yield Detection(s, s_star, distances, maps)
 
-    # ------------------------------------------------------------------- files
+    def _patches(
+        self,
+        images: Sequence[ImageLike],
+        description: str,
+        *,
+        pixels: tuple[int, int] | None = None,
+        skipped: dict[int, ImageError] | None = None,
+        progress: bool = False,
+    ) -> Iterator[Patches]:
+        return patch_batches(
+            images,
+            self.backbone_,
+            self.config_,
+            engine=self.engine,
+            batch_size=self.batch_size,
+            seconds=self.seconds_,
+            description=description,
+            progress=progress,
+            scales=self.scales_,
+            pixels=pixels,
+            skipped=skipped,
+        )
+
+    @property
+    def bank_rows_(self) -> int:
+        """Number of rows of the coreset."""
+        check_is_fitted(self)
+        return len(self.memory_bank_)
+
+    # ---------------------------------------------------------------- files
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the fitted model to one safetensors file, whole or not at all.
@@ -365,8 +388,8 @@ class PatchCore(Detector):
         ----------
         path : str or Path
         overwrite : bool, default False
-            Whether to replace a file that minicore did not make. The file of a network of the model
-            is never replaced.
+            Whether to replace a file that minicore did not make. The network's file is never
+            replaced.
 
         Returns
         -------
@@ -377,32 +400,9 @@ class PatchCore(Detector):
         OutputError
             If the file cannot be written, or must not be replaced.
         """
-        stored = self._stored()
-        inputs = identities(self.network_files_)
-        return modelfile.write(path, *stored, inputs=inputs, overwrite=overwrite)
+        from minicore.patchcore import saved  # imports this class
 
-    def _stored(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Everything that is fitted: arrays, and what JSON can hold."""
-        check_is_fitted(self)
-        half = self.config_.bank_storage == "float16"  # exact: that is how its values came about
-        arrays = {
-            "memory_bank": self.memory_bank_.astype(np.float16 if half else np.float32, copy=False),
-            "coreset_indices": self.coreset_indices_,
-            "coreset_radii": self.coreset_radii_,
-            "held_out_scores": self.held_out_scores_,
-            "held_out_peaks": self.held_out_peaks_,
-            **{SEARCH + name: array for name, array in self._search.state().items()},
-        }
-        header = {
-            "config": self.config_.to_json(),
-            "made": asdict(self.made_),
-            "scales": self.scales_,
-            "input_size": self.input_size_,
-            "grid": self.grid_,
-            "threshold": self.threshold_,
-            "map_threshold": self.map_threshold_,
-        }
-        return arrays, header
+        return saved.save(self, path, overwrite=overwrite)
 
     @classmethod
     def load(
@@ -416,11 +416,11 @@ class PatchCore(Detector):
         Parameters
         ----------
         path : str or Path
-            What `save` wrote.
+            A file that `save` wrote.
         backbone : Backbone, str or Path, or a list of them, optional
-            The network it was fitted with, if it is not found where it was then.
+            The network of the fit, if it is no longer where it was.
         **options
-            `engine`, `batch_size`, `n_threads`, `progress`: what changes no result.
+            `engine`, `batch_size`, `n_threads`, `progress`: they change no result.
 
         Returns
         -------
@@ -429,138 +429,8 @@ class PatchCore(Detector):
         Raises
         ------
         ModelError
-            If the file is damaged, or `backbone` is another network than the model was fitted with.
+            If the file is damaged, or `backbone` is not the network of the fit.
         """
-        return cls._restored(path, *modelfile.read(path), backbone, options)
+        from minicore.patchcore import saved  # imports this class
 
-    @classmethod
-    def _restored(
-        cls,
-        path: str | Path,
-        arrays: dict[str, np.ndarray],
-        header: dict[str, Any],
-        backbone: Any,
-        options: dict[str, Any],
-    ) -> PatchCore:
-        """Make a model of what `_stored` gave; `path` is for errors."""
-        if isinstance(header, dict) and "members" in header:
-            raise ModelError(f"{path}: an ensemble of scores; read it with minicore.load")
-        try:
-            saved = Saved.believe(arrays, header)
-            check_smoothing(saved.config.sigma, saved.input_size)
-        except ValueError as error:
-            raise ModelError(f"{path}: damaged: {error}") from error
-        config = saved.config
-        state = {k.removeprefix(SEARCH): a for k, a in arrays.items() if k.startswith(SEARCH)}
-
-        names = cls._get_param_names()
-        parameters = {k: v for k, v in config.to_json().items() if k in names}
-        model = cls(**{**parameters, "backbone": backbone or config.backbone, **options})
-        require_running(model)
-        try:
-            model.backbone_ = model._open_backbone()
-        except (BackboneError, ValueError) as error:
-            if backbone is not None:
-                raise
-            hint = "pass the network it was fitted with as backbone"
-            raise ModelError(f"{path}: {error}; {hint}") from error
-        if model.backbone_.sha256 != config.backbone_sha256:
-            found = ", ".join(str(network.path) for network in model.backbone_.networks)
-            raise ModelError(
-                f"{path}: fitted with another network ({config.backbone}, SHA-256 "
-                f"{config.backbone_sha256[:12]}…) than {found} "
-                f"({model.backbone_.sha256[:12]}…); pass the right one as backbone"
-            )
-        model.config_, model.made_ = config, saved.made
-        model.input_size_, model.grid_ = saved.input_size, saved.grid
-        widths, found = model._widths(), saved.bank.shape[1]
-        if sum(widths) != found or len(widths) != len(saved.scales):
-            raise ModelError(
-                f"{path}: damaged: a memory bank of {found} columns and {len(saved.scales)} scales "
-                f"for networks that give {widths}"
-            )
-        model.memory_bank_ = saved.bank
-        model.coreset_indices_, model.coreset_radii_ = saved.indices, saved.radii
-        model.held_out_scores_, model.held_out_peaks_ = saved.held_out, saved.peaks
-        model.scales_ = saved.scales
-        try:
-            model._search = Search(saved.bank, config.b, state=state or None)
-        except ValueError as error:
-            raise ModelError(f"{path}: damaged: {error}") from error
-        model.seconds_ = Seconds()
-        model._forget()
-        model.threshold_, model.map_threshold_ = saved.threshold, saved.map_threshold
-        return model
-
-    def _widths(self) -> list[int]:
-        """How many values of a patch feature come from each network."""
-        networks = self.backbone_.networks
-        if self.config_.embedding == "paper":
-            return [self.config_.dimension[1]] * len(networks)
-        return [sum(network.widths.values()) for network in networks]
-
-    # ------------------------------------------------------------------ inside
-
-    @property
-    def bank_rows_(self) -> int:
-        """Rows of the coreset."""
-        check_is_fitted(self)
-        return len(self.memory_bank_)
-
-    def _patches(
-        self,
-        images: Any,
-        doing: str,
-        place: Place | None = None,
-        pixels: tuple[int, int] | None = None,
-    ) -> Iterator[tuple[tuple[int, int], tuple[float, float], np.ndarray]]:
-        return patch_batches(
-            images,
-            self.backbone_,
-            self.config_,
-            pixels=pixels,
-            scales=self.scales_,
-            place=place,
-            engine=self.engine,
-            batch_size=self.batch_size,
-            seconds=self.seconds_,
-            doing=doing,
-            progress=self.progress,
-        )
-
-
-LISTED = 3  # sizes that a warning names
-
-
-def _warn_of_sizes(images: Sequence[ImageLike]) -> None:
-    """Warn if images have different sizes: resized, a part is not equally large in all of them."""
-    sizes = Counter(
-        image.shape[:2] if isinstance(image, np.ndarray) else image_size(image) for image in images
-    )
-    if len(sizes) > 1:
-        named = [f"{n} of {h} × {w}" for (h, w), n in sizes.most_common(LISTED)]
-        more = f" and {len(sizes) - LISTED} more sizes" if len(sizes) > LISTED else ""
-        warnings.warn(
-            f"the training images have {len(sizes)} different sizes: {', '.join(named)} pixels"
-            f"{more}; after resizing, parts may differ in scale, and the crop may show different "
-            f"areas: photograph all parts at one size and distance",
-            MinicoreWarning,
-            stacklevel=3,
-        )
-
-
-def _warn_of_copies(images: Sequence[ImageLike], first: np.ndarray) -> int:
-    """Return how many images are copies, and warn of them; `first` is that of `first_copies`."""
-    copies = np.flatnonzero(first != np.arange(len(first)))
-    if len(copies):
-        pair = [images[i] for i in (copies[0], first[copies[0]])]
-        if not all(isinstance(image, Path) for image in pair):
-            pair = [f"image {i}" for i in (copies[0], first[copies[0]])]
-        what = "is a copy" if len(copies) == 1 else "are copies"
-        warnings.warn(
-            f"{len(copies)} of {len(first)} training images {what} of others, such as {pair[0]} "
-            f"of {pair[1]}; copies count as one image for the threshold: remove them",
-            MinicoreWarning,
-            stacklevel=3,
-        )
-    return len(copies)
+        return saved.load_patchcore(path, backbone, options)

@@ -1,26 +1,210 @@
-"""What a saved model says, checked before it is believed.
+"""Model files: the one place that writes and reads fitted models.
 
-A checksum tells of accidents; anyone can sign a lie. So nothing in a header is taken for what it
-should be: a value of another kind, a bank of another width or a threshold that is no number is
-refused when the model is read, not met when it scores.
+A file is that of `minicore.runtime.tensors`: arrays and a JSON header. A checksum detects damage,
+not tampering. So every value of a header is validated when the model is read: its type, its range,
+and that it fits the arrays. Then a wrong file is refused at once and not in the middle of scoring.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
-from minicore.patchcore.config import Config, Made
+from minicore.errors import BackboneError, ModelError
+from minicore.patchcore.config import Config, Made, require_running
+from minicore.patchcore.ensemble import Ensemble
+from minicore.patchcore.estimator import PatchCore
+from minicore.patchcore.features import check_smoothing, columns_by_network
+from minicore.patchcore.search import Search
+from minicore.runtime import tensors
+from minicore.runtime.clock import Seconds
+from minicore.runtime.files import identities
 
-WIDEST = 2**16  # values that the paper's embedding pools to, in a file one can believe
+HEADER = ("config", "made", "scales", "input_size", "grid", "threshold", "map_threshold")
+ARRAYS = (
+    "memory_bank", "coreset_indices", "coreset_radii", "held_out_scores", "held_out_peaks",
+)  # fmt: skip
+SEARCH = "search."  # the arrays of `Search.state` have this before their names
+WIDEST = 2**16  # largest `dimension` that is accepted in a file
+
+Arrays = Mapping[str, np.ndarray]
+
+
+# ---------------------------------------------------------------- write
+
+
+def save(model: PatchCore | Ensemble, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a fitted model or ensemble, whole or not at all; see `PatchCore.save`."""
+    check_is_fitted(model)
+    if isinstance(model, Ensemble):
+        stored = [_stored(member) for member in model.models_]
+        arrays = {
+            f"{k}.{name}": array for k, (own, _) in enumerate(stored) for name, array in own.items()
+        }
+        header: dict[str, Any] = {"members": [own for _, own in stored]}
+    else:
+        arrays, header = _stored(model)
+    inputs = identities(model.network_files_)
+    return tensors.write(path, arrays, header, inputs=inputs, overwrite=overwrite)
+
+
+def _stored(model: PatchCore) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the fitted state of one model: its arrays, and its header."""
+    half = model.config_.bank_storage == "float16"  # exact: the values were rounded to it in `fit`
+    arrays = {
+        "memory_bank": model.memory_bank_.astype(np.float16 if half else np.float32, copy=False),
+        "coreset_indices": model.coreset_indices_,
+        "coreset_radii": model.coreset_radii_,
+        "held_out_scores": model.held_out_scores_,
+        "held_out_peaks": model.held_out_peaks_,
+        **{SEARCH + name: array for name, array in model._search.state().items()},
+    }
+    header = {
+        "config": model.config_.to_json(),
+        "made": asdict(model.made_),
+        "scales": model.scales_,
+        "input_size": model.input_size_,
+        "grid": model.grid_,
+        "threshold": model.threshold_,
+        "map_threshold": model.map_threshold_,
+    }
+    return arrays, header
+
+
+# ---------------------------------------------------------------- read
+
+
+def load(path: str | Path, backbone: Any = None, **options: Any) -> PatchCore | Ensemble:
+    """Read a model: a `PatchCore` or an `Ensemble`.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that `save` wrote.
+    backbone : optional
+        The network of the fit, if it is no longer where it was; for an ensemble a list with one
+        network per member.
+    **options
+        As for `PatchCore.load`.
+
+    Returns
+    -------
+    PatchCore or Ensemble
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, or `backbone` is not the network of the fit.
+    """
+    arrays, header = tensors.read(path)
+    if "members" in header:
+        return _ensemble(path, arrays, header["members"], backbone, options)
+    return _patchcore(path, arrays, header, backbone, options)
+
+
+def load_patchcore(path: str | Path, backbone: Any, options: dict[str, Any]) -> PatchCore:
+    """Read one model; see `PatchCore.load`."""
+    arrays, header = tensors.read(path)
+    if "members" in header:
+        raise ModelError(f"{path}: an ensemble of scores; read it with minicore.load")
+    return _patchcore(path, arrays, header, backbone, options)
+
+
+def load_ensemble(path: str | Path, backbone: Any, options: dict[str, Any]) -> Ensemble:
+    """Read an ensemble; see `Ensemble.load`."""
+    arrays, header = tensors.read(path)
+    if "members" not in header:
+        raise ModelError(f"{path}: a single model; read it with minicore.load")
+    return _ensemble(path, arrays, header["members"], backbone, options)
+
+
+def _ensemble(
+    path: str | Path, arrays: Arrays, headers: Any, backbone: Any, options: dict[str, Any]
+) -> Ensemble:
+    if not isinstance(headers, list) or not headers:
+        raise ModelError(f"{path}: damaged: members {str(headers)[:200]}")
+    networks = [None] * len(headers) if backbone is None else backbone
+    if not isinstance(networks, (list, tuple)) or len(networks) != len(headers):
+        raise ModelError(f"{path}: an ensemble of {len(headers)}; give a network for each")
+    models = []
+    for k, (header, network) in enumerate(zip(headers, networks, strict=True)):
+        start = f"{k}."
+        own = {n.removeprefix(start): a for n, a in arrays.items() if n.startswith(start)}
+        models.append(_patchcore(path, own, header, network, options))
+    held_out = {(len(model.held_out_scores_), len(model.held_out_peaks_)) for model in models}
+    shared = {(model.config_.seed, model.config_.false_positive_rate) for model in models}
+    if len(held_out) > 1 or held_out == {(0, 0)} or len(shared) > 1 or None in next(iter(shared)):
+        raise ModelError(f"{path}: damaged: its members held out different images, or none")
+    ensemble = Ensemble(models, progress=options.get("progress", True))
+    try:
+        ensemble._set_members(models)
+    except ValueError as error:
+        raise ModelError(f"{path}: damaged: {error}") from error
+    return ensemble
+
+
+def _patchcore(
+    path: str | Path, arrays: Arrays, header: Any, backbone: Any, options: dict[str, Any]
+) -> PatchCore:
+    """Make a model from what `_stored` returned; `path` is for the errors."""
+    try:
+        saved = Saved.validate(arrays, header)
+        check_smoothing(saved.config.sigma, saved.input_size)
+    except ValueError as error:
+        raise ModelError(f"{path}: damaged: {error}") from error
+    config = saved.config
+
+    names = PatchCore._get_param_names()
+    parameters = {k: v for k, v in config.to_json().items() if k in names}
+    model = PatchCore(**{**parameters, "backbone": backbone or config.backbone, **options})
+    require_running(model)
+    try:
+        model.backbone_ = model._open_backbone()
+    except (BackboneError, ValueError) as error:
+        if backbone is not None:
+            raise
+        hint = "pass the network it was fitted with as backbone"
+        raise ModelError(f"{path}: {error}; {hint}") from error
+    if model.backbone_.sha256 != config.backbone_sha256:
+        found = ", ".join(str(network.path) for network in model.backbone_.networks)
+        raise ModelError(
+            f"{path}: fitted with another network ({config.backbone}, SHA-256 "
+            f"{config.backbone_sha256[:12]}…) than {found} "
+            f"({model.backbone_.sha256[:12]}…); pass the right one as backbone"
+        )
+    columns, width = columns_by_network(model.backbone_, config), saved.bank.shape[1]
+    if sum(columns) != width or len(columns) != len(saved.scales):
+        raise ModelError(
+            f"{path}: damaged: a memory bank of {width} columns and {len(saved.scales)} scales "
+            f"for networks that give {columns}"
+        )
+    state = {k.removeprefix(SEARCH): a for k, a in arrays.items() if k.startswith(SEARCH)}
+    try:
+        model._search = Search(saved.bank, config.b, state=state or None)
+    except ValueError as error:
+        raise ModelError(f"{path}: damaged: {error}") from error
+    model._forget()
+    model.seconds_ = Seconds()
+    model.config_, model.made_, model.scales_ = config, saved.made, saved.scales
+    model.input_size_, model.grid_ = saved.input_size, saved.grid
+    model.memory_bank_ = saved.bank
+    model.coreset_indices_, model.coreset_radii_ = saved.indices, saved.radii
+    model.held_out_scores_, model.held_out_peaks_ = saved.held_out, saved.peaks
+    model.threshold_, model.map_threshold_ = saved.threshold, saved.map_threshold
+    return model
+
+
+# ---------------------------------------------------------------- validate
 
 
 @dataclass(frozen=True)
 class Saved:
-    """One fitted model as its file has it; see the attributes of `minicore.PatchCore`."""
+    """The validated contents of one model; see the attributes of `minicore.PatchCore`."""
 
     config: Config
     made: Made
@@ -36,41 +220,32 @@ class Saved:
     peaks: np.ndarray
 
     @classmethod
-    def believe(cls, arrays: Mapping[str, np.ndarray], header: Any) -> Saved:
-        """Take what `PatchCore.save` has written apart.
-
-        Parameters
-        ----------
-        arrays : dict of str to array
-        header : dict
-
-        Returns
-        -------
-        Saved
+    def validate(cls, arrays: Arrays, header: Any) -> Saved:
+        """Check the contents of a file and return them.
 
         Raises
         ------
         ValueError
-            If an entry is missing, or is nothing that could have been saved; says which.
+            If an entry is missing or invalid; the message names it.
         """
         _require(isinstance(header, dict), "a header that is no table")
         missing = [name for name in HEADER if name not in header]
         missing += [name for name in ARRAYS if name not in arrays]
         _require(not missing, f"no entry {', '.join(missing)}")
         config, made = _config(header["config"]), _made(header["made"])
-        scales = header.get("scales", [1.0])
+        scales = header["scales"]
         _require(isinstance(scales, list) and scales, f"scales {scales!r}")
         _require(all(_finite(s) and s > 0 for s in scales), f"scales {scales!r}")
-        sizes = {name: header[name] for name in ("input_size", "grid")}
-        for name, size in sizes.items():
+        for name in ("input_size", "grid"):
+            size = header[name]
             _require(isinstance(size, list) and len(size) == 2, f"{name} {size!r}")
             _require(all(type(n) is int and n >= 1 for n in size), f"{name} {size!r}")
         thresholds = header["threshold"], header["map_threshold"]
         for name, value in zip(("threshold", "map_threshold"), thresholds, strict=True):
             _require(value is None or _finite(value), f"{name} {value!r}")
-        by_score, by_map = (None if value is None else float(value) for value in thresholds)
+        threshold, map_threshold = (None if t is None else float(t) for t in thresholds)
 
-        bank, indices = arrays["memory_bank"], arrays["coreset_indices"]
+        bank, indices, radii, held_out, peaks = (arrays[name] for name in ARRAYS)
         stored = np.float16 if config.bank_storage == "float16" else np.float32
         good = bank.ndim == 2 and bank.size > 0 and bank.dtype == stored
         good = good and bool(np.isfinite(bank).all())
@@ -79,29 +254,22 @@ class Saved:
         _require(good, f"memory bank of {len(bank)} rows, indices of {indices.shape}")
         if config.embedding == "paper":
             _require(max(config.dimension) <= WIDEST, f"dimension {config.dimension}")
-        held_out = arrays["held_out_scores"]
-        peaks = arrays.get("held_out_peaks", np.empty(0))  # older models have neither these
-        radii = arrays.get("coreset_radii", np.empty(0))  # nor those
         for name, array in (("scores", held_out), ("peaks", peaks), ("radii", radii)):
             good = array.ndim == 1 and array.dtype == np.float64 and bool(np.isfinite(array).all())
             _require(good, f"{name} of {array.dtype} {array.shape}, or not finite")
-        _require((thresholds[0] is None) == (thresholds[1] is None), "one threshold of two")
+        _require((threshold is None) == (map_threshold is None), "one threshold of two")
         return cls(
             config, made, tuple(map(float, scales)),
-            tuple(sizes["input_size"]), tuple(sizes["grid"]),
-            by_score, by_map, bank.astype(np.float32, copy=False), indices, radii, held_out, peaks,
+            tuple(header["input_size"]), tuple(header["grid"]), threshold, map_threshold,
+            bank.astype(np.float32, copy=False), indices, radii, held_out, peaks,
         )  # fmt: skip
-
-
-HEADER = ("config", "made", "input_size", "grid", "threshold", "map_threshold")
-ARRAYS = ("memory_bank", "coreset_indices", "held_out_scores")
 
 
 def _config(stored: Any) -> Config:
     _require(isinstance(stored, dict), f"config {stored!r}")
     try:
         config = Config.from_json(stored)
-        _ = config.preprocessing  # which has conditions of its own
+        _ = config.preprocessing  # which is validated by its own class
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"config: {str(error)[:200]}") from error
     names = config.backbone if isinstance(config.backbone, tuple) else (config.backbone,)

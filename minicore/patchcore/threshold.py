@@ -1,4 +1,4 @@
-"""From which score on an image is called anomalous: split conformal prediction.
+"""The score above which an image is called anomalous: split conformal prediction.
 
 Some good images are held out, a trial model is made from the rest, and the threshold is taken from
 the scores of the held-out images.
@@ -17,8 +17,6 @@ Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005; Papadopo
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from math import ceil
 
 import numpy as np
@@ -30,8 +28,7 @@ from minicore.patchcore.search import Search
 from minicore.patchcore.selection import pick, project
 
 HELD_OUT = 0.2  # share of the good images
-TOGETHER = 8  # held-out images that are searched for at once
-PROBED = 8  # patches of an image by which most different images are told apart
+BATCH = 8  # held-out images that are scored together
 
 
 def split(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -77,42 +74,13 @@ def images_needed(alpha: float) -> tuple[int, int]:
     return held_out, in_all
 
 
-def first_copies(M: MemoryBank) -> np.ndarray:
-    """Find images that are copies of each other: all their patch features are equal.
-
-    A few patches of each image are compared first. Only of images that agree in these, all patch
-    features are read.
-
-    Parameters
-    ----------
-    M : MemoryBank
-
-    Returns
-    -------
-    (n,) int64
-        For each image the number of the first image that is equal to it; its own, if none before
-        it is.
-    """
-    P = len(M) // M.n
-    places = np.linspace(0, P - 1, min(P, PROBED)).astype(np.int64)
-    probes = [M[i * P + places].tobytes() for i in range(M.n)]
-    shared = Counter(probes)
-    first: dict[bytes, int] = {}
-    found = np.arange(M.n)
-    for i, probe in enumerate(probes):
-        if shared[probe] > 1:
-            rows = np.ascontiguousarray(M[i * P : (i + 1) * P])
-            found[i] = first.setdefault(hashlib.blake2b(rows.data.cast("B")).digest(), i)
-    return found
-
-
 def hold_out(first: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Choose which images to hold out, if some are copies.
+    """Choose which images to hold out; all copies of an image stay on one side.
 
     Parameters
     ----------
     first : (n,) int64
-        What `first_copies` returns, with at least two different images.
+        The result of `training.first_copies`, with at least two different images.
     seed : int
 
     Returns
@@ -155,29 +123,26 @@ def held_out_scores(
     M: MemoryBank,
     held_out: np.ndarray,
     kept: np.ndarray,
-    grid: tuple[int, int],
     size: tuple[int, int],
     cell: tuple[float, float],
     config: Config,
     progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Score images that a trial coreset has not seen.
+    """Score images with a trial coreset that was made without them.
 
     Parameters
     ----------
     M : MemoryBank
-        Of all good images.
+        The patch features of all good images.
     held_out, kept : int64
-        Images to score, and images to make the trial coreset of (`hold_out`).
-    grid : (int, int)
-        Patches of an image, h' and w'.
+        Images to score, and images for the trial coreset (`hold_out`).
     size : (int, int)
         (h, w) of the prepared images in pixels.
     cell : (float, float)
         Rows and columns of pixels that a cell of the finest feature map covers.
     config : Config
     progress : bool
-        Show a bar.
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -189,18 +154,18 @@ def held_out_scores(
     Raises
     ------
     ValueError
-        If the trial coreset is too small for `config.b`.
+        If the trial coreset has fewer than `config.b` rows.
     """
     patches = np.arange(len(M)).reshape(M.n, -1)
     rows = patches[kept].ravel()
     trial = rows[pick(project(M, config, rows), config, progress)[0]]
     search = Search(M[trial], config.b, "memory bank without the held-out images")
-    engine = engine_functions(config.engine)
+    anomaly_map = engine_functions(config.engine).anomaly_map
     scores, peaks = [], []
-    for first in range(0, len(held_out), TOGETHER):
-        batch = M[patches[held_out[first : first + TOGETHER]].ravel()]
-        s, _, distances = search.score(batch.reshape(-1, *grid, M.shape[1]), config.engine)
+    for first in range(0, len(held_out), BATCH):
+        features = M[patches[held_out[first : first + BATCH]].ravel()]
+        s, _, distances = search.score(features.reshape(-1, *M.grid, M.shape[1]), config.engine)
+        maps = anomaly_map(distances, *size, config.sigma, config.stride, cell)
         scores.append(s)
-        maps = engine.anomaly_map(distances, *size, config.sigma, config.stride, cell)
         peaks.append(maps.max(axis=(1, 2)))
     return np.concatenate(scores), np.concatenate(peaks).astype(float)

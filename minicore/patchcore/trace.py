@@ -1,11 +1,10 @@
-r"""Trace: every intermediate of one image, from its pixels to its score, as named arrays.
+r"""Trace: every intermediate result of one image, from its pixels to its score, as named arrays.
 
     image -> prepared -> feature maps -> patches (1-3) -> nearest (6) -> deciding patch, m* (6)
           -> neighbours of m*, weight (7) -> score; map
 
-For teaching, and for the question a customer asks: *why* is this part defective? The trace tells
-which patch decided, what it looks like, and which patch of which training image was the best match
-that the memory bank could offer.
+For teaching, and for the question of a user: *why* is this part defective? The trace shows which
+patch decided, what it looks like, and which patch of which training image is most similar to it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from minicore.equations import distance
 from minicore.images import Preprocessing, as_images, prepare, view
 from minicore.patchcore.estimator import PatchCore
-from minicore.patchcore.features import cell, engine_functions
+from minicore.patchcore.features import cell, embed, engine_functions
 from minicore.runtime import threads
 
 
@@ -33,7 +32,7 @@ class Rectangle(NamedTuple):
     right: int
 
     def cut(self, image: np.ndarray) -> np.ndarray:
-        """Cut it out of an image (h, w, ...), as a view; what lies outside the image is left out.
+        """Return this part of an image (h, w, ...), as a view, without pixels outside it.
 
         Parameters
         ----------
@@ -46,8 +45,8 @@ class Rectangle(NamedTuple):
         return image[max(self.top, 0) : self.bottom, max(self.left, 0) : self.right]
 
 
-class Place(NamedTuple):
-    """A patch of the training images: which image, and where on its grid."""
+class Origin(NamedTuple):
+    """A patch of a training image: number of the image, row and column on its patch grid."""
 
     image: int
     row: int
@@ -56,7 +55,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
-    r"""What happened to one image. D is the width of a patch feature, l that of the memory bank.
+    r"""The results of each step for one image. D: values of a patch; l: rows of the bank.
 
     All arrays are read-only.
 
@@ -73,40 +72,41 @@ class Trace:
     memory_bank : (l, D) float32
         $\mathcal{M}_C$, the model's own, equations 4 and 5.
     patch_scores : (h', w') float32
-        Distance of each patch to its nearest row of the bank, equation 6 inside.
+        Distance of each patch to its nearest row of the bank (equation 6 without the arg max).
     nearest : (h', w') int64
-        Which row of the bank that is.
+        That row of the bank.
     origins : (h', w', 3) int64
-        Where that row came from: training image, row and column on its patch grid.
+        Training image, row and column on its patch grid that this row comes from.
     position : (int, int)
         Row and column of the deciding patch $m^{test,*}$, equation 6.
     s_star : float
         $s^* = \lVert m^{test,*} - m^* \rVert_2$, equation 6.
     m_star : int
         Row of the bank nearest to the deciding patch, $m^*$.
-    origin : Place
-        Where $m^*$ came from.
+    origin : Origin
+        The training patch that $m^*$ is.
     neighbours : (b,) int64
-        $\mathcal{N}_b(m^*)$, rows of the bank, the nearest to $m^*$ first: $m^*$ itself.
+        $\mathcal{N}_b(m^*)$, rows of the bank, the nearest first: $m^*$ itself. It is the only one
+        if the model leaves equation 7 out.
     neighbour_distances : (b,) float64
         $\lVert m^{test,*} - m \rVert_2$ of each.
     neighbour_origins : (b, 3) int64
-        Where each came from, as `origins`.
+        Training image, row and column of each, as `origins`.
     softmax : (b,) float64
-        $\exp \lVert m^{test,*} - m \rVert_2$ of each over the sum of all: the first is the quotient
-        of equation 7.
+        $\exp \lVert m^{test,*} - m \rVert_2$ of each, divided by the sum of all. The first is the
+        quotient of equation 7.
     weight : float
-        One minus that quotient; 1 where the model leaves equation 7 out (b = 1).
+        One minus that quotient; 1 if the model leaves equation 7 out (`b` is None).
     s : float
         Weight times $s^*$: the anomaly score, equation 7.
     map : (h, w) float32
         `patch_scores`, upsampled and smoothed.
     threshold, map_threshold : float or None
-        The model's: a higher `s` is anomalous, and so is a pixel of a higher `map`.
+        Thresholds of the model: a higher `s` is anomalous, and so is a pixel with a higher `map`.
     patchsize, stride : int
         $p$ and $s$ of equations 1 and 3.
     preprocessing : Preprocessing
-        With which `minicore.images.view` shows a training image as `image` shows this one.
+        With it `minicore.images.view` shows a training image as `image` shows this one.
     """
 
     image: np.ndarray
@@ -120,7 +120,7 @@ class Trace:
     position: tuple[int, int]
     s_star: float
     m_star: int
-    origin: Place
+    origin: Origin
     neighbours: np.ndarray
     neighbour_distances: np.ndarray
     neighbour_origins: np.ndarray
@@ -135,7 +135,7 @@ class Trace:
     preprocessing: Preprocessing
 
     def cell_at(self, row: int, column: int) -> Rectangle:
-        """Find the pixels of a patch's own position: one cell of the first feature map.
+        """Return the pixels of a patch's own position: one cell of the first feature map.
 
         Parameters
         ----------
@@ -149,10 +149,10 @@ class Trace:
         return self._around(row, column, 0)
 
     def window_at(self, row: int, column: int) -> Rectangle:
-        r"""Find the pixels of a patch's neighbourhood, equation 1: $p \times p$ such cells.
+        r"""Return the pixels of a patch's neighbourhood, equation 1: $p \times p$ such cells.
 
-        At the border it reaches out of the image, where equation 2 reads zeros. What the network
-        itself saw from there, its receptive field, is larger still.
+        At the border it extends beyond the image, where equation 2 reads zeros. The receptive field
+        of the network is larger.
 
         Parameters
         ----------
@@ -176,22 +176,22 @@ class Trace:
 
     @property
     def cell(self) -> Rectangle:
-        """Of the deciding patch, as `cell_at`."""
+        """The deciding patch, as `cell_at`."""
         return self.cell_at(*self.position)
 
     @property
     def window(self) -> Rectangle:
-        """Of the deciding patch, as `window_at`."""
+        """The neighbourhood of the deciding patch, as `window_at`."""
         return self.window_at(*self.position)
 
     @property
     def origin_cell(self) -> Rectangle:
-        """Of $m^*$ on its training image, as `cell_at`."""
+        """The patch $m^*$ on its training image, as `cell_at`."""
         return self.cell_at(self.origin.row, self.origin.column)
 
     @property
     def origin_window(self) -> Rectangle:
-        """Of $m^*$ on its training image, as `window_at`."""
+        """The neighbourhood of $m^*$ on its training image, as `window_at`."""
         return self.window_at(self.origin.row, self.origin.column)
 
     def __repr__(self) -> str:
@@ -208,7 +208,7 @@ class Trace:
 
 
 def trace(model: PatchCore, image: Any) -> Trace:
-    r"""Follow one image through every equation.
+    r"""Return the results of every equation for one image.
 
     Parameters
     ----------
@@ -220,24 +220,24 @@ def trace(model: PatchCore, image: Any) -> Trace:
     Returns
     -------
     Trace
-        Its scores and map are those of `PatchCore.detect`, to the bit.
+        Its scores and map equal those of `PatchCore.detect`, to the bit.
 
     Raises
     ------
     TypeError
-        If `model` is something else.
+        If `model` is not a PatchCore.
     ValueError
         If there is not exactly one image.
     ImageError
         If the image cannot be used.
     sklearn.exceptions.NotFittedError
-        If the model has not seen its good images yet.
+        If the model is not fitted.
 
     Examples
     --------
     >>> t = minicore.trace(model, "part.png")
     >>> t.origin
-    Place(image=17, row=3, column=21)
+    Origin(image=17, row=3, column=21)
 
     Notes
     -----
@@ -257,13 +257,13 @@ def trace(model: PatchCore, image: Any) -> Trace:
 def _follow(model: PatchCore, image: Any) -> Trace:
     config, engine, search = model.config_, engine_functions(model.engine), model._search
     preprocessing = config.preprocessing
-    prepared = prepare(image, preprocessing)
 
-    # Equations 1 to 3. The model does not keep the feature maps, so the network runs once more.
-    layers = model.backbone_.layers
-    maps_of_networks = model.backbone_.levels(prepared[None])
-    phi = [phi_j[0] for levels in maps_of_networks for phi_j in levels]
-    ((size, of_cell, patches),) = model._patches([image], "trace", pixels=model.input_size_)
+    # Equations 1 to 3
+    (feature_maps,) = model.backbone_.feature_maps(
+        [image], preprocessing, 1, pixels=model.input_size_
+    )
+    phi = [phi_j[0] for levels in feature_maps.networks for phi_j in levels]
+    patches, size, of_cell = embed(feature_maps, config, model.engine, model.scales_)
     rows = patches.reshape(-1, patches.shape[-1])
 
     # Equations 6 and 7
@@ -271,7 +271,7 @@ def _follow(model: PatchCore, image: Any) -> Trace:
     nearest = search.nearest(rows, 1, model.engine)[1].reshape(patch_scores.shape[1:])
     deciding = int(patch_scores.argmax())
     m_star = int(nearest.flat[deciding])
-    b = config.b
+    b = 1 if config.b is None else config.b  # without equation 7: $m^*$ alone
     neighbours = search.nearest(search.bank[[m_star]], b, model.engine)[1][0]
     m_test = rows[deciding]
     to_neighbours = np.array([distance(m_test, search.bank[m]) for m in neighbours])
@@ -281,14 +281,14 @@ def _follow(model: PatchCore, image: Any) -> Trace:
     height, width = model.grid_
     training_image, at = np.divmod(model.coreset_indices_, height * width)
     origins = np.stack([training_image, *np.divmod(at, width)], axis=-1)
-    origin = Place(*map(int, origins[m_star]))
+    origin = Origin(*map(int, origins[m_star]))
     position = divmod(deciding, width)
     maps = engine.anomaly_map(patch_scores, *size, config.sigma, config.stride, of_cell)
 
     found = Trace(
         image=view(image, preprocessing),
-        prepared=prepared,
-        feature_maps=dict(zip(layers, phi, strict=True)),
+        prepared=prepare(image, preprocessing),
+        feature_maps=dict(zip(model.backbone_.layers, phi, strict=True)),
         patches=patches[0],
         memory_bank=search.bank.view(),
         patch_scores=patch_scores[0],
@@ -302,7 +302,7 @@ def _follow(model: PatchCore, image: Any) -> Trace:
         neighbour_distances=to_neighbours,
         neighbour_origins=origins[neighbours],
         softmax=shares,
-        weight=float(1 - shares[0]) if b > 1 else 1.0,
+        weight=1.0 if config.b is None else float(1 - shares[0]),
         s=float(s[0]),
         map=maps[0],
         threshold=model.threshold_,

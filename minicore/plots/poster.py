@@ -267,7 +267,7 @@ def _bars(page: Page, trace: Trace, remembered: _Remembered | None) -> None:
     share, weight = trace.softmax[0], trace.weight
     words = f"weight = 1 − exp({_short(distances[0])}) / Σ exp = 1 − {share:.3f} = {weight:.3f}"
     if b == 1:
-        words = "b = 1 leaves equation 7 out"
+        words = "this model leaves equation 7 out"
     page.text(x, line, words, size=SMALL)
     words = f"s = {weight:.3f} × {_short(trace.s_star)} = {_short(trace.s)}"
     page.text(x, line + 0.24, words, weight="bold", size=10)

@@ -161,7 +161,7 @@ def test_a_spot_in_an_image_shows_at_its_place_in_the_map(size, s):
         pytest.skip("needs weights/default.onnx")
     good = np.random.default_rng(0).integers(118, 138, (2, *size, 3), dtype=np.uint8)
     options = {"resize": "none", "crop": "none", "coreset_ratio": 1.0, "progress": False}
-    model = PatchCore(DEFAULT, stride=s, b=1, false_positive_rate=None, **options).fit(good)
+    model = PatchCore(DEFAULT, stride=s, b=None, false_positive_rate=None, **options).fit(good)
     spots = [(y, x) for y in (70, 91, 118, 150) for x in (66, 97, 121, 155)]
     images = np.repeat(good[:1], len(spots), axis=0)
     for image, (y, x) in zip(images, spots, strict=True):

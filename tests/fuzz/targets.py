@@ -27,7 +27,7 @@ from minicore.backbones import Backbone
 from minicore.backbones.catalog import convert
 from minicore.backbones.convert.checkpoint import read_checkpoint
 from minicore.images import Preprocessing, decode, prepare
-from minicore.patchcore import modelfile
+from minicore.runtime import tensors
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RNG = np.random.default_rng(0)
@@ -89,7 +89,7 @@ def model_seeds(folder: Path) -> list[bytes]:
     options = {"resize": 64, "crop": 64, "progress": False, "n_threads": 1}
     models = [
         PatchCore(network, coreset_ratio=0.2, **options),
-        PatchCore(network, "paper", 0.2, dimension=8, bank_storage="float16", b=1, **options),
+        PatchCore(network, "paper", 0.2, dimension=8, bank_storage="float16", b=None, **options),
         PatchCore([network, network], coreset_ratio=0.1, b=3, **options),
         minicore.Ensemble(
             [PatchCore(network, coreset_ratio=0.1, b=3, **options)] * 2, progress=False
@@ -103,7 +103,7 @@ def change_model(rng: Random, content: bytes) -> bytes:
     try:
         arrays = load(content)
         size = int.from_bytes(content[:8], "little")
-        header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][modelfile.KEY])
+        header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][tensors.KEY])
     except Exception:  # changed beyond repair by an earlier round
         return mutate.safetensors(rng, content)
     if not isinstance(header, dict) or rng.random() < 0.2:
@@ -115,8 +115,8 @@ def change_model(rng: Random, content: bytes) -> bytes:
             header = header if isinstance(header, dict) else {}
         elif arrays:
             _change_array(rng, arrays)
-    text = modelfile._text({**header, "sha256": modelfile._checksum(header, arrays)})
-    return save(arrays, {modelfile.KEY: text})
+    text = tensors._text({**header, "sha256": tensors._checksum(header, arrays)})
+    return save(arrays, {tensors.KEY: text})
 
 
 def _change_array(rng: Random, arrays: dict[str, np.ndarray]) -> None:

@@ -265,7 +265,7 @@ def test_batches_keep_the_order_whoever_finishes_first(monkeypatch, workers):
         time.sleep(0.002 * (7 - image[0, 0, 0] % 7))
         return np.full((3, 2, 2), image[0, 0, 0], np.float32)
 
-    monkeypatch.setattr("minicore.images.preprocess.prepare", slow)
+    monkeypatch.setattr("minicore.images.batching.prepare", slow)
     source = np.broadcast_to(np.arange(23, dtype=np.uint8)[:, None, None, None], (23, 2, 2, 3))
     found = list(batches(source, WHOLE, 5, workers=workers))
     assert [len(b) for b in found] == [5, 5, 5, 5, 3]
@@ -280,7 +280,7 @@ def test_batches_work_ahead_by_one_batch_and_no_further(monkeypatch):
         done.append(1)
         return np.zeros((3, 2, 2), np.float32)
 
-    monkeypatch.setattr("minicore.images.preprocess.prepare", count)
+    monkeypatch.setattr("minicore.images.batching.prepare", count)
     running = batches(np.zeros((40, 2, 2, 3), np.uint8), WHOLE, 4)
     next(running)
     deadline = time.monotonic() + 5

@@ -33,23 +33,17 @@ def batches(n=7, size=3, width=20):
     return patches, [patches[first : first + size] for first in range(0, n, size)]
 
 
-def filled(storage, in_place):
+def filled(storage):
     patches, parts = batches()
     M = MemoryBank(len(patches), storage)
     for part in parts:
-        if in_place:
-            place = M.place(part.shape)
-            place[...] = part
-            M.append(place)
-        else:
-            M.append(part)
+        M.append(part)
     return M, patches.reshape(-1, patches.shape[-1])
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-@pytest.mark.parametrize("in_place", [True, False])
-def test_rows_come_back_as_they_were_put_in(storage, in_place, monkeypatch):
-    M, expected = filled(storage, in_place)
+def test_rows_come_back_as_they_were_put_in(storage, monkeypatch):
+    M, expected = filled(storage)
     with M:
         assert M.shape == expected.shape and len(M) == len(expected)
         rows = np.array([139, 0, 7, 7])
@@ -62,12 +56,11 @@ def test_rows_come_back_as_they_were_put_in(storage, in_place, monkeypatch):
     assert len(M) == 0
 
 
-def test_a_bank_in_memory_is_written_in_place_and_read_without_a_copy():
+def test_a_bank_in_memory_is_read_without_a_copy():
     with MemoryBank(2, "float32") as M:
-        place = M.place((2, 3, 3, 4))
-        place[...] = 1
-        M.append(place)
-        assert np.shares_memory(place, M[:]) and M[:].nbytes == 2 * 9 * 4 * 4
+        M.append(np.ones((2, 3, 3, 4), np.float32))
+        assert M.grid == (3, 3)
+        assert np.shares_memory(M[:9], M[:]) and M[:].nbytes == 2 * 9 * 4 * 4
 
 
 @pytest.mark.slow
@@ -107,7 +100,7 @@ def test_on_disk_the_model_is_the_same_to_the_bit(tiny, gear, temporary):
 
 def test_half_precision_rounds_the_bank_and_nothing_else(tiny, gear, tmp_path):
     plain, half = (
-        PatchCore(tiny, coreset_ratio=1.0, b=1, bank_storage=storage).fit(gear.train)
+        PatchCore(tiny, coreset_ratio=1.0, b=None, bank_storage=storage).fit(gear.train)
         for storage in ("float32", "float16")
     )
     exact, rounded = (np.empty_like(m.memory_bank_) for m in (plain, half))
@@ -146,7 +139,7 @@ def test_a_disk_without_room_is_said_before_any_work(temporary):
     free = os.statvfs(temporary).f_bavail * os.statvfs(temporary).f_frsize
     width = -(-free * 2 // (1000 * 16 * 4))
     with MemoryBank(1000, "disk") as M, pytest.raises(OutputError) as caught:
-        M.place((1, 4, 4, width))
+        M.append(np.broadcast_to(np.float32(0), (1, 4, 4, width)))
     message = str(caught.value)
     assert message.startswith(f"{temporary}: cannot hold a memory bank of") and "TMPDIR" in message
     assert "\n" not in message and list(temporary.iterdir()) == []

@@ -34,7 +34,7 @@ def averaged(tiny, other, gear):
 
 def patches(model, images):
     found = list(model._patches(images, "memory bank"))
-    return np.concatenate([rows.reshape(-1, rows.shape[-1]) for _, _, rows in found])
+    return np.concatenate([rows.reshape(-1, rows.shape[-1]) for rows, _, _ in found])
 
 
 def same(a: Detection, b: Detection):

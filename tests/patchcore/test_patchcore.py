@@ -195,7 +195,7 @@ def test_the_literal_engine_uses_nothing_of_fast_but_the_projection(tiny, gear, 
         {},
         {"projection_dim": 7, "patchsize": 2, "b": 2},
         {"embedding": "paper", "dimension": (6, 10), "stride": 2, "sigma": 0.0},
-        {"layers": ("layer3",), "b": 1, "coreset_ratio": 0.5},
+        {"layers": ("layer3",), "b": None, "coreset_ratio": 0.5},
     ],
 )
 def test_both_engines_give_one_answer(tiny, gear, options):
@@ -228,7 +228,7 @@ def test_another_seed_picks_another_coreset(tiny, gear):
 
 @pytest.mark.slow
 def test_with_b_of_1_the_score_is_the_distance_of_equation_6(model, tiny, gear):
-    plain = PatchCore(tiny, b=1).fit(gear.train).detect(gear.test)
+    plain = PatchCore(tiny, b=None).fit(gear.train).detect(gear.test)
     assert np.array_equal(plain.scores, plain.distances)
     assert np.array_equal(plain.distances, model.detect(gear.test).distances)
     assert (model.detect(gear.test).scores < plain.scores).any()
@@ -270,7 +270,8 @@ def test_memory_grows_with_the_bank_and_not_with_the_images(tiny, tmp_path):
         *(("coreset_ratio", v) for v in (0, -0.1, 1.5, float("nan"), "1%", None)),
         *(("sigma", v) for v in (-1, float("inf"), None)),
         *(("false_positive_rate", v) for v in (0, 1, -0.05, "5%")),
-        *((name, v) for name in ("patchsize", "stride", "b") for v in (0, -1, 1.5, True, None)),
+        *((name, v) for name in ("patchsize", "stride") for v in (0, -1, 1.5, True, None)),
+        *(("b", v) for v in (1, 0, -1, 1.5, True)),
         *(("projection_dim", v) for v in (0, 1.5)),
         *(("seed", v) for v in (-1, 0.5, None)),
         *(("dimension", v) for v in (0, (1, 2, 3), (4, 0), None)),

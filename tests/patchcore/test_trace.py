@@ -42,7 +42,7 @@ def whole_bank(model, gear):
     "options",
     [
         {},
-        {"b": 1},
+        {"b": None},
         {"b": 4, "sigma": 0, "patchsize": 5, "coreset_ratio": 0.4},
         {"stride": 2, "coreset_ratio": 1.0},
         {"embedding": "paper", "dimension": (16, 24), "coreset_ratio": 0.2},
@@ -335,7 +335,12 @@ def test_no_words_leave_the_page_or_run_into_each_other(drawn):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [{"b": 1}, {"b": 20}, {"layers": ("layer2",)}, {"patchsize": 1, "false_positive_rate": None}],
+    [
+        {"b": None},
+        {"b": 20},
+        {"layers": ("layer2",)},
+        {"patchsize": 1, "false_positive_rate": None},
+    ],
     ids=str,
 )
 def test_other_models_can_be_drawn(tiny, gear, part, options):

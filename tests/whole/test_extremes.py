@@ -38,7 +38,7 @@ def test_of_an_animation_the_first_frame_counts(tiny, tmp_path, suffix):
     with Image.open(path) as picture:
         assert picture.is_animated and picture.n_frames == 2
     assert np.array_equal(read_image(path), RGB) and image_size(path) == RGB.shape[:2]
-    model = PatchCore(tiny, b=1, progress=False).fit([RGB, RGB[::-1]])
+    model = PatchCore(tiny, b=None, progress=False).fit([RGB, RGB[::-1]])
     assert model.anomaly_score([path]) == model.anomaly_score([RGB])
 
 
@@ -74,7 +74,7 @@ def test_one_pixel_is_an_image(tiny, tmp_path):
     Image.fromarray(np.full((1, 1, 3), 90, np.uint8)).save(path)
     assert read_image(path).tolist() == [[[90, 90, 90]]] and image_size(path) == (1, 1)
     grey = [np.full((1, 1), 90, np.uint8)]
-    model = PatchCore(tiny, b=1, progress=False).fit([path, grey[0] + 9])
+    model = PatchCore(tiny, b=None, progress=False).fit([path, grey[0] + 9])
     assert model.anomaly_score([path]) == model.anomaly_score(grey)
     assert model.predict([path]) == model.predict(grey)
     said = refused(ImageError, path, lambda: prepare(path, Preprocessing(None, 224)))
@@ -234,7 +234,7 @@ def test_without_any_image_to_test_on_it_is_said(tiny, gear):
 
 @ENGINES
 def test_the_share_kept_is_above_0_and_at_most_1(tiny, gear, engine):
-    options = {"engine": engine, "b": 1, "false_positive_rate": None, "progress": False}
+    options = {"engine": engine, "b": None, "false_positive_rate": None, "progress": False}
     everything = PatchCore(tiny, coreset_ratio=1, **options).fit(gear.train[:2])
     assert sorted(everything.coreset_indices_) == list(range(2 * 64))
     assert everything.anomaly_score(gear.train[:2]).tolist() == [0, 0]
@@ -270,7 +270,7 @@ def test_b_is_at_most_the_rows_of_the_bank(tiny, gear, engine):
 
 @pytest.mark.parametrize("name, most", [("patchsize", 17), ("stride", 8)])
 def test_patchsize_and_stride_go_as_far_as_the_map(tiny, gear, name, most):
-    options = {"b": 1, "progress": False, "coreset_ratio": 0.5}
+    options = {"b": None, "progress": False, "coreset_ratio": 0.5}
     assert PatchCore(tiny, **{name: most}, **options).fit(gear.train).grid_ in ((8, 8), (1, 1))
     message = f"^{name} must be at most {most} for a feature map of 8 × 8, got {most + 1}$"
     with pytest.raises(ValueError, match=message):

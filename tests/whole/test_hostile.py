@@ -14,7 +14,7 @@ from minicore import PatchCore
 from minicore.backbones import Backbone
 from minicore.errors import BackboneError, ImageError, ModelError
 from minicore.images import Preprocessing, prepare
-from minicore.patchcore import modelfile
+from minicore.runtime import tensors
 
 PACKAGE = Path(minicore.__file__).parent
 MODULES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal",
@@ -118,7 +118,7 @@ def test_other_weights_beside_the_same_graph_are_another_network(beside, gear, t
 
 def test_a_model_that_lies_under_a_right_checksum_is_refused(tiny, gear, tmp_path):
     path = PatchCore(tiny, progress=False).fit(gear.train).save(tmp_path / "m")
-    arrays, header = modelfile.read(path)
+    arrays, header = tensors.read(path)
     bank = arrays["memory_bank"]
     for entries, change in (
         ({"memory_bank": np.full_like(bank, np.nan)}, {}),
@@ -132,7 +132,7 @@ def test_a_model_that_lies_under_a_right_checksum_is_refused(tiny, gear, tmp_pat
         ({}, {"members": 7}),
         ({}, {"members": [7]}),
     ):
-        modelfile.write(path, {**arrays, **entries}, {**header, **change})
+        tensors.write(path, {**arrays, **entries}, {**header, **change})
         with pytest.raises(ModelError, match="damaged") as error:
             minicore.load(path)
         assert str(path) in str(error.value) and "\n" not in str(error.value)

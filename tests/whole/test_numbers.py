@@ -100,7 +100,7 @@ def reference(model, images):
     def patches(some):
         found = []
         for batch in batches(list(some), model.preprocessing_, 8):
-            levels = [phi.astype(np.float64) for phi in next(model.backbone_.levels(batch))]
+            levels = [phi.astype(np.float64) for phi in model.backbone_.levels(batch)[0]]
             height, width = levels[0].shape[2:]
             means = [uniform_filter(phi, (0, 0, 3, 3), mode="constant") for phi in levels]
             means = [upsampled(upsampled(phi, height, 2), width, 3) for phi in means]
@@ -202,7 +202,7 @@ def test_identical_images_give_each_patch_once_before_any_twice(tiny, gear, engi
 def test_features_of_any_size_give_the_same_decisions(write_tiny, tiny, gear, tmp_path, scale):
     """Denormal numbers, squares that underflow, squares that overflow in float32."""
     network = write_tiny(tmp_path / "scaled.onnx", scale=scale)
-    options = {"b": 1, "coreset_ratio": 0.5, "progress": False}  # exp in equation 7 has a scale
+    options = {"b": None, "coreset_ratio": 0.5, "progress": False}  # exp in equation 7 has a scale
     model, plain = (PatchCore(n, **options).fit(gear.train) for n in (network, tiny))
     found, expected = model.detect(gear.test), plain.detect(gear.test)
     assert all(np.isfinite(array).all() for array in vars(found).values())

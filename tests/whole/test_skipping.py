@@ -11,7 +11,7 @@ from minicore.backbones import Backbone
 from minicore.cli import main
 from minicore.errors import ImageError, MinicoreWarning
 from minicore.evaluation.baselines import PaDiM
-from minicore.images import Lenient, Preprocessing, batches
+from minicore.images import Preprocessing, batches
 
 WHOLE = Preprocessing(resize=None, crop=None)
 BAD = (
@@ -63,7 +63,7 @@ def spoil(folder, bad):
 def test_batches_are_full_and_in_order_whatever_is_left_out(folder, bad, workers):
     spoil(folder, bad)
     files, skipped = [folder / f"{i}.png" for i in range(10)], {}
-    found = list(batches(Lenient(files, skipped), WHOLE, 4, workers=workers))
+    found = list(batches(files, WHOLE, 4, workers=workers, skipped=skipped))
     good = [files[i] for i in range(10) if i not in bad]
     expected = list(batches(good, WHOLE, 4))
     assert [len(batch) for batch in found] == [len(batch) for batch in expected]
@@ -127,7 +127,7 @@ def test_without_being_asked_it_stops_at_the_image(model, averaged, tiny, folder
             list(some.stream(folder))
     # A fit cannot be asked: a model of fewer images than given would be another model.
     with pytest.raises(ImageError, match=r"5\.png"):
-        PatchCore(tiny, progress=False).fit(Lenient(sorted(folder.iterdir()), {}))
+        PatchCore(tiny, progress=False).fit(sorted(folder.iterdir()))
 
 
 # The command

@@ -1,4 +1,4 @@
-"""What the baselines share with each other: everything but the method."""
+"""Base class of the baselines: images, network, patch features, maps."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from minicore import fast
 from minicore.backbones import Backbone, JointBackbone, open_backbone
 from minicore.backbones.joint import Source
 from minicore.checks import require_smoothing, require_whole
+from minicore.errors import ImageError
 from minicore.images import ImageLike, Override, as_images
 from minicore.patchcore.config import Features, require_running
 from minicore.patchcore.detector import Detector
-from minicore.patchcore.features import Place, SamePlace, check_smoothing, patch_batches
+from minicore.patchcore.features import Patches, check_smoothing, patch_batches
 from minicore.patchcore.search import Detection
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
@@ -23,19 +24,21 @@ Self = TypeVar("Self", bound="Baseline")  # typing has one from Python 3.11 on
 
 
 class Baseline(Detector):
-    r"""A method that learns from, and judges, the patch features of equations 1 to 3.
+    r"""A method on the patch features of equations 1 to 3.
 
-    A subclass gives `_learn` and `_judge`, and says with `_fewest` how many images it takes.
+    A subclass implements `_learn` and `_judge`; `_fewest` is the smallest number of images.
 
     Parameters
     ----------
     backbone : Backbone, str or Path, optional
-        The network: an object, an ``.onnx`` file, or a known name. By default the one that ships.
+        The network: an object, an ``.onnx`` file, or a known name. By default the network that
+        ships with minicore.
     seed : int, default 0
-        Of whatever the method chooses at random.
+        Seed of the method's random choices.
     layers : sequence of str, optional
-        Hierarchy levels, finest first; by default the backbone's (layer2, layer3). All channels of
-        all levels are concatenated (`minicore.PatchCore`'s embedding ``"concat"``).
+        Hierarchy levels, finest first; by default those of the backbone (layer2, layer3). All
+        channels of all levels are concatenated (the embedding ``"concat"`` of
+        `minicore.PatchCore`).
     patchsize, stride : int
         $p$ and $s$ of equations 1 and 3.
     resize, crop : int, (int, int) or "none", optional
@@ -43,26 +46,26 @@ class Baseline(Detector):
     sigma : float, default 4.0
         Smoothing of the maps in pixels.
     batch_size : int, default 8
-        Images that the network sees at once.
+        Images per batch.
     n_threads : int, optional
-        By default as many as the process has been given cores. Changes no result.
+        By default the number of cores of the process. It changes no result.
     progress : bool, default True
-        Show progress bars, where there is a terminal.
+        Whether to show progress bars.
 
     Attributes
     ----------
     backbone_ : Backbone
-        The network in use.
+        The network.
     config_ : Features
-        What decided the patch features.
+        The parameters of the patch features.
     grid_ : (int, int)
         Patches of an image, h' and w'.
     input_size_ : (int, int)
         (h, w) of the prepared images in pixels.
     threshold_, map_threshold_ : None
-        The papers set none: `predict` refuses.
+        The papers define none, so `predict` raises an error.
     seconds_ : Seconds
-        Time spent in each stage since the model was made.
+        Time of each stage since the model was fitted.
     """
 
     _fewest = 1  # images to learn from
@@ -94,20 +97,20 @@ class Baseline(Detector):
         self.n_threads = n_threads
         self.progress = progress
 
-    # ------------------------------------------------------------- of a method
+    # ------------------------------------------------------------- each method
 
     def _check(self) -> None:
-        """Refuse parameters of the method that are out of range."""
+        """Raise a `ValueError` if a parameter of the method is out of range."""
 
     def _learn(self, images: Sequence[ImageLike]) -> None:
-        """Remember what the method needs of good images."""
+        """Learn from good images."""
         raise NotImplementedError
 
     def _judge(self, patches: np.ndarray) -> Detection:
-        """Judge a batch of images by their patch features, (n, h', w', D) float32."""
+        """Score a batch of images from their patch features, (n, h', w', D) float32."""
         raise NotImplementedError
 
-    # ------------------------------------------------------------ of all alike
+    # ------------------------------------------------------------ all methods
 
     def fit(self: Self, X: Any, y: None = None) -> Self:
         """Learn from good images.
@@ -170,43 +173,57 @@ class Baseline(Detector):
             mean=asked.mean,
             std=asked.std,
             embedding="concat",
-            dimension=(1, 1),  # of no meaning in "concat"
+            dimension=(1, 1),  # "concat" does not use it
             patchsize=self.patchsize,
             stride=self.stride,
         )
 
+    def _good_patches(self, images: Sequence[ImageLike]) -> Iterator[np.ndarray]:
+        """Yield the patch features of good images, (n, h', w', D) float32, and note their grid."""
+        for batch in self._patches(images, "fit", progress=self.progress):
+            check_smoothing(self.sigma, batch.size)
+            self.input_size_, self._cell = batch.size, batch.cell
+            self.grid_ = batch.features.shape[1:3]
+            yield batch.features
+
     def _patches(
         self,
         images: Sequence[ImageLike],
-        doing: str,
-        place: Place | None = None,
+        description: str,
+        *,
+        progress: bool,
         pixels: tuple[int, int] | None = None,
-    ) -> Iterator[np.ndarray]:
-        """Give patch features, (n, h', w', D) float32 a batch; of good images, note their grid."""
-        for size, cell, patches in patch_batches(
+        skipped: dict[int, ImageError] | None = None,
+    ) -> Iterator[Patches]:
+        return patch_batches(
             images,
             self.backbone_,
             self.config_,
-            pixels=pixels,
-            place=place,
             engine="fast",
             batch_size=self.batch_size,
             seconds=self.seconds_,
-            doing=doing,
-            progress=self.progress,
-        ):
-            self._size, self._cell = size, cell
-            if doing == "fit":
-                check_smoothing(self.sigma, size)
-                self.input_size_, self.grid_ = size, patches.shape[1:3]
-            yield patches
+            description=description,
+            progress=progress,
+            pixels=pixels,
+            skipped=skipped,
+        )
 
-    def _detections(self, images: Any) -> Iterator[Detection]:
-        for patches in self._patches(images, "score", SamePlace(), self.input_size_):
+    def _detections(
+        self,
+        images: Sequence[ImageLike],
+        *,
+        skipped: dict[int, ImageError] | None = None,
+        progress: bool = False,
+    ) -> Iterator[Detection]:
+        for batch in self._patches(
+            images, "score", progress=progress, pixels=self.input_size_, skipped=skipped
+        ):
             with self.seconds_.of("judge"):
-                found = self._judge(patches)
+                found = self._judge(batch.features)
             yield found
 
     def _map(self, patch_scores: np.ndarray) -> np.ndarray:
-        """Upsample and smooth as PatchCore does (section 3.3 of its paper)."""
-        return fast.anomaly_map(patch_scores, *self._size, self.sigma, self.stride, self._cell)
+        """Upsample and smooth patch scores as PatchCore does (section 3.3 of its paper)."""
+        return fast.anomaly_map(
+            patch_scores, *self.input_size_, self.sigma, self.stride, self._cell
+        )

@@ -71,7 +71,7 @@ class MahalanobisAD(Baseline):
         )  # fmt: skip
 
     def _learn(self, images: Sequence[ImageLike]) -> None:
-        batches = [self._pooled(patches) for patches in self._patches(images, "fit")]
+        batches = [self._pooled(patches) for patches in self._good_patches(images)]
         with self.seconds_.of("Gaussians"), threads.single_threaded_blas():
             # \Sigma_j = (1 - \rho_j) S_j + \rho_j \frac{\mathrm{tr} S_j}{c_j} I,
             # S_j = \frac{1}{N} \sum_k (x^k_j - \mu_j) (x^k_j - \mu_j)^\top

@@ -120,7 +120,7 @@ class OneClassSVM(Baseline):
         """Draw patch features, (n_patches, D) float64, the same whatever the batches."""
         found: list[np.ndarray] = []
         chosen, first = np.empty(0, int), 0
-        for patches in self._patches(images, "fit"):
+        for patches in self._good_patches(images):
             rows = patches.reshape(-1, patches.shape[3])
             if first == 0:
                 total = len(images) * (len(rows) // len(patches))

@@ -103,7 +103,7 @@ class PaDiM(Baseline):
 
     def _learn(self, images: Sequence[ImageLike]) -> None:
         n = 0
-        for patches in self._patches(images, "fit"):
+        for patches in self._good_patches(images):
             if n == 0:
                 P, D = patches[0, :, :, 0].size, patches.shape[3]
                 require(self, "d", self.d <= D, f"at most the {D} values of a patch feature")

@@ -89,7 +89,7 @@ class SPADE(Baseline):
     def _learn(self, images: Sequence[ImageLike]) -> None:
         means = []
         with MemoryBank(len(images), "float32") as M:
-            for patches in self._patches(images, "fit", M.place):
+            for patches in self._good_patches(images):
                 M.append(patches)
                 means.append(_pooled(patches))
             self.gallery_ = M[:].reshape(len(images), -1, M.shape[1])  # a view: it stays

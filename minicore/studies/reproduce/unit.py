@@ -17,7 +17,7 @@ import numpy as np
 
 from minicore.errors import ModelError
 from minicore.evaluation.evaluate import Evaluation
-from minicore.patchcore import modelfile
+from minicore.runtime import tensors
 
 SUFFIX = ".safetensors"
 
@@ -150,7 +150,7 @@ class Finished:
         }
         arrays = {k: v for k, v in evidence.items() if isinstance(v, np.ndarray)}
         # A unit's name in a run's folder is its own, also if a failing disk has spoiled the file.
-        return modelfile.write(self.unit.path(folder), arrays, header, overwrite=True)
+        return tensors.write(self.unit.path(folder), arrays, header, overwrite=True)
 
     @classmethod
     def load(cls, path: Path) -> Finished:
@@ -161,7 +161,7 @@ class Finished:
         ModelError
             If the file is missing, damaged, or something else.
         """
-        arrays, header = modelfile.read(path)
+        arrays, header = tensors.read(path)
         try:
             words = {k: tuple(map(str, v)) for k, v in header["words"].items()}
             known = {f.name for f in fields(Evidence)}

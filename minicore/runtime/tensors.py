@@ -1,9 +1,9 @@
-"""A fitted model on disk: one safetensors file, arrays behind a JSON header. No pickle.
+"""Arrays and a JSON header in one safetensors file, with a checksum. No pickle.
 
-The arrays are the fitted state. The header's metadata has one key, ``minicore``: JSON with the
-format's version, the configuration of the fit, the numbers that are not arrays, and a checksum of
-all that and of the arrays: a bit that flips in a memory bank changes scores, and nothing else would
-tell. Any safetensors reader opens it. One key, because safetensors writes several in any order.
+The header is JSON under one key of the file's metadata, ``minicore``. It holds the version of the
+format, what the caller stores, and a SHA-256 of header and arrays: a flipped bit in a memory bank
+would change scores, and nothing else would detect it. There is one key only, because safetensors
+writes several keys in any order. Any reader of safetensors opens the file.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def write(
     inputs: Inputs = NO_INPUTS,
     overwrite: bool = False,
 ) -> Path:
-    """Write a model; the file appears whole or not at all.
+    """Write a file, whole or not at all.
 
     Parameters
     ----------
     path : str or Path
     arrays : dict of str to array
     header : dict
-        What JSON can hold.
+        Values that JSON can represent.
     inputs, overwrite
         As for `files.whole`.
 
@@ -63,7 +63,7 @@ def write(
 
 
 def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read a model.
+    """Read a file that `write` wrote.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     Raises
     ------
     ModelError
-        If the file is missing, damaged, not a model, or of a later format.
+        If the file is missing, damaged, not written by minicore, or of a later format.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load

@@ -1,0 +1,105 @@
+"""Prepare images in batches, in threads that work ahead of the network."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from minicore.errors import ImageError
+from minicore.images.preprocess import ImageLike, Preprocessing, prepare
+
+
+def batches(
+    images: Sequence[ImageLike],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    *,
+    workers: int = 2,
+    pixels: tuple[int, int] | None = None,
+    skipped: dict[int, ImageError] | None = None,
+) -> Generator[np.ndarray, None, None]:
+    """Prepare images in order, a batch at a time.
+
+    While the network works on one batch, threads decode the next one, and no more: memory holds two
+    batches, however many images there are. Threads are enough, because Pillow releases the
+    interpreter lock while it decodes and resizes.
+
+    Parameters
+    ----------
+    images : sequence of paths and arrays
+        As `as_images` returns them.
+    preprocessing : Preprocessing
+    batch_size : int
+        Only the last batch may be smaller, also if images are left out.
+    workers : int
+        Decoding threads. They end with the iterator, also when it is closed early.
+    pixels : (int, int), optional
+        (h', w') that each image must have. By default that of the first image.
+    skipped : dict, optional
+        If given, images that cannot be used are left out, and the position and the error of each
+        are stored here. All images before the last one of a batch are noted before that batch is
+        yielded.
+
+    Yields
+    ------
+    float32 (n, 3, h', w')
+
+    Raises
+    ------
+    ImageError
+        If an image cannot be used, or has another size than `pixels`, and `skipped` is None.
+    ValueError
+        If `batch_size` or `workers` is less than 1.
+    """
+    if batch_size < 1 or workers < 1:
+        raise ValueError(
+            f"batch_size and workers: expected at least 1, found {batch_size} and {workers}"
+        )
+    return _batches(images, preprocessing, batch_size, workers, pixels, skipped)
+
+
+def _batches(
+    images: Sequence[ImageLike],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    workers: int,
+    pixels: tuple[int, int] | None,
+    skipped: dict[int, ImageError] | None,
+) -> Generator[np.ndarray, None, None]:
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="minicore-decode")
+    pending: deque[Future[np.ndarray]] = deque()
+    expected = pixels
+    like = "the training images" if pixels else "the first image"
+    batch: list[np.ndarray] = []
+    submitted = 0
+    try:
+        for i, image in enumerate(images):
+            for later in images[submitted : i + 2 * batch_size - len(batch)]:
+                pending.append(pool.submit(prepare, later, preprocessing))
+                submitted += 1
+            try:
+                prepared = pending.popleft().result()
+                found = prepared.shape[1:]
+                expected = expected or found
+                if found != expected:
+                    name = f"image {i}" if isinstance(image, np.ndarray) else image
+                    raise ImageError(
+                        f"{name}: expected {expected[0]} × {expected[1]} pixels like {like}, found "
+                        f"{found[0]} × {found[1]}; choose a crop or an exact resize"
+                    )
+            except ImageError as error:
+                if skipped is None:
+                    raise
+                skipped[i] = error
+                continue
+            batch.append(prepared)
+            if len(batch) == batch_size:
+                yield np.stack(batch)
+                batch = []
+        if batch:
+            yield np.stack(batch)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
