@@ -181,8 +181,9 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 import sys, time
 import numpy as np
-from minicore import PatchCore, features
-real = features.batches
+from minicore import PatchCore
+from minicore.backbones import feature_maps
+real = feature_maps.batches
 def slow(*args, **options):
     for i, batch in enumerate(real(*args, **options)):
         yield batch
@@ -190,7 +191,7 @@ def slow(*args, **options):
             print("halfway", flush=True)
             for _ in range(600):
                 time.sleep(0.1)  # in pieces: a signal just before one sleep would be seen after it
-features.batches = slow
+feature_maps.batches = slow
 images = np.random.default_rng(0).integers(256, size=(64, 64, 64, 3), dtype=np.uint8)
 PatchCore(sys.argv[1], bank_storage="disk", resize="none", crop="none").fit(images)
 """

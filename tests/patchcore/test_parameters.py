@@ -12,7 +12,8 @@ NO_NUMBER = (*NOTHING_LIKE_IT, True, -1, float("nan"), float("inf"))
 NOT_WHOLE = (*NO_NUMBER, 1.5, "8", np.float64(2), 1 + 0j)
 WHOLE = ("seed", "patchsize", "stride", "batch_size")
 PARAMETERS = [
-    (PatchCore, (*WHOLE, "b", "projection_dim"), (*NOT_WHOLE, None)),
+    (PatchCore, (*WHOLE, "projection_dim"), (*NOT_WHOLE, None)),
+    (PatchCore, ("b",), NOT_WHOLE),
     (PatchCore, ("n_threads", "dimension", "resize", "crop"), NOT_WHOLE),
     (PatchCore, ("sigma", "coreset_ratio"), (*NO_NUMBER, None)),
     (PatchCore, ("coreset_radius", "false_positive_rate"), NO_NUMBER),
