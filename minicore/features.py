@@ -74,7 +74,7 @@ def patch_batches(
         Rows and columns of pixels that a cell of the finest level covers.
     patches : (n, h', w', D) float32
     """
-    d, d_target = config.dimension if config.embedding == "paper" else (0, 0)
+    d, d_target = config.dimension if config.embedding == "paper" else (None, None)
     embedding = config.patchsize, config.stride, d, d_target
     with (
         contextlib.closing(_looks(images, backbone, config, pixels, batch_size, seconds)) as looks,
@@ -215,7 +215,7 @@ class SamePlace:
 
 
 def _shape(
-    levels: Sequence[np.ndarray], p: int, s: int, d: int, d_target: int
+    levels: Sequence[np.ndarray], p: int, s: int, d: int | None, d_target: int | None
 ) -> tuple[int, int, int, int]:
     """Shape of the patch features of these levels, as `patch_features` will give them."""
     n, _, h_star, w_star = levels[0].shape

@@ -11,13 +11,11 @@ import numpy as np
 from minicore import equations, fast, threads
 from minicore.bank import BLOCK, MemoryBank
 from minicore.config import Config
+from minicore.progress import bar as progress_bar
 
 
 def project(M: MemoryBank, config: Config, rows: np.ndarray | None = None) -> np.ndarray:
     r"""Return $\psi(\mathcal{M})$, or $\mathcal{M}$ itself if it is no wider than the projection.
-
-    Both engines use `fast.project`. `equations.project` adds in another order, so that the last
-    bits differ, and then Algorithm 1 can choose other rows where two are almost equally far.
 
     Parameters
     ----------
@@ -33,12 +31,13 @@ def project(M: MemoryBank, config: Config, rows: np.ndarray | None = None) -> np
     D, d_star = M.shape[1], config.projection_dim
     if d_star >= D:
         return M[:] if rows is None else M[rows]
+    engine = fast if config.engine == "fast" else equations
     psi = equations.projection(D, d_star, config.seed)
     n = len(M) if rows is None else len(rows)
     psi_M = np.empty((n, d_star), np.float32)
-    for first in range(0, n, BLOCK):  # a whole number of the tiles whose rounding is fixed
+    for first in range(0, n, BLOCK):
         part = slice(first, min(first + BLOCK, n))
-        psi_M[part] = fast.project(M[part] if rows is None else M[rows[part]], psi)
+        psi_M[part] = engine.project(M[part] if rows is None else M[rows[part]], psi)
     return psi_M
 
 
@@ -82,9 +81,11 @@ def pick(
         return _nearest_centres(psi_M, l, rng), np.empty(0)
     start = int(rng.integers(N))
     if config.engine == "fast":
-        return fast.greedy_coreset(
-            psi_M, l, start, radius=config.coreset_radius, return_radii=True, progress=progress
-        )
+        with progress_bar(l, "coreset", "row", show=progress, initial=1) as bar:
+            return fast.greedy_coreset(
+                psi_M, l, start, radius=config.coreset_radius, return_radii=True,
+                progress=bar.update,
+            )  # fmt: skip
     return literal_coreset(psi_M, l, start, config.coreset_radius)
 
 
