@@ -134,7 +134,7 @@ def upsample(grid, height, width, step=None, s=1):
 
 
 @njit(cache=True)
-def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None):
+def patch_features(levels, p=3, s=1, d=None, d_target=None, cells=None):
     r"""Patch features of a batch of images from the feature maps of all levels.
 
     Parameters
@@ -143,11 +143,12 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None):
         The feature maps, finest first. The first level's grid is the patches' grid.
     p, s : int, default 3 and 1
         Patchsize and stride.
-    d : int, default 0
-        Dimension to pool each level's neighbourhoods to; 0 keeps each level's own width $c_j$ (the
-        mean over the neighbourhood). The authors use 1024.
-    d_target : int, default 0
-        Dimension to pool the concatenated levels to; 0 leaves them. The authors use 1024.
+    d : int, optional
+        Dimension to pool each level's neighbourhoods to. By default each level keeps its own width
+        $c_j$ (the mean over the neighbourhood). The authors use 1024.
+    d_target : int, optional
+        Dimension to pool the concatenated levels to. By default they are not pooled. The authors
+        use 1024.
     cells : tuple of (float, float), optional
         $t_j$, rows and columns of pixels that a cell of each level covers. By default the levels
         cover the same area, edge on edge ("Sides that the network's strides do not divide", above).
@@ -160,8 +161,8 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None):
     Raises
     ------
     ValueError
-        If `p` or `s` is less than 1, the levels have different batch sizes, or `cells` is of
-        another length than `levels`.
+        If `p`, `s`, `d` or `d_target` is less than 1, the levels have different batch sizes, or
+        `cells` is of another length than `levels`.
 
     Notes
     -----
@@ -181,8 +182,8 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None):
     width = (levels[0].shape[3] + s - 1) // s
     concatenated = 0
     for phi_j in levels:
-        concatenated += d if d > 0 else phi_j.shape[1]
-    D = d_target if d_target > 0 else concatenated
+        concatenated += phi_j.shape[1] if d is None else d
+    D = concatenated if d_target is None else d_target
     patches = np.empty((n, height, width, D), np.float32)
 
     for i in range(n):
@@ -193,7 +194,7 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None):
         start = 0
         for j in range(len(levels)):
             phi_j = levels[j]
-            d_j = d if d > 0 else phi_j.shape[1]
+            d_j = phi_j.shape[1] if d is None else d
             collection = patch_collection(phi_j[i], p, s, d_j)
             if cells is None:
                 rescaled = upsample(collection, height, width)
@@ -206,9 +207,9 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None):
         # f_agg once more, over the concatenated levels, to the target dimension
         for h in range(height):
             for w in range(width):
-                if d_target > 0:
-                    patches[i, h, w] = adaptive_average_pool(joined[h, w], d_target)
-                else:
+                if d_target is None:
                     patches[i, h, w] = joined[h, w]
+                else:
+                    patches[i, h, w] = adaptive_average_pool(joined[h, w], d_target)
 
     return patches

@@ -1,7 +1,7 @@
-"""The functions of `minicore.equations`, same names and signatures, at the machine's speed.
+"""The functions of `minicore.equations`, with the same names and signatures, as fast as possible.
 
-Indices are identical to the literal ones, floats equal to 1e-5 relative. What costs nothing in the
-literal version is the literal version.
+Indices are identical to those of `minicore.equations`, and floats are equal to 1e-5 relative.
+Functions that take almost no time in `minicore.equations` are imported from there.
 """
 
 from minicore.equations import (
@@ -14,12 +14,14 @@ from minicore.equations import (
     patch_collection,
     projection,
     reweight,
+    reweighted_distance,
     squared_distance,
     upsample,
 )
-from minicore.fast.coreset import greedy_coreset, project
+from minicore.fast.coreset import greedy_coreset
 from minicore.fast.nearest import Nearest, nearest
 from minicore.fast.patches import patch_features
+from minicore.fast.project import project
 from minicore.fast.score import anomaly_map, anomaly_score, deciding_patch, neighbours
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "project",
     "projection",
     "reweight",
+    "reweighted_distance",
     "squared_distance",
     "upsample",
 ]

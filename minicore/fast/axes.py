@@ -11,31 +11,46 @@ orthonormal axes; the bank's principal ones make the bound tight.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import numpy.typing as npt
 from numba import prange
 
 from minicore.fast.arithmetic import HUGE
 from minicore.runtime.kernels import parallel
 
-AXES = 96
-COARSE = 24  # of them in the product that looks at every pair; the others look at what it leaves
-SAMPLE = 2048  # rows of the bank that the axes are taken from
-WORTH_ROWS = 1024  # from which on finding the axes pays,
-WORTH_DIMENSIONS = 4  # where there are so many dimensions an axis
+# More axes rule out more rows, but make the product with the short vectors longer. On coresets of
+# real parts 20 to 32 axes were equally fast for 384 dimensions, and 40 to 64 for 1024.
+AXES = 24
+WIDE = 768  # vectors of at least so many dimensions
+AXES_OF_WIDE = 48
+SAMPLE = 2048  # rows of the bank that the axes are computed from
+WORTH_ROWS = 1024  # smaller banks are searched faster without axes,
+WORTH_DIMENSIONS = 4 * AXES  # and so are shorter vectors
 ORTHONORMAL = 1e-10  # largest error of the axes' inner products
 STATE = ("mean", "axes")
 TILE = 64
 
-# Largest error of the bound, per unit of the norms' sum. Coordinates are computed in float64, to
-# about 1e-13 of the square, so the rest's length is off by at most 3e-7 of the vector's, and
-# rounded to float32, 6e-8 of it: the distance of two short vectors is off by
-# E <= 5e-7 (|x| + |y|). For any t, (d - E)^2 >= (1 - t) d^2 - E^2 / t; with t = 1e-6 that and the
-# rounding of a sum of 98 terms, squares or products, are below this times (|x|^2 + |y|^2).
+# Largest error of the bound, per unit of n = |x|² + |y|², where |x| is the length of x − μ.
+# Coordinates are computed in float64. The square of the rest is off by about 1e-13 |x|², so the
+# rest's length by at most 3e-7 |x|. Rounding to float32 adds 6e-8 |x|. So the computed distance d
+# of two short vectors differs from the true one by at most E ≤ 5e-7 (|x| + |y|), and the true one,
+# squared, is at least (d − E)² ≥ (1 − t) d² − E²/t for any t in (0, 1). For t = 1e-6:
+#     t d² ≤ 2e-6 n,    E²/t ≤ 2 · 2.5e-13 n / 1e-6 = 5e-7 n.
+# The product of at most 50 terms and 16 further roundings (see `rounding_errors`) add
+# 66 · 6e-8 n < 4e-6 n. The sum of these three is below 7e-6 n.
 AXES_BOUND = 2e-5
 
 
-def principal_axes(bank):
-    """Find the mean and the first axes by subspace iteration; no axes where they would not pay.
+def principal_axes(
+    bank: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Compute the mean and the first axes by subspace iteration; no axes where they would not pay.
+
+    Parameters
+    ----------
+    bank : (N, D) float32
 
     Returns
     -------
@@ -43,15 +58,15 @@ def principal_axes(bank):
     axes : (D, k) float64
         Orthonormal columns.
     """
-    D = bank.shape[1]
-    k = next((k for k in (AXES, COARSE) if WORTH_DIMENSIONS * k <= D), 0)
-    if len(bank) < WORTH_ROWS or k == 0:
+    N, D = bank.shape
+    if N < WORTH_ROWS or D < WORTH_DIMENSIONS:
         return np.zeros(D), np.zeros((D, 0))
-    sample = bank[:: -(-len(bank) // SAMPLE)]
+    k = AXES if D < WIDE else AXES_OF_WIDE
+    sample = bank[:: -(-N // SAMPLE)]
     mean = sample.mean(axis=0, dtype=np.float64)
     sample = sample - mean.astype(np.float32)
     sample /= max(np.abs(sample).max(), np.float32(1e-30))  # so that no product overflows
-    # A few directions more than are kept, so that the last one kept is found as well as the first.
+    # With 16 more directions than we keep, the last axes are found as well as the first.
     basis = np.random.default_rng(0).standard_normal((D, k + 16)).astype(np.float32)
     for _ in range(3):
         basis = np.linalg.qr(sample.T @ (sample @ basis))[0]
@@ -60,8 +75,21 @@ def principal_axes(bank):
     return mean, np.ascontiguousarray(np.linalg.qr(basis.astype(np.float64) @ rotation)[0])
 
 
-def checked_axes(state, D):
-    """Take the mean and the axes out of `Nearest.state`, if the bounds hold for them.
+def checked_axes(
+    state: Mapping[str, npt.ArrayLike], D: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the mean and the axes of `Nearest.state` after checking that the bounds hold for them.
+
+    Parameters
+    ----------
+    state : dict of str to array
+    D : int
+        Number of columns of the bank.
+
+    Returns
+    -------
+    mean : (D,) float64
+    axes : (D, k) float64
 
     Raises
     ------
@@ -72,39 +100,43 @@ def checked_axes(state, D):
         mean, axes = (np.ascontiguousarray(state[name], np.float64) for name in STATE)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"state must hold the arrays {', '.join(STATE)}: {error!r}") from error
-    most = min(AXES, D)  # the bound's error grows with their number
+    most = min(AXES_OF_WIDE, D)  # the bound's error grows with their number
     if mean.shape != (D,) or axes.ndim != 2 or axes.shape[0] != D or axes.shape[1] > most:
         raise ValueError(
             f"state must have a mean ({D},) and axes ({D}, up to {most}) for a bank of {D} "
-            f"columns, got {mean.shape} and {axes.shape}; leave state out to find them again"
+            f"columns, got {mean.shape} and {axes.shape}; leave state out to compute them again"
         )
     off = np.abs(axes.T @ axes - np.eye(axes.shape[1])).max(initial=0.0)
     if not (off <= ORTHONORMAL and mean @ mean < HUGE):
         raise ValueError(
             "state must have a mean of reasonable size and orthonormal axes; leave state out "
-            "to find them again"
+            "to compute them again"
         )
     return mean, axes
 
 
 @parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def short_vectors(rows, mean, axes):
-    r"""Give coordinates along the axes and the length of the rest: of a few axes, and of all.
+def short_vectors(
+    rows: npt.NDArray[np.float32], mean: npt.NDArray[np.float64], axes: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    r"""Compute the coordinates of rows along the axes, and the length of the rest.
+
+    Parameters
+    ----------
+    rows : (n, D) float32
+    mean : (D,) float64
+    axes : (D, k) float64
 
     Returns
     -------
-    coarse : (n, c + 2) float32
-        Coordinates along the first c = `COARSE` axes, the length of the rest, and a column to fill.
-    fine : (n, k + 1) float32
-        The same for all k axes; no columns where that are no more.
+    short : (n, k + 2) float32
+        The k coordinates, the length of the rest, and a column for the caller to fill.
     norms : (n,) float32
-        Squared norms of both.
+        $\lVert x - \mu \rVert^2$, which is the squared norm of the first k + 1 columns.
     """
     n, d = rows.shape
     k = axes.shape[1]
-    c = min(COARSE, k)
-    coarse = np.empty((n, c + 2), np.float32)
-    fine = np.empty((n, k + 1 if k > c else 0), np.float32)
+    short = np.empty((n, k + 2), np.float32)
     norms = np.empty(n, np.float32)
     for tile in prange((n + TILE - 1) // TILE):
         first, end = tile * TILE, min((tile + 1) * TILE, n)
@@ -121,15 +153,9 @@ def short_vectors(rows, mean, axes):
         np.dot(centred, axes, along)
         for i in range(end - first):
             rest = squares[i]
-            for j in range(c):
-                coarse[first + i, j] = along[i, j]
+            for j in range(k):
+                short[first + i, j] = along[i, j]
                 rest -= along[i, j] * along[i, j]
-            coarse[first + i, c] = np.sqrt(max(rest, 0.0))
-            if k > c:
-                for j in range(k):
-                    fine[first + i, j] = along[i, j]
-                for j in range(c, k):
-                    rest -= along[i, j] * along[i, j]
-                fine[first + i, k] = np.sqrt(max(rest, 0.0))
+            short[first + i, k] = np.sqrt(max(rest, 0.0))
             norms[first + i] = squares[i]
-    return coarse, fine, norms
+    return short, norms

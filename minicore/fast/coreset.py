@@ -1,77 +1,71 @@
-r"""Equation 5 and Algorithm 1: the same picks, most of the work never done.
+r"""Algorithm 1: the rows of `equations.greedy_coreset`; most distances are never computed.
 
-The distance of a row to its nearest pick only falls as picks are added. A value computed some picks
-ago is therefore an *upper bound* of today's, and a row whose bound is below another row's true
+The distance of a row to its nearest pick never increases when picks are added. So a value computed
+some picks ago is an *upper bound* of today's. A row whose bound is below another row's true
 distance cannot be the next pick. So almost every row can wait:
 
-* **Candidates.** The few thousand rows with the largest distances are kept exactly up to date, side
-  by side. While the farthest of them is farther than every bound outside, it is the next pick, and
-  the rest of the bank is not touched.
-* **Refresh.** When that fails, the rows with the largest bounds catch up on the picks they have
-  missed, many rows at a time, and new candidates are drawn from them.
+* **Candidates.** The few thousand rows with the largest distances are kept up to date at every
+  pick, side by side. While the farthest of them is farther than every bound outside, it is the next
+  pick, and the rest of the bank is not touched.
+* **Refresh.** Otherwise the rows with the largest bounds catch up on the picks they have missed,
+  many rows at a time, and new candidates are chosen from them.
 
-To catch up is to search the picks missed for one that is nearer: `minicore.fast.sieve` does it, and
-its first filter, lower bounds from a few principal axes, also spares most candidates the literal
-arithmetic at each pick. Filters only rule out; all values that are compared are those of the
-literal arithmetic of `equations.greedy_coreset`, hence the same indices, ties included, on any
-number of threads.
+To catch up is to search the missed picks for one that is nearer; `minicore.fast.sieve` does it. Its
+bounds from a few principal axes are also used at each pick: most candidates need no distance. These
+bounds only rule out. All values that are compared are in the arithmetic of
+`equations.greedy_coreset`, so the picks are the same, ties included, on any number of threads.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit, prange
+from collections.abc import Callable
+from typing import Literal, NamedTuple, overload
 
-from minicore.equations.eq5_coreset import projection
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
 from minicore.fast.arithmetic import (
     HUGE,
-    TINY,
     inner,
-    rounding_bound,
+    rounding_errors,
     squared_distance,
     squared_norms,
 )
 from minicore.fast.axes import AXES_BOUND, principal_axes
-from minicore.fast.rows import as_queries, bank_rows
+from minicore.fast.rows import Rows, as_queries, bank_rows
 from minicore.fast.sieve import search
 from minicore.runtime import threads
-from minicore.runtime.kernels import parallel
-from minicore.runtime.progress import bar as progress_bar
-
-__all__ = ["greedy_coreset", "project", "projection"]
 
 CANDIDATES = 8192  # rows that catch up together; the farthest are kept up to date at every pick
 ENOUGH = 256  # so many of them ahead of all others are worth picking from
 LANES = 256  # candidates whose bounds are computed side by side, in the first-level cache
-STEP = 256  # picks between two looks at the progress bar and the keyboard
+STEP = 256  # picks between two reports of progress; between them Ctrl-C is checked, too
 
 
-def project(M, psi):
-    r"""Project the memory bank, $\psi(\mathcal{M})$, the same on any number of threads.
+class _Candidates(NamedTuple):
+    """Rows that are kept up to date at every pick.
 
-    Parameters
-    ----------
-    M : (N, D) float32
-        The memory bank.
-    psi : (D, d*) float32
-        The projection (`projection`).
-
-    Returns
-    -------
-    projected : (N, d*) float32
+    The squared distance of two of them is at least
+    ``(1 - error) * (norms[a] + norms[b]) - floor - 2 * product`` of their columns of `lanes`.
     """
-    projected = np.empty((len(M), psi.shape[1]), np.float32)
-    with threads.single_threaded_blas():
-        _project(np.ascontiguousarray(M, np.float32), psi, projected)
-    return projected
+
+    rows: npt.NDArray[np.int64]  # (n,) row numbers, increasing
+    to_nearest: npt.NDArray[np.float64]  # (n,) squared distances to the picks; -1 where picked
+    outside: float  # largest bound of all other rows; -1 if there are none
+    outside_row: int  # the lowest row that has it
+    lanes: npt.NDArray[np.float32]  # (k, n) vectors of the candidates, whole or short
+    norms: npt.NDArray[np.float64]  # (n,) their squared norms
+    error: float
+    floor: float
 
 
-@parallel(cache=True)
-def _project(M, psi, projected):
-    tile = 1024  # of a fixed shape, so that its rounding is fixed too
-    for t in prange((M.shape[0] + tile - 1) // tile):
-        rows = slice(t * tile, min((t + 1) * tile, M.shape[0]))
-        np.dot(M[rows], psi, projected[rows])
+class _Picks(NamedTuple):
+    """The coreset, as far as it is chosen."""
+
+    rows: npt.NDArray[np.int64]  # (l,) in the order picked
+    radii: npt.NDArray[np.float64]  # (l,) largest distance of any row, after each pick
+    radius: float  # stop when it is reached; -1 for never
 
 
 @inner(cache=True, fastmath={"reassoc", "contract", "nsz"})
@@ -85,45 +79,37 @@ def _inner_products(lanes, first, end, x, products):
 
 
 @njit(cache=True)
-def _pick(
-    M, lanes, norms, bound, rows, to_nearest, outside, outside_row, picks, radii, radius, i, l
-):
-    """Pick from the candidates while they are ahead of all others, until `radius` is reached.
+def _pick(M, candidates, picks, i, end):
+    """Pick rows `i` to `end` from the candidates, while the farthest is ahead of all other rows.
 
-    Return how many picks there are, and whether that was the last.
-
-    `lanes` (k, n) holds the candidates' vectors, whole or short, `norms` (n,) their squared norms,
-    and `bound` the largest error of a squared distance by inner products, per unit of the norms'
-    sum; `rows` (n,) are their row numbers in increasing order, `to_nearest` (n,) their squared
-    distances, -1 where picked. The largest bound of all other rows is `outside`, first at row
-    `outside_row`.
+    Return how many rows are picked, and whether the radius is reached.
     """
+    rows, to_nearest, outside, outside_row, lanes, norms, error, floor = candidates
     n = rows.shape[0]
-    floor = 4 * M.shape[1] * TINY
     products = np.empty(LANES, np.float32)
     m = 0
     for c in range(1, n):
         if to_nearest[c] > to_nearest[m]:
             m = c
-    while i < l:
+    while i < end:
         farthest = to_nearest[m]
         if farthest < outside or (farthest == outside and rows[m] > outside_row) or farthest < 0:
             break
-        radii[i - 1] = np.sqrt(farthest)
-        if radii[i - 1] <= radius:
+        picks.radii[i - 1] = np.sqrt(farthest)
+        if picks.radii[i - 1] <= picks.radius:
             return i, True
         pick = rows[m]
-        picks[i] = pick
+        picks.rows[i] = pick
         i += 1
         x, norm = lanes[:, m].copy(), norms[m]
         to_nearest[m] = -1.0
         m = 0
         for first in range(0, n, LANES):
-            end = min(first + LANES, n)
-            _inner_products(lanes, first, end, x, products)
-            for c in range(first, end):
-                both = (1 - bound) * (norm + norms[c]) - floor
-                if both - 2 * np.float64(products[c - first]) <= to_nearest[c]:
+            last = min(first + LANES, n)
+            _inner_products(lanes, first, last, x, products)
+            for c in range(first, last):
+                least = (1 - error) * (norm + norms[c]) - 2 * np.float64(products[c - first])
+                if least - floor <= to_nearest[c]:
                     squared = squared_distance(M[rows[c]], M[pick])
                     if squared < to_nearest[c]:
                         to_nearest[c] = squared
@@ -132,24 +118,45 @@ def _pick(
     return i, False
 
 
-def greedy_coreset(M, l, start=0, *, radius=None, return_radii=False, progress=False):
-    r"""Algorithm 1: pick rows greedily, each the farthest from those before it.
+Progress = Callable[[int], object]
+
+
+@overload
+def greedy_coreset(
+    M: npt.ArrayLike, l: int | None, start: int = 0, *, radius: float | None = None,
+    return_radii: Literal[False] = False, progress: Progress | None = None,
+) -> npt.NDArray[np.int64]: ...  # fmt: skip
+@overload
+def greedy_coreset(
+    M: npt.ArrayLike, l: int | None, start: int = 0, *, radius: float | None = None,
+    return_radii: Literal[True], progress: Progress | None = None,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]: ...  # fmt: skip
+def greedy_coreset(
+    M: npt.ArrayLike,
+    l: int | None,
+    start: int = 0,
+    *,
+    radius: float | None = None,
+    return_radii: bool = False,
+    progress: Progress | None = None,
+) -> npt.NDArray[np.int64] | tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    r"""Choose `l` rows by Algorithm 1: each is the farthest from the rows before it.
 
     Parameters
     ----------
     M : (N, d) float32
         $\psi(\mathcal{M})$: the memory bank, already projected.
     l : int or None
-        Number of rows to choose, between 1 and `N`. With a `radius`, the largest number; None means
-        `N`.
+        Number of rows to choose, between 1 and `N`. With a `radius` it is the largest number, and
+        None means `N`.
     start : int, default 0
-        The first pick.
+        The first row.
     radius : float, optional
         Stop as soon as no row is farther than this (Euclidean) from its nearest pick.
     return_radii : bool, default False
-        Return the radius after each pick too.
-    progress : bool, default False
-        Show how far it is.
+        Return the radius after each pick, too.
+    progress : callable, optional
+        Called with the number of new picks, every few picks.
 
     Returns
     -------
@@ -157,7 +164,7 @@ def greedy_coreset(M, l, start=0, *, radius=None, return_radii=False, progress=F
         Row indices in the order picked, fewer if `radius` was reached; the same as from
         `equations.greedy_coreset`.
     radii : (l,) float64
-        If asked for: largest distance of any row to its nearest pick, after each pick.
+        If `return_radii`: largest distance of any row to its nearest pick, after each pick.
 
     Raises
     ------
@@ -169,10 +176,10 @@ def greedy_coreset(M, l, start=0, *, radius=None, return_radii=False, progress=F
     -----
     Algorithm 1 of Roth et al., CVPR 2022. Memory: a few vectors of length `N` beside `M`.
     """
-    M = np.ascontiguousarray(M, np.float32)
-    if M.ndim != 2 or M.shape[1] < 1:
-        raise ValueError(f"M must be a (rows, dimensions) array, got shape {M.shape}")
-    N = len(M)
+    bank = np.ascontiguousarray(M, np.float32)
+    if bank.ndim != 2 or bank.shape[1] < 1:
+        raise ValueError(f"M must be a (rows, dimensions) array, got shape {bank.shape}")
+    N = len(bank)
     if l is None and radius is None:
         raise ValueError("give the size l of the coreset, or a radius, or both")
     if l is not None and not 1 <= l <= N:
@@ -182,88 +189,95 @@ def greedy_coreset(M, l, start=0, *, radius=None, return_radii=False, progress=F
     if radius is not None and not radius >= 0:
         raise ValueError(f"radius must be at least 0, got {radius}")
     l = N if l is None else l
-    reach = -1.0 if radius is None else float(radius)
-    norms = squared_norms(M)
+    norms = squared_norms(bank)
     if not np.isfinite(norms.max()):
         raise ValueError("M must be finite: found NaN or infinity")
-    literal = norms.max() >= HUGE
+    literal = bool(norms.max() >= HUGE)
 
     to_nearest = np.full(N, np.inf)  # squared, to the picks seen so far; -1 where picked
-    seen = np.zeros(N, np.int64)  # how many picks that is
-    picks = np.empty(l, np.int64)
-    radii = np.zeros(l)  # 0 when all rows are picked
-    picks[0] = start
+    seen = np.zeros(N, np.int64)  # number of these picks
+    # Where all rows are picked, the radius stays 0.
+    picks = _Picks(np.empty(l, np.int64), np.zeros(l), -1.0 if radius is None else float(radius))
+    picks.rows[0] = start
     to_nearest[start] = -1.0
-    i, enough = 1, False
-    # The radius is known when the next pick is: look for one more than is taken, if it is asked.
-    asked = (return_radii or reach >= 0) and l < N
+    i, reached = 1, False
+    # The last pick's radius is the distance of the pick after it.
+    one_more = (return_radii or radius is not None) and l < N
 
-    with (
-        progress_bar(l, "coreset", "row", show=progress, initial=1) as bar,
-        threads.single_threaded_blas(),
-    ):
-        mean, axes = principal_axes(M[:1] if literal else M)
-        bank = bank_rows(M, norms, mean, axes, step=0.0)
-        while not enough and i < l + asked:
-            candidates, outside, outside_row = _refresh(bank, picks[:i], seen, to_nearest, literal)
-            distances = to_nearest[candidates]
+    with threads.single_threaded_blas():
+        mean, axes = principal_axes(bank[:1] if literal else bank)
+        rows = bank_rows(bank, norms, mean, axes)
+        while not reached and i < l + one_more:
+            candidates = _refresh(rows, picks.rows[:i], seen, to_nearest, literal)
             if i == l:
-                radii[-1] = np.sqrt(distances.max())
+                picks.radii[-1] = np.sqrt(candidates.to_nearest.max())
                 break
-            lanes, lane_norms, bound = _lanes(bank, candidates, literal)
             ahead = True
-            while ahead and not enough and i < l:
+            while ahead and not reached and i < l:
                 before, end = i, min(i + STEP, l)
-                i, enough = _pick(
-                    M, lanes, lane_norms, bound, candidates, distances, outside, outside_row,
-                    picks, radii, reach, i, end,
-                )  # fmt: skip
-                bar.update(i - before)
+                i, reached = _pick(bank, candidates, picks, i, end)
+                if progress is not None:
+                    progress(i - before)
                 ahead = i == end
-            to_nearest[candidates] = distances
-            seen[candidates] = i
-    return (picks[:i], radii[:i]) if return_radii else picks[:i]
+            to_nearest[candidates.rows] = candidates.to_nearest
+            seen[candidates.rows] = i
+    return (picks.rows[:i], picks.radii[:i]) if return_radii else picks.rows[:i]
 
 
-def _lanes(bank, candidates, literal):
-    """Give what bounds the candidates' distances from each other: lanes, norms and error."""
-    if literal:  # nothing is certain but the literal arithmetic
-        return np.zeros((1, len(candidates)), np.float32), np.zeros(len(candidates)), 0.0
-    if bank.coarse.shape[1]:
-        vectors, norms, bound = bank.coarse[candidates, :-1], bank.centred_norms, AXES_BOUND
+def _candidates(
+    bank: Rows,
+    rows: npt.NDArray[np.int64],
+    to_nearest: npt.NDArray[np.float64],
+    outside: tuple[float, int],
+    literal: bool,
+) -> _Candidates:
+    """Prepare the bounds of the candidates' distances from each other."""
+    d = bank.whole.shape[1]
+    errors = rounding_errors(d)
+    if literal:  # every bound is -floor, so every distance is computed
+        n = len(rows)
+        lanes, norms, error = np.zeros((n, 1), np.float32), np.zeros(n, np.float32), 0.0
+    elif bank.short.shape[1]:
+        lanes, norms, error = bank.short[rows, :-1], bank.short_norms[rows], AXES_BOUND
     else:
-        vectors, norms = bank.whole[candidates], bank.norms
-        bound = rounding_bound(bank.whole.shape[1])
-    return np.ascontiguousarray(vectors.T), norms[candidates].astype(np.float64), bound
+        lanes, norms, error = bank.whole[rows], bank.norms[rows], errors.product
+    return _Candidates(
+        rows, to_nearest[rows], float(outside[0]), int(outside[1]),
+        np.ascontiguousarray(lanes.T), norms.astype(np.float64), error, errors.floor,
+    )  # fmt: skip
 
 
-def _catch_up(bank, rows, picked, seen, to_nearest, literal):
+def _catch_up(
+    bank: Rows,
+    rows: npt.NDArray[np.int64],
+    picked: Rows,
+    seen: npt.NDArray[np.int64],
+    to_nearest: npt.NDArray[np.float64],
+    literal: bool,
+) -> None:
     """Bring `to_nearest` of `rows` (ordered by `seen`) up to date with all that is `picked`."""
     nearest = to_nearest[rows][:, None]
     who = np.zeros((len(rows), 1), np.int64)
-    search(as_queries(bank.take(rows)), picked, seen[rows], nearest, who, literal=literal)
+    search(as_queries(bank.take(rows)), picked, seen[rows], nearest, who, literal)
     to_nearest[rows] = nearest[:, 0]
     seen[rows] = len(picked.whole)
 
 
-def _refresh(bank, picks, seen, to_nearest, literal):
-    """Choose candidates: rows exactly up to date, and farther than any bound outside them.
-
-    Returns
-    -------
-    candidates : (n,) int64
-        In increasing order.
-    outside : float
-        The largest bound of all other rows; -1 if there are none.
-    outside_row : int
-        The lowest row that has it.
-    """
+def _refresh(
+    bank: Rows,
+    picks: npt.NDArray[np.int64],
+    seen: npt.NDArray[np.int64],
+    to_nearest: npt.NDArray[np.float64],
+    literal: bool,
+) -> _Candidates:
+    """Choose candidates: rows exactly up to date, and farther than any bound outside them."""
     N, picked = len(bank.whole), bank.take(picks)
     while True:
         if N > 2 * CANDIDATES:
             order = np.argpartition(to_nearest, N - CANDIDATES)
             top, rest = order[N - CANDIDATES :], order[: N - CANDIDATES]
-            # Of the rows level with the largest bound outside, the lowest go first: let them in.
+            # Several rows may have the largest bound outside. The lowest of them come first, so
+            # they become candidates.
             outside = to_nearest[rest].max()
             level = np.sort(rest[to_nearest[rest] == outside])
             top = np.concatenate([top, level[:CANDIDATES]])
@@ -282,8 +296,5 @@ def _refresh(bank, picks, seen, to_nearest, literal):
             _catch_up(bank, behind, picked, seen, to_nearest, literal)
         ahead = (to_nearest[top] > outside) | ((to_nearest[top] == outside) & (top < outside_row))
         if len(behind) == 0 or np.count_nonzero(ahead) >= ENOUGH:
-            return (
-                np.sort(top[(to_nearest[top] >= outside) & (to_nearest[top] >= 0)]),
-                outside,
-                outside_row,
-            )
+            rows = np.sort(top[(to_nearest[top] >= outside) & (to_nearest[top] >= 0)])
+            return _candidates(bank, rows, to_nearest, (outside, outside_row), literal)

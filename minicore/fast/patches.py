@@ -2,37 +2,46 @@ r"""Equations 1 to 3 in one pass: feature maps in, rows of the memory bank out.
 
 Every step of the literal version is linear: the average over a segment of a neighbourhood, the
 upsampling, the average over a segment of the concatenated levels. So the steps are composed *once*,
-as weights, before any image is seen. Feature $o$ of a patch is then
+as weights, before the first image. Feature $o$ of a patch is then
 
 $$\sum_j \operatorname{upsample}_j \sum_{(channel,\, a,\, b)} W_j[o, channel, a, b] \;
   \phi_j(channel, h s + a, w s + b),$$
 
-a small correlation over the few channels that reach $o$. No neighbourhood is ever unfolded. For the
-authors' 1024-d embedding of a WideResNet50 the weights turn out to be, at layer 2, 0.2 for the
-centre and 0.1 for its eight neighbours of one channel; at layer 3 the plain 3 × 3 mean of two
-adjacent channels. With ``d = d_target = 0`` they are $1/p^2$ of one channel.
+a small correlation over the few channels that contribute to $o$. No neighbourhood is copied. For
+the authors' 1024-d embedding of a WideResNet50 the weights are, at layer 2, 0.2 for the centre and
+0.1 for its eight neighbours in one channel, and at layer 3 the plain 3 × 3 mean of two adjacent
+channels. Without pooling (`d` and `d_target` are None) they are $1/p^2$ in one channel.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 from numba import prange
 
 from minicore.fast.arithmetic import inner
 from minicore.runtime.kernels import parallel
 
+# For one level: `first`, `channels` and `weights` of `pooling_weights`.
+Contributions = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
+# Lower index, upper index, and share of the upper one.
+Interpolation = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
-def _pooling_segments(length, d):
-    """First index and end (exclusive) of each segment of adaptive average pooling, (d,) each."""
+
+def _pooling_segments(length: int, d: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return start and end (exclusive) of each segment of adaptive average pooling, (d,) each."""
     i = np.arange(d)
     return i * length // d, -(-(i + 1) * length // d)
 
 
 @functools.lru_cache(maxsize=32)
-def pooling_weights(widths, p, d=0, d_target=0):
-    r"""Compose all averaging of the embedding into one set of weights a level.
+def pooling_weights(
+    widths: tuple[int, ...], p: int, d: int | None = None, d_target: int | None = None
+) -> tuple[int, tuple[Contributions, ...]]:
+    r"""Compose all averages of the embedding into one set of weights for each level.
 
     Parameters
     ----------
@@ -40,7 +49,7 @@ def pooling_weights(widths, p, d=0, d_target=0):
         Channels $c_j$ of each level.
     p : int
         Patchsize.
-    d, d_target : int
+    d, d_target : int, optional
         As for `patch_features`.
 
     Returns
@@ -48,17 +57,17 @@ def pooling_weights(widths, p, d=0, d_target=0):
     D : int
         Dimension of the patch features.
     levels : tuple of (first, channels, weights)
-        For each level, the contributions sorted by the feature they go to: those of feature `o` are
-        ``channels[first[o]:first[o + 1]]`` with ``weights[first[o]:first[o + 1]]``, the latter
-        (k, k) float32 windows of the neighbourhood, $k = 2 \lfloor p/2 \rfloor + 1$.
+        For each level, the contributions, sorted by feature. Feature `o` is the sum over
+        ``channels[first[o]:first[o + 1]]``, each with its (k, k) float32 window in
+        ``weights[first[o]:first[o + 1]]``, $k = 2 \lfloor p/2 \rfloor + 1$.
     """
     k = 2 * (p // 2) + 1
-    dims = [d or c for c in widths]
+    dims = [c if d is None else d for c in widths]
     joined = sum(dims)
-    D = d_target or joined
+    D = joined if d_target is None else d_target
     first_joined, end_joined = _pooling_segments(joined, D)
 
-    levels = []
+    levels: list[Contributions] = []
     offset = 0
     for c, d_j in zip(widths, dims, strict=True):
         first_member, end_member = _pooling_segments(c * k * k, d_j)
@@ -94,8 +103,11 @@ def pooling_weights(widths, p, d=0, d_target=0):
 
 
 @functools.lru_cache(maxsize=32)
-def interpolation(coarse, fine, step=None, s=1):
-    """Lower and upper index and upper share of each fine position, as in `equations.upsample`."""
+def interpolation(coarse: int, fine: int, step: float | None = None, s: int = 1) -> Interpolation:
+    """Return lower and upper index, and the upper one's share, of each fine position.
+
+    They are those of `equations.upsample`, (fine,) each.
+    """
     step = fine / coarse if step is None else step
     x = np.clip((np.arange(fine) + 0.5) / step - 0.5 / s, 0, coarse - 1)
     low = x.astype(np.int64)
@@ -110,9 +122,10 @@ BLOCK = 32  # features computed by one task: they stay in cache until they are r
 def _correlate(channel, weights, s, framed, grid):
     """Add one channel's weighted neighbourhood sums to `grid`.
 
-    `framed` (h + k - 1, w + k - 1) has zeros where the channel goes not; `grid` (h', w + k - 1) is
-    as wide, so that with unit stride both are walked as one long line: the compiler's vectors need
-    length, and the k - 1 sums behind each row that mix two rows are not looked at.
+    `framed` (h + k - 1, w + k - 1) receives the channel inside a frame of zeros. `grid`
+    (h', w + k - 1) has the same width, so with stride 1 both can be read as one long row: long
+    loops make good use of vector instructions. The last k - 1 sums of each row of `grid` mix two
+    rows of the channel and are not used.
     """
     k = weights.shape[0]
     r = k // 2
@@ -123,7 +136,7 @@ def _correlate(channel, weights, s, framed, grid):
     if s == 1:
         source, sums = framed.ravel(), grid.ravel()
         length = (h_star - 1) * framed.shape[1] + w_star
-        if k == 3:  # the paper's: one walk instead of nine
+        if k == 3:  # the paper's patchsize: one loop instead of nine
             second, third = source[framed.shape[1] :], source[2 * framed.shape[1] :]
             a0, a1, a2 = weights[0, 0], weights[0, 1], weights[0, 2]
             b0, b1, b2 = weights[1, 0], weights[1, 1], weights[1, 2]
@@ -192,7 +205,7 @@ def _add_block(phi, s, first, channels, weights, o_first, new, rows, columns, ou
 def _add_level(phi, s, first, channels, weights, blocks, started, rows, columns, out):
     """Add one level's share to the `blocks` of features that it has one in; `phi` (n, c, h, w).
 
-    `started` says of each block whether an earlier level has written to it.
+    `started` is true for each block that an earlier level has written to.
     """
     for task in prange(len(phi) * len(blocks)):
         i, block = task // len(blocks), blocks[task % len(blocks)]
@@ -201,7 +214,15 @@ def _add_level(phi, s, first, channels, weights, blocks, started, rows, columns,
         _add_block(phi[i], s, first, channels, weights, o_first, new, rows, columns, out[i])
 
 
-def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None, out=None):
+def patch_features(
+    levels: Sequence[npt.NDArray[np.float32]],
+    p: int = 3,
+    s: int = 1,
+    d: int | None = None,
+    d_target: int | None = None,
+    cells: Sequence[tuple[float, float]] | None = None,
+    out: npt.NDArray[np.float32] | None = None,
+) -> npt.NDArray[np.float32]:
     r"""Patch features of a batch of images from the feature maps of all levels.
 
     Parameters
@@ -210,10 +231,10 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None, out=None):
         The feature maps, finest first. The first level's grid is the patches' grid.
     p, s : int, default 3 and 1
         Patchsize and stride.
-    d : int, default 0
-        Dimension to pool each level's neighbourhoods to; 0 keeps each level's own width.
-    d_target : int, default 0
-        Dimension to pool the concatenated levels to; 0 leaves them.
+    d : int, optional
+        Dimension to pool each level's neighbourhoods to. By default each level keeps its own width.
+    d_target : int, optional
+        Dimension to pool the concatenated levels to. By default they are not pooled.
     cells : tuple of (float, float), optional
         $t_j$, rows and columns of pixels that a cell of each level covers, as for
         `equations.patch_features`.
@@ -228,8 +249,8 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None, out=None):
     Raises
     ------
     ValueError
-        If `p` or `s` is less than 1, `levels` are not four-dimensional and of one batch size, or
-        `cells` is of another length.
+        If `p`, `s`, `d` or `d_target` is less than 1, `levels` are not four-dimensional and of one
+        batch size, or `cells` is of another length.
 
     Notes
     -----
@@ -239,6 +260,8 @@ def patch_features(levels, p=3, s=1, d=0, d_target=0, cells=None, out=None):
         raise ValueError(f"patchsize p must be at least 1, got {p}")
     if s < 1:
         raise ValueError(f"stride s must be at least 1, got {s}")
+    if min(1 if d is None else d, 1 if d_target is None else d_target) < 1:
+        raise ValueError(f"dimensions must be at least 1, got d={d} and d_target={d_target}")
     shapes = [phi.shape for phi in levels]
     if not shapes or any(len(shape) != 4 or shape[0] != shapes[0][0] for shape in shapes):
         raise ValueError(f"levels must be (n, c, h, w) arrays of one batch size, got {shapes}")

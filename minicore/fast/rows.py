@@ -1,64 +1,59 @@
-"""Vectors prepared for `minicore.fast.sieve`: beside each, what is quicker to compare."""
+"""Vectors prepared for `minicore.fast.sieve`, each with a short vector for lower bounds."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from minicore.fast.arithmetic import HUGE
 from minicore.fast.axes import AXES_BOUND, short_vectors
-from minicore.fast.codes import encode
 
 
 class Rows(NamedTuple):
-    """Vectors, and what is quicker to compare than they are.
+    """Vectors, and shorter vectors whose distances are lower bounds of theirs.
 
     Attributes
     ----------
     whole : (n, d) float32
-        The vectors themselves.
+        The vectors.
     norms : (n,) float32
-        Their squared norms.
-    coarse : (n, c + 2) float32
-        Coordinates along a few axes and the length of the rest. Of a bank the last column is minus
-        the squared norms less their error; queries are doubled and end in 1, so that their product
-        says all but what depends on the query alone. No columns without axes.
-    fine : (n, k + 1) float32
-        The same along more axes, as it is; no columns without them.
-    centred_norms : (n,) float32
-        Squared norms of both.
-    codes : (n, d) int8
-        Eight bits a coordinate; no columns if they are of no use.
-    rests : (n,) float64
-        Lengths of what the codes leave out.
+        Squared norms of `whole`.
+    short : (n, k + 2) float32
+        Coordinates along k principal axes, the length of the rest, and one more column. In a bank
+        this column is minus the squared norm, less the norm's share of the error. Queries are
+        doubled and have 1 there. So the product of a query with a row of the bank is
+        2⟨x, y⟩ − (1 − error) ‖y‖². No columns if there are no axes.
+    short_norms : (n,) float32
+        Squared norms of `short` without the last column.
     """
 
-    whole: np.ndarray
-    norms: np.ndarray
-    coarse: np.ndarray
-    fine: np.ndarray
-    centred_norms: np.ndarray
-    codes: np.ndarray
-    rests: np.ndarray
+    whole: npt.NDArray[np.float32]
+    norms: npt.NDArray[np.float32]
+    short: npt.NDArray[np.float32]
+    short_norms: npt.NDArray[np.float32]
 
-    def take(self, rows: np.ndarray) -> Rows:
-        """Copy some of them."""
+    def take(self, rows: npt.NDArray[np.int64]) -> Rows:
+        """Copy some of the rows."""
         return Rows(*(np.take(array, rows, axis=0) for array in self))
 
 
-def bank_rows(whole, norms, mean, axes, step):
+def bank_rows(
+    whole: npt.NDArray[np.float32],
+    norms: npt.NDArray[np.float64],
+    mean: npt.NDArray[np.float64],
+    axes: npt.NDArray[np.float64],
+) -> Rows:
     """Prepare the rows of a bank.
 
     Parameters
     ----------
     whole : (n, d) float32
-    norms : (n,) float
+    norms : (n,) float64
         Their squared norms.
     mean, axes : (d,) and (d, k) float64
         From `minicore.fast.axes`.
-    step : float
-        Of the codes; 0 to do without.
 
     Returns
     -------
@@ -66,22 +61,17 @@ def bank_rows(whole, norms, mean, axes, step):
     """
     n = len(whole)
     if axes.shape[1]:
-        coarse, fine, centred_norms = short_vectors(whole, mean, axes)
-        coarse[:, -1] = -(1 - AXES_BOUND) * centred_norms.astype(np.float64)
+        short, short_norms = short_vectors(whole, mean, axes)
+        short[:, -1] = -(1 - AXES_BOUND) * short_norms.astype(np.float64)
     else:
-        coarse = fine = np.empty((n, 0), np.float32)
-        centred_norms = np.zeros(n, np.float32)
-    if step:
-        codes, rests = encode(whole, mean, step)
-    else:
-        codes, rests = np.empty((n, 0), np.int8), np.zeros(n)
-    norms = np.minimum(norms, HUGE).astype(np.float32)  # of larger ones no use is made
-    return Rows(whole, norms, coarse, fine, centred_norms, codes, rests)
+        short, short_norms = np.empty((n, 0), np.float32), np.zeros(n, np.float32)
+    # float32 cannot hold larger norms; the search does not use them.
+    return Rows(whole, np.minimum(norms, HUGE).astype(np.float32), short, short_norms)
 
 
-def as_queries(rows):
-    """Make queries of rows that were prepared as those of a bank; changes them."""
-    if rows.coarse.shape[1]:
-        rows.coarse[:, :-1] *= 2
-        rows.coarse[:, -1] = 1
+def as_queries(rows: Rows) -> Rows:
+    """Convert rows prepared by `bank_rows` to queries, in place."""
+    if rows.short.shape[1]:
+        rows.short[:, :-1] *= 2
+        rows.short[:, -1] = 1
     return rows

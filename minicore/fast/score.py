@@ -1,8 +1,9 @@
 r"""Equation 7 and the anomaly map.
 
-Equation 7 costs nothing: one distance a neighbour, one image at a time; the literal `reweight` is
-used as it is. The map's two steps, bilinear upsampling and Gaussian smoothing, are linear and act
-on rows and columns apart, so they are one small matrix $A$ a side: $A_h \, S \, A_w^\top$.
+Equation 7 takes almost no time: it needs one distance per neighbour and image, so
+`equations.reweight` is used. The two steps of the map, bilinear upsampling and Gaussian smoothing,
+are linear and act on rows and columns separately. So each side needs one small matrix $A$, and the
+map is $A_h \, S \, A_w^\top$.
 """
 
 from __future__ import annotations
@@ -10,29 +11,38 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+import numpy.typing as npt
 
-from minicore.equations.distance import distance
-from minicore.equations.eq7_score import reweight
+from minicore.equations.eq7_score import reweighted_distance
 from minicore.fast.nearest import Nearest, nearest
 from minicore.fast.patches import interpolation
 from minicore.runtime import threads
 
 
 @functools.lru_cache(maxsize=16)
-def _smooth_upsampling(coarse: int, fine: int, sigma: float, s: int, t: float | None) -> np.ndarray:
-    """Matrix (fine, coarse) that upsamples bilinearly and smooths, along one axis."""
+def _smooth_upsampling(
+    coarse: int, fine: int, sigma: float, s: int, t: float | None
+) -> npt.NDArray[np.float64]:
+    """Return the (fine, coarse) matrix that upsamples bilinearly and smooths, along one axis."""
     from scipy.ndimage import gaussian_filter1d
 
     low, high, share = interpolation(coarse, fine, None if t is None else s * t, s)
     A = np.zeros((fine, coarse))
     np.add.at(A, (np.arange(fine), low), 1 - share)
     np.add.at(A, (np.arange(fine), high), share)
-    # The columns of a linear map are what it does to unit vectors: smooth them.
+    # Smoothing is linear, so its product with A is A with smoothed columns.
     return gaussian_filter1d(A, sigma, axis=0, mode="reflect", truncate=4.0) if sigma > 0 else A
 
 
-def anomaly_map(patch_scores, height, width, sigma=4.0, s=1, cell=None):
-    r"""Bring patch scores to the image's size and smooth them.
+def anomaly_map(
+    patch_scores: npt.NDArray[np.floating],
+    height: int,
+    width: int,
+    sigma: float = 4.0,
+    s: int = 1,
+    cell: tuple[float, float] | None = None,
+) -> npt.NDArray[np.float32]:
+    r"""Upsample patch scores to the image's size and smooth them.
 
     Parameters
     ----------
@@ -41,7 +51,7 @@ def anomaly_map(patch_scores, height, width, sigma=4.0, s=1, cell=None):
     height, width : int
         Size of the images.
     sigma : float, default 4.0
-        Standard deviation of the Gaussian in pixels; 0 leaves it out.
+        Standard deviation of the Gaussian in pixels; 0 for no smoothing.
     s : int, default 1
         Stride of the patches, equation 3.
     cell : (float, float), optional
@@ -78,7 +88,9 @@ def anomaly_map(patch_scores, height, width, sigma=4.0, s=1, cell=None):
     return maps
 
 
-def deciding_patch(patches, bank):
+def deciding_patch(
+    patches: npt.NDArray[np.float32], bank: npt.NDArray[np.float32]
+) -> tuple[int, int, float]:
     r"""Find the patch that is farthest from the memory bank (equation 6).
 
     Parameters, results and errors are those of `equations.deciding_patch`.
@@ -90,15 +102,19 @@ def deciding_patch(patches, bank):
     return test_star, int(rows[test_star, 0]), float(distances[test_star, 0])
 
 
-def neighbours(m, M, b):
-    r"""Find $\mathcal{N}_b(m)$: the rows of the memory bank nearest to one of them.
+def neighbours(
+    m: npt.NDArray[np.float32], M: npt.NDArray[np.float32], b: int
+) -> npt.NDArray[np.int64]:
+    r"""Find $\mathcal{N}_b(m)$: the `b` rows of the memory bank nearest to its row `m`.
 
     Parameters, results and errors are those of `equations.neighbours`.
     """
     return nearest(m[None], M, b)[1][0]
 
 
-def anomaly_score(patches, bank, b=9):
+def anomaly_score(
+    patches: npt.NDArray[np.float32], bank: npt.NDArray[np.float32], b: int = 9
+) -> float:
     r"""Score one image: equations 6 and 7 from its patch features.
 
     Parameters
@@ -132,5 +148,4 @@ def anomaly_score(patches, bank, b=9):
     test_star = int(distances[:, 0].argmax())
     m_star = index.bank[rows[test_star]]
     around = index.query(m_star, b)[1][0]
-    to_neighbours = [distance(patches[test_star], index.bank[m]) for m in around]
-    return float(reweight(distances[test_star, 0], np.array(to_neighbours)))
+    return float(reweighted_distance(patches[test_star], index.bank[around]))

@@ -1,23 +1,20 @@
-r"""Nearest rows by sieving: most distances never computed, none of them wrong.
+r"""Nearest rows by filters: most distances are never computed, and no result changes.
 
-Filters, each cheaper than the next and each *certain*: a row is skipped only if even the largest
-error that rounding can have made would not make it as near as one already measured.
+Each filter costs more per row than the filter before it and leaves fewer rows. A filter skips a row
+only if the row is certainly not among the nearest, even with the largest possible rounding error.
 
-1. **A few principal axes** (`minicore.fast.axes`). For a tile of queries and a tile of the bank,
-   lower bounds of all distances are one small matrix product. Features of real parts lie near few
-   axes: about one row in a hundred survives 24. (Where too many survive, as of random vectors,
-   tiles are done as matrix products of the whole vectors instead.)
-2. **More axes**, pair by pair, while the tile is in the cache: of these one in five survives 96.
-3. **Bytes** (`minicore.fast.codes`): eight bits a coordinate. A row is in main memory, and it is
-   reading it that costs.
-4. **float32**, coordinate by coordinate, the likeliest row of a tile first: the nearer what has
-   been measured, the fewer survive in the tiles to come.
-5. **The literal arithmetic** of `equations.nearest`: float64, in the order of the coordinates. When
-   the whole bank has been sifted it measures the one or two rows that can still be the nearest.
-   Only these measurements are compared with each other and returned.
+1. **A few principal axes** (`minicore.fast.axes`). One small matrix product gives lower bounds of
+   all distances between a tile of queries and a tile of the bank. Features of real parts lie near
+   few axes, so about one row in a hundred is left. Where too many are left, as with random vectors,
+   the search uses matrix products of the whole vectors instead.
+2. **float32**, coordinate by coordinate. The row with the smallest bound comes first: it lowers the
+   distance that the other rows must beat.
+3. **The arithmetic of `equations.nearest`**: float64, in the order of the coordinates. It measures
+   the one or two rows that are left of the whole bank. Only these distances are compared with each
+   other and returned.
 
-`minicore.fast.nearest` searches the memory bank this way, and `minicore.fast.coreset` the picks
-that rows of the bank have missed. Indices and ties are therefore those of the literal versions, on
+`minicore.fast.nearest` searches the memory bank in this way. `minicore.fast.coreset` searches the
+picks that rows of the bank have missed. So indices and ties are those of the literal versions, on
 any number of threads.
 """
 
@@ -26,25 +23,50 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba import prange
 
-from minicore.fast.arithmetic import EPS, TINY, inner, rounding_bound, squared_distance
+from minicore.fast.arithmetic import inner, rounding_errors, squared_distance
 from minicore.fast.axes import AXES_BOUND
-from minicore.fast.codes import code_distance
 from minicore.fast.rows import Rows
 from minicore.runtime import threads
 from minicore.runtime.kernels import parallel
 
-QUERIES, ROWS = 196, 512  # tile of a matrix product: 0.4 MB of results, read back from cache
-BLOCK = 16  # products whose largest is found at once
-CROWD = 1 / 8  # of a tile's pairs: if more survive, a product of the whole vectors is cheaper,
-PATIENCE = 16  # and the next tile is not tried otherwise; then two, four, up to so many
-FOUND = 64  # rows of a query that can wait to be measured in the literal arithmetic
+QUERIES, ROWS = 196, 512  # tile of a matrix product: 0.4 MB of results, which stay in the cache
+BLOCK = 16  # products whose maximum is computed together
+CROWD = 1 / 8  # if more pairs of a tile are left, products of whole vectors are faster
+PATIENCE = 16  # most tiles that are then computed with whole vectors before axes are tried again
+WAITING = 64  # rows of a query that can wait to be measured in the literal arithmetic
+
+
+class _Bounds(NamedTuple):
+    """Lower bounds of squared distances between m queries and n rows of the bank.
+
+    That of query q and row r is ``of_query[q] - products[q, r]``.
+    """
+
+    first_row: int  # of the bank
+    of_query: npt.NDArray[np.float64]  # (m,)
+    products: npt.NDArray[np.float32]  # (m, n)
+    peaks: npt.NDArray[np.float32]  # (m, ⌈n / BLOCK⌉) maximum of every `BLOCK` products
+
+
+class _State(NamedTuple):
+    """What the search has found for the m queries of a tile."""
+
+    limits: npt.NDArray[np.float64]  # (m, k) upper bounds of the k smallest squared distances
+    begun: npt.NDArray[np.int64]  # (m,) first row of the tile whose rows all began these bounds
+    rows: npt.NDArray[np.int32]  # (m, WAITING) rows that may be among the nearest
+    rough: npt.NDArray[np.float64]  # (m, WAITING) their squared distances in float32
+    waiting: npt.NDArray[np.int64]  # (m,) number of these rows
+    best: npt.NDArray[np.float64]  # (m, k) literal squared distances of the nearest, increasing
+    who: npt.NDArray[np.int64]  # (m, k) their rows
+    hits: npt.NDArray[np.int32]  # (ROWS,) scratch: rows of a tile that the bounds leave
 
 
 @inner(cache=True)
 def insert(squared, row, best, who):
-    """Put a row among the nearest so far, ordered by distance, then by row."""
+    """Insert a row among the nearest so far, ordered by distance, then by row."""
     k = best.shape[0]
     if squared > best[k - 1] or (squared == best[k - 1] and row > who[k - 1]):
         return
@@ -59,11 +81,22 @@ def insert(squared, row, best, who):
     who[rank] = row
 
 
-# Arrays and the numbers of rows, not rows: to take a row out of an array that several threads use
-# costs more than to compare two short ones.
+@inner(cache=True)
+def _insert_limit(limit, limits):
+    rank = limits.shape[0] - 1
+    if limit >= limits[rank]:
+        return
+    while rank > 0 and limit < limits[rank - 1]:
+        limits[rank] = limits[rank - 1]
+        rank -= 1
+    limits[rank] = limit
+
+
+# The arguments are arrays and row numbers: to slice a row out of an array that several threads use
+# takes longer than to compare two short rows.
 @inner(fastmath=True, cache=True)
 def rough_squared_distance(x, i, y, j):
-    """float32, in whatever order is fastest; relative error at most (d + 2) EPS."""
+    """Compute a squared distance in float32, in any order; `rounding_errors` bounds its error."""
     squared = np.float32(0)
     for c in range(x.shape[1]):
         difference = x[i, c] - y[j, c]
@@ -71,21 +104,11 @@ def rough_squared_distance(x, i, y, j):
     return squared
 
 
-@inner(cache=True)
-def _insert_bound(bound, nearest):
-    rank = nearest.shape[0] - 1
-    if bound >= nearest[rank]:
-        return
-    while rank > 0 and bound < nearest[rank - 1]:
-        nearest[rank] = nearest[rank - 1]
-        rank -= 1
-    nearest[rank] = bound
-
-
-# The products are finite, and which zero is the larger does not matter: so these are vectors.
+# The products are finite, and the sign of a zero does not matter: with these two promises the
+# compiler uses vector instructions.
 @inner(cache=True, fastmath={"nnan", "nsz"})
 def _find_peaks(products, peaks):
-    """Fill `peaks` with the largest of every `BLOCK` products: the rest is seldom looked at."""
+    """Fill `peaks` with the maximum of every `BLOCK` products; few of the others are read again."""
     m, n = products.shape
     whole = n // BLOCK
     for q in range(m):
@@ -99,201 +122,170 @@ def _find_peaks(products, peaks):
             for i in range(whole * BLOCK, n):
                 peak = max(peak, products[q, i])
             peaks[q, whole] = peak
-    return whole + (n % BLOCK > 0)
 
 
 @inner(cache=True)
-def _bounds_of_whole(products, bank_norms, bound):
-    """Turn inner products into all that the bounds say but for what depends on the query alone."""
+def _subtract_norms(products, bank_norms, error):
+    """Convert inner products of whole vectors to bounds, without the part `of_query`."""
+    error = np.float32(error)
     for q in range(products.shape[0]):
         for r in range(products.shape[1]):
-            products[q, r] = 2 * products[q, r] - (bank_norms[r] - bound * bank_norms[r])
-
-
-class _Found(NamedTuple):
-    """What is known so far of a tile of m queries."""
-
-    nearest: np.ndarray  # (m, k) upper bounds of the k least squared distances, increasing
-    begun: np.ndarray  # (m,) the part of the bank that all of these are from
-    rows: np.ndarray  # (m, FOUND) rows that can be among the nearest,
-    rough: np.ndarray  # (m, FOUND) their squared distances in float32
-    found: np.ndarray  # (m,) how many there are
-    best: np.ndarray  # (m, k) literal squared distances of the nearest, increasing
-    who: np.ndarray  # (m, k) their rows
+            products[q, r] = 2 * products[q, r] - (bank_norms[r] - error * bank_norms[r])
 
 
 @inner(cache=True)
-def _begin(products, r0, q, x, bank, margin, floor, nearest):
-    """Fill `nearest[q]` from a part of the bank: with the likeliest row, or with all if k > 1."""
-    if nearest.shape[1] == 1:
+def _limit(q, state, errors):
+    """Return the squared distance beyond which a bound rules a row out for query `q`."""
+    k = state.best.shape[1]
+    return min(state.limits[q, k - 1], state.best[q, k - 1]) + errors.floor
+
+
+@inner(cache=True)
+def _begin(q, bounds, queries, bank, errors, state):
+    """Fill the limits of query `q` from one tile: from the likeliest row, or from all if k > 1."""
+    limits = state.limits[q]
+    n = bounds.products.shape[1]
+    if limits.shape[0] == 1:
         likeliest = 0
-        for r in range(1, products.shape[0]):
-            if products[r] > products[likeliest]:
+        for r in range(1, n):
+            if bounds.products[q, r] > bounds.products[q, likeliest]:
                 likeliest = r
-        rough = rough_squared_distance(x, q, bank, r0 + likeliest)
-        nearest[q, 0] = rough * margin + floor
-        return
-    for r in range(products.shape[0]):
-        rough = rough_squared_distance(x, q, bank, r0 + r)
-        _insert_bound(rough * margin + floor, nearest[q])
+        row = bounds.first_row + likeliest
+        rough = rough_squared_distance(queries.whole, q, bank.whole, row)
+        limits[0] = rough * errors.margin + errors.floor
+    else:
+        for r in range(n):
+            row = bounds.first_row + r
+            rough = rough_squared_distance(queries.whole, q, bank.whole, row)
+            _insert_limit(rough * errors.margin + errors.floor, limits)
+        state.begun[q] = bounds.first_row
 
 
 @inner(cache=True)
-def _reach(products, peaks, q, bar, hits):
-    """Find the products of query `q` that reach `bar`; return how many there are."""
-    n = 0
+def _find_hits(q, bounds, limit, hits):
+    """Fill `hits` with the rows whose bound is at most `limit`, the smallest bound first.
+
+    Return how many there are.
+    """
+    least = np.float32(bounds.of_query[q] - limit)
+    products, peaks = bounds.products, bounds.peaks
+    n, likeliest = 0, 0
     for b in range(peaks.shape[1]):
-        if peaks[q, b] >= bar:
+        if peaks[q, b] >= least:
             for r in range(b * BLOCK, min((b + 1) * BLOCK, products.shape[1])):
-                hits[n] = r
-                n += products[q, r] >= bar
+                if products[q, r] >= least:
+                    hits[n] = r
+                    if products[q, r] > products[q, hits[likeliest]]:
+                        likeliest = n
+                    n += 1
+    if n > 0:
+        hits[0], hits[likeliest] = hits[likeliest], hits[0]
     return n
 
 
 @inner(cache=True)
-def _look_closer(q, x, x_norms, bank, bank_norms, r0, limit, hits, bounds, n):
-    """Keep those of the rows hit that are not farther than `limit` along more axes, and how far."""
-    kept = 0
-    for i in range(n):
-        row = r0 + hits[i]
-        slack = AXES_BOUND * (np.float64(x_norms[q]) + bank_norms[row])
-        bound = rough_squared_distance(x, q, bank, row) - slack
-        if bound <= limit:
-            hits[kept] = hits[i]
-            bounds[kept] = bound
-            kept += 1
-    return kept
+def _measure(q, queries, bank, errors, state):
+    """Measure the waiting rows of query `q` that can still be among the nearest; empty the list."""
+    for i in range(state.waiting[q]):
+        if state.rough[q, i] <= _limit(q, state, errors) * errors.margin:
+            row = state.rows[q, i]
+            squared = squared_distance(queries.whole[q], bank.whole[row])
+            insert(squared, row, state.best[q], state.who[q])
+    state.waiting[q] = 0
 
 
 @inner(cache=True)
-def _settle(q, x, bank, margin, floor, so_far):
-    """Measure the rows found for query `q` that can be among the nearest, and forget them."""
-    k = so_far.best.shape[1]
-    for i in range(so_far.found[q]):
-        limit = min(so_far.best[q, k - 1], so_far.nearest[q, k - 1]) + floor
-        if so_far.rough[q, i] <= limit * margin:
-            row = so_far.rows[q, i]
-            insert(squared_distance(x[q], bank[row]), row, so_far.best[q], so_far.who[q])
-    so_far.found[q] = 0
+def _sift(first, crowd, bounds, queries, bank, errors, state):
+    """Filter one tile of the bank for the queries from `first` on.
 
-
-@inner(cache=True)
-def _sift(first, by_axes, products, peaks, r0, queries, bank, step, bound, so_far, hits, bounds):
-    """Sift a part of the bank, from row `r0` on, for a tile's queries from `first` on.
-
-    Return the query before which it stopped, because there was a crowd: else their number.
+    Stop when more than `crowd` rows are left in all. Return the first query that is not done; if
+    all are done, their number.
     """
-    m, d = queries.whole.shape
-    k = so_far.best.shape[1]
-    floor = 4 * d * TINY
-    margin = 1 + 4 * (d + 8) * EPS
-    finer = by_axes and bank.fine.shape[1] > 0
-    allowed = CROWD * products.size if by_axes else np.inf
-    nearest, begun, rows, rough, found, best, _ = so_far
-
+    m = queries.whole.shape[0]
+    left = 0
     for q in range(first, m):
-        if allowed < 0:
+        if left > crowd:
             return q
-        p = q - first
-        if by_axes:
-            base = (1 - AXES_BOUND) * np.float64(queries.centred_norms[q])
-        else:
-            base = (1 - np.float64(bound)) * queries.norms[q]
-        if min(nearest[q, k - 1], best[q, k - 1]) == np.inf:
-            _begin(products[p], r0, q, queries.whole, bank.whole, margin, floor, nearest)
-            begun[q] = r0
-        limit = min(nearest[q, k - 1], best[q, k - 1]) + floor
-        n = _reach(products, peaks, p, np.float32(base - limit), hits)
-        allowed -= n
-        if finer:
-            n = _look_closer(
-                q, queries.fine, queries.centred_norms, bank.fine, bank.centred_norms, r0, limit,
-                hits, bounds, n,
-            )  # fmt: skip
-        else:
-            for i in range(n):
-                bounds[i] = base - products[p, hits[i]]
-
-        likeliest = 0
-        for i in range(1, n):
-            if bounds[i] < bounds[likeliest]:
-                likeliest = i
+        limit = _limit(q, state, errors)
+        if limit == np.inf:
+            _begin(q, bounds, queries, bank, errors, state)
+            limit = _limit(q, state, errors)
+        n = _find_hits(q, bounds, limit, state.hits)
+        left += n
         for i in range(n):
-            h = likeliest if i == 0 else (0 if i == likeliest else i)  # it lowers the bar: first
-            if bounds[h] > limit:
+            r = state.hits[i]
+            if bounds.of_query[q] - bounds.products[q, r] > limit:  # lower than it was
                 continue
-            row = r0 + hits[h]
-            if step > 0:
-                length = np.sqrt(limit) + queries.rests[q] + bank.rests[row]
-                enough = length / step * (1 + 2e-9)
-                if code_distance(queries.codes, q, bank.codes, row) > enough * enough:
-                    continue
-            about = rough_squared_distance(queries.whole, q, bank.whole, row)
-            if about > limit * margin:
+            row = bounds.first_row + r
+            rough = rough_squared_distance(queries.whole, q, bank.whole, row)
+            if rough > limit * errors.margin:
                 continue
-            if found[q] == FOUND:
-                _settle(q, queries.whole, bank.whole, margin, floor, so_far)
-            rows[q, found[q]] = row
-            rough[q, found[q]] = about
-            found[q] += 1
-            if begun[q] != r0:  # it is in there already
-                _insert_bound(about * margin + floor, nearest[q])
-            limit = min(nearest[q, k - 1], best[q, k - 1]) + floor
+            if state.waiting[q] == WAITING:
+                _measure(q, queries, bank, errors, state)
+            state.rows[q, state.waiting[q]] = row
+            state.rough[q, state.waiting[q]] = rough
+            state.waiting[q] += 1
+            if state.begun[q] != bounds.first_row:  # else the limits contain this row already
+                _insert_limit(rough * errors.margin + errors.floor, state.limits[q])
+            limit = _limit(q, state, errors)
     return m
 
 
 @inner(cache=True)
-def _search_tile(q0, queries, bank, step, bound, since, best, who):
-    """Search for the queries from `q0` on, as many as are in a tile."""
-    N, d = bank.whole.shape
+def _search_tile(q0, queries, bank, errors, since, best, who):
+    """Search for one tile of queries, from `q0` on."""
+    N = bank.whole.shape[0]
     n, k = best.shape
-    shorten = bank.coarse.shape[1] > 0
     q1 = min(q0 + QUERIES, n)
     m = q1 - q0
     tile = Rows(
-        queries.whole[q0:q1], queries.norms[q0:q1], queries.coarse[q0:q1],
-        queries.fine[q0:q1], queries.centred_norms[q0:q1], queries.codes[q0:q1],
-        queries.rests[q0:q1],
+        queries.whole[q0:q1], queries.norms[q0:q1], queries.short[q0:q1], queries.short_norms[q0:q1]
+    )
+    state = _State(
+        np.full((m, k), np.inf), np.full(m, -1), np.empty((m, WAITING), np.int32),
+        np.empty((m, WAITING)), np.zeros(m, np.int64), best[q0:q1], who[q0:q1],
+        np.empty(ROWS, np.int32),
     )  # fmt: skip
-    so_far = _Found(
-        np.full((m, k), np.inf), np.full(m, -1), np.empty((m, FOUND), np.int32),
-        np.empty((m, FOUND)), np.zeros(m, np.int64), best[q0:q1], who[q0:q1],
-    )  # fmt: skip
-    space = np.empty(m * ROWS, np.float32)
-    maxima = np.empty((m, (ROWS + BLOCK - 1) // BLOCK), np.float32)
-    hits, bounds = np.empty(ROWS, np.int32), np.empty(ROWS)
+    of_short = (1 - AXES_BOUND) * tile.short_norms.astype(np.float64)
+    of_whole = (1 - errors.product) * tile.norms.astype(np.float64)
+    product_space = np.empty(m * ROWS, np.float32)
+    peak_space = np.empty(m * ((ROWS + BLOCK - 1) // BLOCK), np.float32)
     patience, wait = 0, 1
     for r0 in range(since[q0], N, ROWS):
         r1 = min(r0 + ROWS, N)
-        by_axes = shorten and patience == 0
+        blocks = (r1 - r0 + BLOCK - 1) // BLOCK
+        products = product_space[: m * (r1 - r0)].reshape(m, r1 - r0)
+        peaks = peak_space[: m * blocks].reshape(m, blocks)
+        by_axes = bank.short.shape[1] > 0 and patience == 0
         patience = max(patience - 1, 0)
-        q = np.int64(0)  # a bare 0 would have _sift compiled for it a second time
+        q = np.int64(0)  # for a plain 0, Numba would compile _sift a second time
         while q < m:
-            products = space[: (m - q) * (r1 - r0)].reshape(m - q, r1 - r0)
             if by_axes:
-                np.dot(tile.coarse[q:], bank.coarse[r0:r1].T, products)
+                of_query, crowd = of_short, CROWD * products.size
+                np.dot(tile.short[q:], bank.short[r0:r1].T, products[q:])
             else:
-                np.dot(tile.whole[q:], bank.whole[r0:r1].T, products)
-                _bounds_of_whole(products, bank.norms[r0:r1], bound)
-            peaks = maxima[:, : _find_peaks(products, maxima)]
-            q = _sift(
-                q, by_axes, products, peaks, r0, tile, bank, step, bound, so_far, hits, bounds
-            )
-            if q < m:  # the other queries, and the next tiles, by the whole vectors
+                of_query, crowd = of_whole, np.inf
+                np.dot(tile.whole[q:], bank.whole[r0:r1].T, products[q:])
+                _subtract_norms(products[q:], bank.norms[r0:r1], errors.product)
+            _find_peaks(products[q:], peaks[q:])
+            bounds = _Bounds(r0, of_query, products, peaks)
+            q = _sift(q, crowd, bounds, tile, bank, errors, state)
+            if q < m:  # whole vectors for the other queries, and for the next tiles
                 by_axes, patience, wait = False, wait, min(2 * wait, PATIENCE)
     for i in range(m):
-        _settle(i, tile.whole, bank.whole, 1 + 4 * (d + 8) * EPS, 4 * d * TINY, so_far)
+        _measure(i, tile, bank, errors, state)
 
 
 @parallel(cache=True)
-def _search(queries, bank, step, bound, since, best, who, n_threads):
+def _search(queries, bank, errors, since, best, who, n_threads):
     n = best.shape[0]
-    # Each thread takes every other tile, not half of them in one piece: parts of an image differ.
+    # Parts of an image take different times. So each thread takes every n_threads-th tile, not one
+    # contiguous share of them.
     turns = (n + QUERIES * n_threads - 1) // (QUERIES * n_threads)
     for task in prange(turns * n_threads):
         q0 = (task % turns * n_threads + task // turns) * QUERIES
         if q0 < n:
-            _search_tile(q0, queries, bank, step, bound, since, best, who)
+            _search_tile(q0, queries, bank, errors, since, best, who)
 
 
 @parallel(cache=True)
@@ -303,26 +295,31 @@ def _search_literally(queries, bank, since, best, who):
             insert(squared_distance(queries[q], bank[row]), row, best[q], who[q])
 
 
-def search(queries, bank, since, best, who, step=0.0, literal=False):
-    """Put rows of the bank among the nearest of each query, if they are nearer.
+def search(
+    queries: Rows,
+    bank: Rows,
+    since: npt.NDArray[np.int64],
+    best: npt.NDArray[np.float64],
+    who: npt.NDArray[np.int64],
+    literal: bool = False,
+) -> None:
+    """Insert the rows of the bank that are nearer into the nearest rows of each query.
 
     Parameters
     ----------
     queries, bank : Rows
         From `as_queries` and `bank_rows`.
     since : (n,) int64, increasing
-        The row of the bank to begin with, or an earlier one.
+        First row of the bank that each query needs; the search may begin at an earlier row.
     best : (n, k) float64
-        Squared distances, increasing; changed.
+        Squared distances, increasing; changed in place.
     who : (n, k) int64
-        Rows; changed.
-    step : float
-        Of the codes.
-    literal : bool
-        Without matrix products, for norms that float32 products cannot hold.
+        Rows of the bank; changed in place.
+    literal : bool, default False
+        Compute all distances in the literal arithmetic. Necessary for norms above `HUGE`.
     """
     if literal:
         _search_literally(queries.whole, bank.whole, since, best, who)
     else:
-        bound = np.float32(rounding_bound(queries.whole.shape[1]))
-        _search(queries, bank, step, bound, since, best, who, threads.count())
+        errors = rounding_errors(queries.whole.shape[1])
+        _search(queries, bank, errors, since, best, who, threads.count())

@@ -1,7 +1,7 @@
-r"""Equation 5 on a memory bank: project it, piece by piece, and pick from the projection.
+r"""Equation 5 on a memory bank: project it in pieces, and select the coreset in the projection.
 
-Projected, a bank of 1,024-d float32 features is an eighth of its size. Only one projection exists
-at a time: this one room bounds what a fit needs beside the bank.
+The projection of a bank with 1,024 float32 values per row has an eighth of its size. `fit` keeps
+one projection at a time: this bounds its memory beside the bank.
 """
 
 from __future__ import annotations
@@ -11,21 +11,20 @@ import numpy as np
 from minicore import equations, fast
 from minicore.patchcore.bank import BLOCK, MemoryBank
 from minicore.patchcore.config import Config
+from minicore.patchcore.features import engine_functions
 from minicore.runtime import threads
+from minicore.runtime.progress import bar as progress_bar
 
 
 def project(M: MemoryBank, config: Config, rows: np.ndarray | None = None) -> np.ndarray:
     r"""Return $\psi(\mathcal{M})$, or $\mathcal{M}$ itself if it is no wider than the projection.
-
-    Both engines use `fast.project`. `equations.project` adds in another order, so that the last
-    bits differ, and then Algorithm 1 can choose other rows where two are almost equally far.
 
     Parameters
     ----------
     M : MemoryBank
     config : Config
     rows : (n,) int64, optional
-        Of these rows only.
+        Only these rows; by default all.
 
     Returns
     -------
@@ -34,45 +33,44 @@ def project(M: MemoryBank, config: Config, rows: np.ndarray | None = None) -> np
     D, d_star = M.shape[1], config.projection_dim
     if d_star >= D:
         return M[:] if rows is None else M[rows]
+    engine = engine_functions(config.engine)
     psi = equations.projection(D, d_star, config.seed)
     n = len(M) if rows is None else len(rows)
     psi_M = np.empty((n, d_star), np.float32)
-    for first in range(0, n, BLOCK):  # a whole number of the tiles whose rounding is fixed
+    for first in range(0, n, BLOCK):
         part = slice(first, min(first + BLOCK, n))
-        psi_M[part] = fast.project(M[part] if rows is None else M[rows[part]], psi)
+        psi_M[part] = engine.project(M[part] if rows is None else M[rows[part]], psi)
     return psi_M
 
 
 def pick(
     psi_M: np.ndarray, config: Config, progress: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Pick the rows to keep: `config.coreset_ratio` of them, by `config.selection`.
+    r"""Select the rows to keep: `config.coreset_ratio` of them, by `config.selection`.
 
-    ``"greedy"`` is Algorithm 1, with the radius and the first pick that `config` asks for. The
-    paper compares it with two others (section 4.4.2), which are here to be compared with and are
-    taken only when asked for by name:
+    ``"greedy"`` is Algorithm 1. Two other methods are here to compare it with (section 4.4.2):
 
-    - ``"random"``: rows drawn without replacement. Of one seed, a smaller share is the beginning of
-      a larger one.
-    - ``"kmeans"``: the rows nearest the centres of k-means, in place of the paper's proxies, which
-      are learned. Rows, not centres, are kept so that every row of the memory bank stays a patch of
-      a training image. A row nearest several centres is kept once: there may be a few less. Its
-      time grows with the square of the share kept, minutes from a few per cent on.
+    - ``"random"``: rows drawn without replacement. With one seed, a smaller share is the beginning
+      of a larger one.
+    - ``"kmeans"``: the rows nearest to the centres of k-means, in place of the paper's learned
+      proxies. Rows are kept, not centres, so that every row of the coreset is a patch of a training
+      image. A row that is nearest to several centres is kept once, so there may be fewer rows. The
+      time grows with the square of the share: it takes minutes from a few per cent on.
 
     Parameters
     ----------
     psi_M : (N, d) float32
     config : Config
     progress : bool
-        Show a bar.
+        Whether to show a progress bar.
 
     Returns
     -------
     picks : (l,) int64
-        Row numbers in the order picked.
+        Row numbers, in the order of selection.
     radii : (l,) float64
         Largest distance of any row of $\psi(\mathcal{M})$ to its nearest pick, after each pick.
-        Of ``"greedy"`` only; else empty.
+        Empty unless the method is ``"greedy"``.
     """
     N = len(psi_M)
     l = max(1, round(config.coreset_ratio * N))
@@ -80,12 +78,14 @@ def pick(
     if config.selection == "random":
         return rng.permutation(N)[:l], np.empty(0)
     if config.selection == "kmeans":
-        return _nearest_centres(psi_M, l, rng), np.empty(0)
+        return _nearest_centres(psi_M, l, rng, config), np.empty(0)
     start = int(rng.integers(N))
     if config.engine == "fast":
-        return fast.greedy_coreset(
-            psi_M, l, start, radius=config.coreset_radius, return_radii=True, progress=progress
-        )
+        with progress_bar(l, "coreset", "row", show=progress, initial=1) as bar:
+            return fast.greedy_coreset(
+                psi_M, l, start, radius=config.coreset_radius, return_radii=True,
+                progress=bar.update,
+            )  # fmt: skip
     return literal_coreset(psi_M, l, start, config.coreset_radius)
 
 
@@ -104,17 +104,19 @@ def literal_coreset(
     return picks[:l], radii[:l]
 
 
-def _nearest_centres(psi_M: np.ndarray, l: int, rng: np.random.Generator) -> np.ndarray:
-    """Give the rows nearest to l centres, each once, in increasing order; ties go to the lowest."""
+def _nearest_centres(
+    psi_M: np.ndarray, l: int, rng: np.random.Generator, config: Config
+) -> np.ndarray:
+    """Return the rows nearest to l centres of k-means, each once, in increasing order."""
     from sklearn.cluster import MiniBatchKMeans
 
     kmeans = MiniBatchKMeans(
         l,
-        max_iter=10,  # epochs; it stops when the centres no longer improve, mostly in the second
+        max_iter=10,  # epochs; mostly it stops in the second, when the centres no longer improve
         batch_size=max(1024, 2 * l),  # two rows for each centre at a time
         n_init=1,
         random_state=int(rng.integers(2**31)),
     )
     with threads.single_threaded():
         centres = kmeans.fit(psi_M).cluster_centers_
-    return np.unique(fast.nearest(centres, psi_M)[1])
+    return np.unique(engine_functions(config.engine).nearest(centres, psi_M)[1])

@@ -191,10 +191,10 @@ def test_patch_features_join_the_levels_on_the_first_grid_then_pool():
         for phi, c in ((fine, 3), (coarse, 4))
     ]
     joined = np.concatenate(apart, axis=3)
-    got = eq.patch_features((fine, coarse), 3, 1, 0, 0)
+    got = eq.patch_features((fine, coarse), 3, 1)
     assert got.shape == (2, 6, 5, 7) and got.dtype == np.float32
     np.testing.assert_allclose(got, joined, rtol=1e-6, atol=1e-7)
-    pooled = eq.patch_features((fine, coarse), 3, 1, 0, 4)
+    pooled = eq.patch_features((fine, coarse), 3, 1, None, 4)
     expected = np.apply_along_axis(naive_pool, 3, joined, 4)
     np.testing.assert_allclose(pooled, expected, rtol=1e-6, atol=1e-7)
 

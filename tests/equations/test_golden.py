@@ -33,6 +33,7 @@ def golden(request):
 @pytest.mark.parametrize("case", CASES)
 def test_embedding_equals_the_authors(engine, case, golden):
     d, d_target, p, s = map(int, golden[f"{case}/config"])
+    d, d_target = d or None, d_target or None
     levels = (golden[f"{case}/layer2"], golden[f"{case}/layer3"])
     expected = golden[f"{case}/embedding"]
     got = engine.patch_features(levels, p, s, d, d_target)

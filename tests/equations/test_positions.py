@@ -21,7 +21,7 @@ STRIDES = [1, 2, 3, 4]
 DEFAULT = Path(__file__).parents[2] / "weights" / "default.onnx"
 
 engines = pytest.mark.parametrize("engine", [equations, fast], ids=["equations", "fast"])
-embeddings = pytest.mark.parametrize("dimensions", [(0, 0), (8, 8)], ids=["concat", "paper"])
+embeddings = pytest.mark.parametrize("dimensions", [(None, None), (8, 8)], ids=["concat", "paper"])
 
 
 def grid_of(size, t):
@@ -136,7 +136,7 @@ def test_both_engines_put_patches_at_the_same_places(grid, size, s, t, seed):
 
 @pytest.mark.slow
 @settings(deadline=None, max_examples=60)
-@given(sizes, st.integers(1, 5), steps, steps, st.sampled_from([(0, 0), (9, 7)]), seeds)
+@given(sizes, st.integers(1, 5), steps, steps, st.sampled_from([(None, None), (9, 7)]), seeds)
 def test_both_engines_join_levels_at_the_same_places(grid, s, t_1, t_2, dimensions, seed):
     rng = np.random.default_rng(seed)
     coarse = tuple(math.ceil(n / 2) for n in grid)
@@ -186,7 +186,7 @@ def test_the_model_and_its_trace_know_where_a_patch_lies(tiny, gear, engine):
     np.testing.assert_array_equal(t.map, found.maps[0])
     assert t.cell_at(3, 4) == (48, 64, 56, 72)  # its last columns lie outside the image
     levels = tuple(phi[None] for phi in t.feature_maps.values())
-    patches = equations.patch_features(levels, 3, 2, 0, 0, ((8, 8), (16, 16)))
+    patches = equations.patch_features(levels, 3, 2, None, None, ((8, 8), (16, 16)))
     np.testing.assert_allclose(t.patches, patches[0], rtol=1e-4, atol=1e-6)
 
 

@@ -50,9 +50,9 @@ class Material:
         self.backbone, self.embedding, self.ratio, self.seed = backbone, embedding, ratio, seed
 
     @property
-    def dimensions(self) -> tuple[int, int]:
+    def dimensions(self) -> tuple[int, int] | tuple[None, None]:
         """(d, d_target) of `patch_features`."""
-        return (1024, 1024) if self.embedding == "paper" else (0, 0)
+        return (1024, 1024) if self.embedding == "paper" else (None, None)
 
     @cached_property
     def prepared(self) -> list[np.ndarray]:
