@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,23 +11,33 @@ import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from minicore.backbones import Backbone, JointBackbone
 from minicore.errors import ImageError
 from minicore.images import ImageLike, Preprocessing, as_images
 from minicore.images.listing import fingerprint
-from minicore.patchcore.config import require_running
+from minicore.patchcore.config import Engine, Features, require_running
+from minicore.patchcore.features import Patches, embed
 from minicore.patchcore.search import Detection
 from minicore.runtime import threads
+from minicore.runtime.clock import Seconds
+from minicore.runtime.progress import bar as progress_bar
 
 
 class Detector(OutlierMixin, BaseEstimator):
     """Base of `minicore.PatchCore`, `minicore.Ensemble` and the baselines.
 
-    A subclass has `n_threads` and `progress`, and implements `_detections`. Its `fit` calls
-    `_forget` first and sets `threshold_` last, so that an interrupted fit leaves no fitted model.
+    A subclass implements `fit` and `_detections`. `fit` calls `_forget` first and sets `threshold_`
+    last, so that an interrupted fit leaves no fitted model.
     """
 
+    batch_size: int
     n_threads: int | None
     progress: bool
+    engine: Engine = "fast"
+    config_: Features
+    backbone_: Backbone | JointBackbone
+    scales_: tuple[float, ...] = (1.0,)
+    seconds_: Seconds
     threshold_: float | None
     map_threshold_: float | None
     input_size_: tuple[int, int]
@@ -65,6 +76,49 @@ class Detector(OutlierMixin, BaseEstimator):
     ) -> Iterator[Detection]:
         """Yield the detections of images, a batch at a time; see `stream`."""
         raise NotImplementedError
+
+    def _patches(
+        self,
+        images: Sequence[ImageLike],
+        description: str,
+        *,
+        progress: bool,
+        pixels: tuple[int, int] | None = None,
+        skipped: dict[int, ImageError] | None = None,
+    ) -> Iterator[Patches]:
+        """Run the network and equations 1 to 3 on images, a batch at a time.
+
+        Parameters
+        ----------
+        images : sequence of paths and arrays
+        description : str
+            Text of the progress bar.
+        progress : bool
+            Whether to show the progress bar.
+        pixels, skipped
+            As for `minicore.images.batches`.
+
+        Yields
+        ------
+        Patches
+        """
+        batches = self.backbone_.feature_maps(
+            images,
+            self.config_.preprocessing,
+            self.batch_size,
+            pixels=pixels,
+            skipped=skipped,
+            seconds=self.seconds_,
+        )
+        with (
+            contextlib.closing(batches),
+            progress_bar(len(images), description, "image", show=progress) as bar,
+        ):
+            for feature_maps in batches:
+                with self.seconds_.of("patches (eq 1–3)"):
+                    patches = embed(feature_maps, self.config_, self.engine, self.scales_)
+                yield patches
+                bar.update(len(patches.features))
 
     def _forget(self) -> None:
         """Reset to the unfitted state."""

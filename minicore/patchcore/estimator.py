@@ -26,11 +26,9 @@ from minicore.patchcore.bank import MemoryBank, Storage
 from minicore.patchcore.config import Config, Embedding, Engine, Made, Selection, require_running
 from minicore.patchcore.detector import Detector
 from minicore.patchcore.features import (
-    Patches,
     check_smoothing,
     columns_by_network,
     engine_functions,
-    patch_batches,
 )
 from minicore.patchcore.search import Detection, Search
 from minicore.patchcore.selection import pick, project
@@ -151,6 +149,8 @@ class PatchCore(Detector):
 
     Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, section 3.
     """
+
+    config_: Config
 
     def __init__(
         self,
@@ -349,29 +349,6 @@ class PatchCore(Detector):
             with self.seconds_.of("map"):
                 maps = anomaly_map(distances, *size, sigma, stride, cell)
             yield Detection(s, s_star, distances, maps)
-
-    def _patches(
-        self,
-        images: Sequence[ImageLike],
-        description: str,
-        *,
-        pixels: tuple[int, int] | None = None,
-        skipped: dict[int, ImageError] | None = None,
-        progress: bool = False,
-    ) -> Iterator[Patches]:
-        return patch_batches(
-            images,
-            self.backbone_,
-            self.config_,
-            engine=self.engine,
-            batch_size=self.batch_size,
-            seconds=self.seconds_,
-            description=description,
-            progress=progress,
-            scales=self.scales_,
-            pixels=pixels,
-            skipped=skipped,
-        )
 
     @property
     def bank_rows_(self) -> int:

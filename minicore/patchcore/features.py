@@ -1,10 +1,9 @@
-"""Equations 1 to 3 for batches of images: the step that fitting and scoring share."""
+"""From feature maps to patch features: equations 1 to 3, with the engine of the model."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import NamedTuple
 
@@ -13,11 +12,7 @@ import numpy as np
 from minicore import equations, fast
 from minicore.backbones import Backbone, JointBackbone
 from minicore.backbones.feature_maps import FeatureMaps
-from minicore.errors import ImageError
-from minicore.images import ImageLike
 from minicore.patchcore.config import Engine, Features
-from minicore.runtime.clock import Seconds
-from minicore.runtime.progress import bar as progress_bar
 
 
 class Patches(NamedTuple):
@@ -40,60 +35,6 @@ class Patches(NamedTuple):
 def engine_functions(engine: Engine) -> ModuleType:
     """Return the module of an engine: `minicore.equations` or `minicore.fast`."""
     return equations if engine == "equations" else fast
-
-
-def patch_batches(
-    images: Sequence[ImageLike],
-    backbone: Backbone | JointBackbone,
-    config: Features,
-    *,
-    engine: Engine,
-    batch_size: int,
-    seconds: Seconds,
-    description: str,
-    progress: bool,
-    scales: Sequence[float] = (1.0,),
-    pixels: tuple[int, int] | None = None,
-    skipped: dict[int, ImageError] | None = None,
-) -> Iterator[Patches]:
-    """Run the networks and equations 1 to 3 on images, a batch at a time.
-
-    Parameters
-    ----------
-    images : sequence of paths and arrays
-        As `minicore.images.as_images` returns them.
-    backbone : Backbone or JointBackbone
-    config : Features
-        A `Config` is one.
-    engine : {"fast", "equations"}
-    batch_size : int
-    seconds : Seconds
-        Adds the time of each stage.
-    description : str
-        Text of the progress bar.
-    progress : bool
-        Whether to show the progress bar.
-    scales : sequence of float
-        For each network the factor of its patch features.
-    pixels, skipped
-        As for `minicore.images.batches`.
-
-    Yields
-    ------
-    Patches
-    """
-    batches = backbone.feature_maps(
-        images, config.preprocessing, batch_size, pixels=pixels, skipped=skipped, seconds=seconds
-    )
-    with (
-        contextlib.closing(batches),
-        progress_bar(len(images), description, "image", show=progress) as bar,
-    ):
-        for maps in batches:
-            with seconds.of("patches (eq 1–3)"):
-                patches = embed(maps, config, engine, scales)
-            yield patches
-            bar.update(len(patches.features))
 
 
 def embed(

@@ -33,7 +33,7 @@ def averaged(tiny, other, gear):
 
 
 def patches(model, images):
-    found = list(model._patches(images, "memory bank"))
+    found = list(model._patches(images, "memory bank", progress=False))
     return np.concatenate([rows.reshape(-1, rows.shape[-1]) for rows, _, _ in found])
 
 

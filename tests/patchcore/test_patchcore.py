@@ -227,7 +227,7 @@ def test_another_seed_picks_another_coreset(tiny, gear):
 
 
 @pytest.mark.slow
-def test_with_b_of_1_the_score_is_the_distance_of_equation_6(model, tiny, gear):
+def test_without_equation_7_the_score_is_the_distance_of_equation_6(model, tiny, gear):
     plain = PatchCore(tiny, b=None).fit(gear.train).detect(gear.test)
     assert np.array_equal(plain.scores, plain.distances)
     assert np.array_equal(plain.distances, model.detect(gear.test).distances)

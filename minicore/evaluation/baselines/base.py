@@ -15,7 +15,7 @@ from minicore.errors import ImageError
 from minicore.images import ImageLike, Override, as_images
 from minicore.patchcore.config import Features, require_running
 from minicore.patchcore.detector import Detector
-from minicore.patchcore.features import Patches, check_smoothing, patch_batches
+from minicore.patchcore.features import check_smoothing
 from minicore.patchcore.search import Detection
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
@@ -67,6 +67,8 @@ class Baseline(Detector):
     seconds_ : Seconds
         Time of each stage since the model was fitted.
     """
+
+    backbone_: Backbone
 
     _fewest = 1  # images to learn from
 
@@ -185,28 +187,6 @@ class Baseline(Detector):
             self.input_size_, self._cell = batch.size, batch.cell
             self.grid_ = batch.features.shape[1:3]
             yield batch.features
-
-    def _patches(
-        self,
-        images: Sequence[ImageLike],
-        description: str,
-        *,
-        progress: bool,
-        pixels: tuple[int, int] | None = None,
-        skipped: dict[int, ImageError] | None = None,
-    ) -> Iterator[Patches]:
-        return patch_batches(
-            images,
-            self.backbone_,
-            self.config_,
-            engine="fast",
-            batch_size=self.batch_size,
-            seconds=self.seconds_,
-            description=description,
-            progress=progress,
-            pixels=pixels,
-            skipped=skipped,
-        )
 
     def _detections(
         self,
