@@ -89,4 +89,4 @@ def arrow(axes, start, end, colour):
 
 
 if __name__ == "__main__":
-    plots.save(draw(), Path(__file__).with_suffix(".png"))
+    plots.save(draw(), Path(__file__).with_suffix(".png"), overwrite=True)
