@@ -34,8 +34,8 @@ def copy_as_page(source, target):
         shutil.copy2(source, target)
 
 
-# Copy the notebooks into this folder, because Sphinx cannot link to pages outside it, also not through
-# a symbolic link. The copies keep their times, so that Sphinx builds only changed pages.
+# Copy the notebooks into this folder: Sphinx cannot link to pages outside it, or behind a symbolic
+# link. The copies keep their times, so that Sphinx builds only changed pages.
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 shutil.copytree(
     NOTEBOOKS,
