@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# What a browser loads by itself. Links that one clicks may lead anywhere.
+# Addresses that a browser loads without a click. Other links may point to other servers.
 LOADED = re.compile(r"<(?:script|img|iframe|source)\b[^>]*?\bsrc=\"([^\"]+)\"", re.IGNORECASE)
 LINKED = re.compile(
     r"<link\b(?=[^>]*\brel=\"(?:stylesheet|preload|icon)\")[^>]*?\bhref=\"([^\"]+)\""
@@ -18,7 +18,7 @@ LINKED = re.compile(
 
 
 def faults(site: Path) -> list[str]:
-    """List what is wrong with the site, one line for each fault."""
+    """List the faults of the site, one line each."""
     found = []
     pages = {page.relative_to(site).as_posix(): page.read_text("utf-8") for page in _pages(site)}
     for name, html in pages.items():
@@ -60,5 +60,5 @@ def _pages(site: Path) -> list[Path]:
 
 if __name__ == "__main__":
     lines = faults(Path(sys.argv[1]))
-    print("\n".join(lines) or "all pages are as they should be")
+    print("\n".join(lines) or "no faults")
     sys.exit(1 if lines else 0)

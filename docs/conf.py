@@ -1,4 +1,4 @@
-"""The documentation's settings. Build with ``sphinx-build -W docs docs/_build/html``."""
+"""Settings of the documentation. Build it with ``sphinx-build -W docs docs/_build/html``."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 
-# Undecorated kernels: nothing compiles, and Sphinx sees plain functions with their signatures.
+# Without compilation, Sphinx sees plain functions with their signatures.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 from minicore import __version__
@@ -22,7 +22,7 @@ NOTEBOOKS = HERE.parent / "notebooks"
 
 
 def copy_as_page(source, target):
-    """Copy a file; below a notebook's title, add a link that downloads the notebook itself."""
+    """Copy a file. Below the title of a notebook, add a link that downloads the notebook."""
     if Path(source).suffix == ".ipynb":
         notebook = json.loads(Path(source).read_text(encoding="utf-8"))
         title, *rest = notebook["cells"][0]["source"]
@@ -34,9 +34,8 @@ def copy_as_page(source, target):
         shutil.copy2(source, target)
 
 
-# The notebooks, as pages. A copy, because Sphinx follows a symbolic link out of its folder and
-# finds no page there that another page could link to. The copies keep their times: Sphinx builds
-# only what has changed.
+# Copy the notebooks into this folder: Sphinx cannot link to pages outside it, or behind a symbolic
+# link. The copies keep their times, so that Sphinx builds only changed pages.
 shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 shutil.copytree(
     NOTEBOOKS,
@@ -55,7 +54,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
-    "sphinx-mathjax-offline",  # MathJax itself among the pages: formulas without a network
+    "sphinx-mathjax-offline",  # MathJax is part of the site: formulas work offline
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
@@ -66,14 +65,14 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["amsmath", "dollarmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 
-autodoc_typehints = "none"  # the docstrings say shapes too
+autodoc_typehints = "none"  # docstrings have the types, with shapes
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_attr_annotations = False
 napoleon_custom_sections = ["Edge cases"]
 
-# A button on what one types: code and commands, not the outputs. Prompts are not copied.
+# Copy buttons for code and commands, not for outputs. Prompts are not copied.
 copybutton_selector = "div:not(.output) > div.highlight > pre"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
@@ -81,7 +80,7 @@ copybutton_prompt_is_regexp = True
 html_theme = "furo"
 html_title = "minicore"
 html_static_path = ["_static"]
-html_favicon = "_static/favicon.svg"  # without one every browser asks in vain, and logs an error
+html_favicon = "_static/favicon.svg"  # without it, browsers log an error
 html_css_files = ["minicore.css"]
 html_copy_source = False
 html_show_sourcelink = False
@@ -102,23 +101,23 @@ def _displayed(found):
 
 def _inline(found):
     formula, glued = found.groups()
-    # A role ends at a word boundary; an escaped blank makes one that is not seen.
+    # A role must end at a word boundary. An escaped blank is an invisible one.
     return f":math:`{' '.join(formula.split())}`" + ("\\ " if glued else "")
 
 
 def dollars_to_roles(app, what, name, obj, options, lines):
-    """Let docstrings write $x$ and $$x$$, which are pleasant to read in the source too."""
+    """Convert $x$ and $$x$$ in docstrings to math roles."""
     text = DISPLAYED.sub(_displayed, "\n".join(lines))
     lines[:] = INLINE.sub(_inline, text).splitlines()
 
 
 class Measured(Directive):
-    """Lay out what ``minicore bench --json`` or ``minicore reproduce`` wrote: a table, say."""
+    """Show a part of a file from ``minicore bench --json`` or ``minicore reproduce``."""
 
-    required_arguments = 2  # the file, beside the page; what of it
+    required_arguments = 2  # the file, relative to the page; the part, such as "table"
 
     def run(self):
-        """Parse the Markdown as if it stood in the page."""
+        """Convert the part to Markdown and parse it."""
         env = self.state.document.settings.env
         _, path = env.relfn2path(self.arguments[0])
         env.note_dependency(path)
@@ -143,13 +142,13 @@ class Measured(Directive):
 
 
 def docs_links(app, name, source):
-    """Turn a notebook's links to ``../docs/page.md`` into links that hold from its copy here."""
+    """Change links to ``../docs/page.md`` in a notebook, so that they work from its copy."""
     if name.startswith("notebooks/"):
         source[0] = source[0].replace("](../docs/", "](../")
 
 
 def setup(app):
-    """Before napoleon, which runs at 500: it splits the text into fields."""
+    """Connect the functions. Math comes before napoleon (500), which splits the text."""
     app.connect("autodoc-process-docstring", dollars_to_roles, priority=400)
     app.connect("source-read", docs_links)
     app.add_directive("measured", Measured)

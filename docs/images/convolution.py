@@ -57,4 +57,4 @@ def draw() -> Figure:
     return figure
 
 
-plots.save(draw(), Path(__file__).with_suffix(".png"))
+plots.save(draw(), Path(__file__).with_suffix(".png"), overwrite=True)

@@ -55,6 +55,23 @@ def test_no_link_within_the_repository_is_dead(page):
     assert dead_links(page) == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_file_of_tests_that_a_page_names_is_there(page):
+    named = re.findall(r"\b((?:\w+/)*test_\w+\.py)\b", page.read_text(encoding="utf-8"))
+    paths = {Path(name.removeprefix("tests/")) for name in named}
+    assert {str(path) for path in paths if not (ROOT / "tests" / path).is_file()} == set()
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.suffix == ".md"], ids=lambda page: page.name
+)
+def test_everything_that_a_page_imports_from_minicore_is_there(page):
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    for line in "".join(blocks).splitlines():
+        if re.match(r"(from|import) minicore\b", line):
+            exec(line)
+
+
 def test_a_dead_link_of_every_kind_is_seen(tmp_path):
     (tmp_path / "there.md").write_text(
         "# A `title`, with marks\n\n```\n# no title\n[x](code.md)\n```\n"
