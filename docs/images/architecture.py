@@ -22,13 +22,13 @@ class Step(NamedTuple):
 
 FIT, SCORE, BOTH, MAP = ("fit",), ("score",), ("fit", "score"), ("map",)
 STEPS = (
-    Step("images", "files or arrays", "images.preprocess:batches", "(n, 3, h, w)", 0, BOTH),
+    Step("images", "files or arrays", "images.batching:batches", "(n, 3, h, w)", 0, BOTH),
     Step("backbone", "φⱼ", "backbones.session:Backbone.levels", "(n, c, h*, w*) each", 1, BOTH),
     Step("patches", "equations 1–3", "fast.patches:patch_features", "(n, h', w', D)", 2, BOTH),
     Step("memory bank", "equation 4", "patchcore.bank:MemoryBank.append", "(N, D)", 3, FIT),
     Step("coreset", "equation 5", "fast.coreset:greedy_coreset", "rows (l,)", 4, FIT),
     Step("nearest", "equation 6", "fast.nearest:Nearest.query", "distances (h' · w',)", 4, SCORE),
-    Step("score", "equation 7", "equations.eq7_score:reweight", "s", 5, SCORE),
+    Step("score", "equation 7", "equations.eq7_score:reweighted_distance", "s", 5, SCORE),
     Step("map", "section 3.3", "fast.score:anomaly_map", "(h, w)", 5, MAP),
 )
 LANES = {"fit": 2.2, "score": 1.0, "map": 0.0}  # the height at which an arrow runs
