@@ -1,4 +1,4 @@
-"""Networks: what is known of them, how they become ONNX, how they run."""
+"""Networks: the catalogue, download, conversion to ONNX, and feature maps of images."""
 
 from minicore.backbones.joint import JointBackbone, open_backbone
 from minicore.backbones.session import Backbone, network_files

@@ -1,9 +1,8 @@
-"""Several networks, or several layer sets of one, as one source of features.
+"""Several networks, or one network with several sets of layers, as one source of features.
 
-The networks' patch features are concatenated, each network's in units of their own spread over the
-training images: the distance between two patches then listens to all of them alike, however large
-one's activations are. Layers are named as the authors' code names them, ``0.layer2`` being layer2
-of the first network.
+The patch features of all networks are concatenated. Those of each network are divided by their
+spread over the training images, so that every network has the same influence on a distance. Layers
+are named as in the authors' code: ``0.layer2`` is layer2 of the first network.
 """
 
 from __future__ import annotations
@@ -26,28 +25,28 @@ Source: TypeAlias = Backbone | str | Path
 
 
 class JointBackbone(FeatureSource):
-    """Networks that look at the same images; what `PatchCore` makes of a list of backbones.
+    """Several networks that see the same images; `PatchCore` makes one from a list of backbones.
 
     Parameters
     ----------
     networks : sequence of Backbone
-        They must agree on the size of the images. Each gets the mean and standard deviation it was
-        trained with.
+        They need images of the same size. Each network gets images with its own mean and standard
+        deviation.
 
     Attributes
     ----------
     networks : tuple of Backbone
     source : tuple of str
-        What was asked for, network by network.
+        The name or path of each network, as given.
     layers : tuple of str
         ``0.layer2``, ``0.layer3``, ``1.layer2`` …
     preprocessing : Preprocessing
-        The first network's.
+        That of the first network.
 
     Raises
     ------
     BackboneError
-        If the networks want images of different sizes.
+        If the networks need images of different sizes.
     """
 
     def __init__(self, networks: Sequence[Backbone]) -> None:
@@ -57,7 +56,7 @@ class JointBackbone(FeatureSource):
         if len(set(sizes)) > 1:
             each = ", ".join(f"{n.name} {size}" for n, size in zip(networks, sizes, strict=True))
             raise BackboneError(
-                f"the networks of an ensemble must agree on (resize, crop), these want {each}; "
+                f"the networks of an ensemble must agree on (resize, crop), these need {each}; "
                 f"open each as Backbone(..., resize=, crop=)"
             )
         self.source = tuple(n.source for n in self.networks)
@@ -101,7 +100,7 @@ class JointBackbone(FeatureSource):
         return tuple(found)
 
     def describe(self) -> dict[str, Any]:
-        """Return everything there is to know, for printing."""
+        """Return what is known about the networks, for printing."""
         return {
             "name": self.name,
             "sha256": self.sha256,
@@ -122,24 +121,24 @@ def open_backbone(
     threads: int | None = None,
     batch_size: int = 8,
 ) -> Backbone | JointBackbone:
-    """Open what a caller asked for.
+    """Open one network or several.
 
     Parameters
     ----------
     backbone : Backbone, str, Path, a list of them, or None
-        None is the network that ships. Of a list of several, a `JointBackbone`.
+        None is the network that ships with minicore. A list makes a `JointBackbone`.
     layers : sequence of str, optional
         Hierarchy levels, finest first; with a list, ``0.layer2`` is layer2 of its first network.
         By default each network's own choice.
     threads, batch_size
-        As for `Backbone`, for those that are not open yet.
+        As for `Backbone`, for networks that are not open yet.
 
     Raises
     ------
     BackboneError
         If a network cannot be used.
     ValueError
-        If `layers` does not go with `backbone`.
+        If `layers` does not fit `backbone`.
     """
     require_layers(layers)
     if backbone is None:
@@ -159,19 +158,19 @@ def open_backbone(
         raise ValueError("backbone: expected at least one network, got an empty list")
     sets = layer_sets(layers, len(backbone))
     networks = [
-        open_backbone(one, its, threads=threads, batch_size=batch_size)
-        for one, its in zip(backbone, sets, strict=True)
+        open_backbone(one, own_layers, threads=threads, batch_size=batch_size)
+        for one, own_layers in zip(backbone, sets, strict=True)
     ]
-    return JointBackbone([network for joint in networks for network in joint.networks])
+    return JointBackbone([network for opened in networks for network in opened.networks])
 
 
 def layer_sets(layers: Sequence[str] | None, n: int) -> list[tuple[str, ...] | None]:
-    """Sort ``0.layer2, 0.layer3, 1.layer2`` by network: the layers of each of `n`.
+    """Return the layers of each of `n` networks, from names such as ``0.layer2, 1.layer2``.
 
     Raises
     ------
     ValueError
-        If a layer is named otherwise, or a network has none.
+        If a layer has another name, or a network has no layer.
     """
     if layers is None:
         return [None] * n
@@ -184,19 +183,19 @@ def layer_sets(layers: Sequence[str] | None, n: int) -> list[tuple[str, ...] | N
                 f"networks got {layer!r}"
             )
         sets[int(number)].append(name)
-    without = [k for k, its in enumerate(sets) if not its]
+    without = [k for k, names in enumerate(sets) if not names]
     if without:
         raise ValueError(f"layers: none of network {without[0]}, got {', '.join(layers)}")
-    return [tuple(its) for its in sets]
+    return [tuple(names) for names in sets]
 
 
 class Spread:
-    r"""Root mean square distance of patch features from their mean, block by block of columns.
+    r"""Root mean square distance of patch features from their mean, for each network.
 
     Parameters
     ----------
     widths : sequence of int
-        Columns of each network's patch features.
+        Number of columns of each network's patch features.
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
@@ -204,13 +203,13 @@ class Spread:
         self._sum, self._squares = np.zeros(sum(widths)), np.zeros(sum(widths))
 
     def add(self, rows: np.ndarray) -> None:
-        """Take some more patch features, (n, D), into account."""
+        """Add patch features, (n, D)."""
         self.n += len(rows)
         self._sum += rows.sum(axis=0, dtype=np.float64)
         self._squares += np.einsum("nd,nd->d", rows, rows, dtype=np.float64)
 
     def scales(self) -> tuple[float, ...]:
-        """One over each block's spread; 1 for a block that is constant."""
+        """Return one over the spread of each network's features; 1 if they are constant."""
         variance = np.maximum(self._squares / self.n - (self._sum / self.n) ** 2, 0)
         starts = np.cumsum([0, *self.widths[:-1]])
         spread = np.sqrt(np.add.reduceat(variance, starts))

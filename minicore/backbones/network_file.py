@@ -14,9 +14,11 @@ from minicore.images import Override, Preprocessing
 Session: TypeAlias = Any  # onnxruntime.InferenceSession, which has no types
 
 LONGEST_NAME = 200
-LONGEST_REASON = 250  # of onnxruntime's, whose older versions give the C++ function with its types
-LARGEST_BATCH = 1024  # that a network may insist on: every batch is filled up to it
-FATAL_ONLY = 4  # onnxruntime's severity: its errors come as exceptions too, and are said once
+LONGEST_REASON = (
+    250  # of an error of onnxruntime; older versions name the C++ function with its types
+)
+LARGEST_BATCH = 1024  # largest fixed batch size; every batch is filled up to it
+FATAL_ONLY = 4  # severity of onnxruntime's log: errors are raised as exceptions anyway
 
 
 def open_session(path: Path, threads: int) -> Session:
@@ -27,14 +29,14 @@ def open_session(path: Path, threads: int) -> Session:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = FATAL_ONLY
-    # Threads that spin between two runs would starve the kernels that work in between.
+    # Threads that spin between two runs would take time from the kernels that run in between.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(
             path,
             options,
             providers=["CPUExecutionProvider"],
-            enable_fallback=0,  # a second try with the same provider, announced on standard output
+            enable_fallback=0,  # else it tries again with the same provider and prints that
         )
     except Exception as error:  # onnxruntime's errors share no narrower base
         raise BackboneError(
@@ -47,7 +49,7 @@ def read_metadata(session: Session, path: Path) -> dict[str, Any]:
     text = session.get_modelmeta().custom_metadata_map.get("minicore", "{}")
     try:
         metadata = json.loads(text)
-    except (ValueError, RecursionError) as error:  # no JSON, a number or a nesting without end
+    except (ValueError, RecursionError) as error:  # not JSON, or nested too deeply
         raise BackboneError(f"{path}: metadata 'minicore' is not JSON: {error}") from error
     if not isinstance(metadata, dict):
         found = quoted(text)
@@ -59,7 +61,7 @@ def read_metadata(session: Session, path: Path) -> dict[str, Any]:
 
 
 def image_input(session: Session, path: Path) -> tuple[str, int, tuple[int, int] | None]:
-    """Name of the image input, its batch size if fixed, else 0, its (h, w) if fixed, else None."""
+    """Return the name of the image input, its fixed batch size or 0, its fixed (h, w) or None."""
     inputs = session.get_inputs()
     found = ", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)
     shape = inputs[0].shape if len(inputs) == 1 else []
@@ -112,5 +114,7 @@ def read_preprocessing(
 def first_line(error: Exception) -> str:
     """Return the first line of an error, printable and not too long."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    line = "".join(c if c.isprintable() else "?" for c in line)  # names out of the file are in it
+    line = "".join(
+        c if c.isprintable() else "?" for c in line
+    )  # it can contain names from the file
     return cut(line, LONGEST_REASON)

@@ -1,11 +1,11 @@
-r"""Feature maps of images on disk, so that several models can be made of one pass of the network.
+r"""Feature maps of images on disk, so that several models can use one pass of the network.
 
-On a CPU the network takes most of the time of a fit, and what it gives does not depend on the
-coreset, the seed, the patch size or the method that reads it. A recording stands in the network's
-place: a `Backbone` that reads the maps of the images it knows instead of computing them.
+On a CPU the network takes most of the time of a fit. Its feature maps do not depend on the coreset,
+the seed, the patchsize or the method that uses them. A recording replaces the network: it is a
+`Backbone` that reads the maps of recorded images instead of computing them.
 
-The maps are kept as they come, float32, (n, c_j, h_j, w_j) a layer: a file each. They are read in
-pieces, not mapped: pages of a mapping would count as the memory of whoever is measured.
+Each layer is one file, (n, c_j, h_j, w_j) float32. The files are read in pieces, not mapped into
+memory: mapped pages would count as memory of the process when a study measures it.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ class Recording(Backbone):
     Parameters
     ----------
     network : Backbone
-        The network that was recorded; it is used for images that were not.
+        The network that was recorded; it runs on images that were not recorded.
     folder : Path
-        What `record` wrote.
+        A folder that `record` wrote.
     layers : sequence of str, optional
-        Some of those recorded, in any order. By default all.
+        Some of the recorded layers, in any order. By default all.
 
     Attributes
     ----------
     size : (int, int)
         (h, w) of the prepared images in pixels.
     seconds_an_image : float
-        What reading, preparing and looking at an image took when it was recorded.
+        Time per image of reading, preparing and running the network, during recording.
     network_seconds : float
-        How long the network itself took, of all images together.
+        Time of the network alone, for all images.
 
     Raises
     ------
     BackboneError
-        If the folder holds no recording, or lacks a layer.
+        If the folder contains no complete recording, or a layer is missing.
     """
 
     def __init__(
@@ -138,7 +138,9 @@ class Recording(Backbone):
         maps = np.empty((len(rows), *shape), np.float32)
         one = maps[0].nbytes
         start = 0
-        while start < len(rows):  # neighbours in one go: images are asked for as recorded
+        while start < len(
+            rows
+        ):  # consecutive rows in one read: mostly images come in the recorded order
             end = start + 1
             while end < len(rows) and rows[end] == rows[end - 1] + 1:
                 end += 1
@@ -152,17 +154,18 @@ class Recording(Backbone):
 def record(
     network: Backbone, images: Sequence[ImageLike], folder: str | Path, *, progress: bool = True
 ) -> Recording:
-    """Run the network on images once and keep its feature maps.
+    """Run the network on images and write its feature maps to a folder.
 
     Parameters
     ----------
     network : Backbone
-        Its `layers` are kept.
+        Its `layers` are recorded.
     images : sequence of Path
     folder : str or Path
-        Appears when it is complete. What was recorded there from the same files by the same
-        network is taken as it is; another or a damaged recording is replaced.
+        The folder appears when the recording is complete. A recording of the same files by the same
+        network is used as it is; another or a damaged recording is replaced.
     progress : bool
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -173,26 +176,26 @@ def record(
     ImageError
         If an image cannot be used.
     OutputError
-        If the maps cannot be written, or the folder holds other files.
+        If the maps cannot be written, or the folder contains other files.
     """
     folder = Path(folder)
     _check_own(folder)
-    what: dict[str, Any] = {
+    wanted: dict[str, Any] = {
         "format": FORMAT,
         "network": network.sha256,
         "preprocessing": asdict(network.preprocessing),
         "fingerprint": fingerprint(images).hex(),
     }
-    there = _index(folder)
-    if there is not None:
-        same = all(there[key] == json.loads(json.dumps(value)) for key, value in what.items())
-        if same and set(network.layers) <= set(there["layers"]):
+    existing = _index(folder)
+    if existing is not None:
+        same = all(existing[key] == json.loads(json.dumps(value)) for key, value in wanted.items())
+        if same and set(network.layers) <= set(existing["layers"]):
             return Recording(network, folder, network.layers)
     partial = beside(folder, "partial")
     try:
         partial.mkdir(parents=True)
-        what |= _write(network, images, partial, progress)
-        (partial / INDEX).write_text(json.dumps(what), "utf-8")
+        index = wanted | _write(network, images, partial, progress)
+        (partial / INDEX).write_text(json.dumps(index), "utf-8")
         _replace(partial, folder)
     except OSError as error:
         if isinstance(error, MinicoreError):
@@ -209,7 +212,7 @@ def record(
 def _write(
     network: Backbone, images: Sequence[ImageLike], folder: Path, progress: bool
 ) -> dict[str, Any]:
-    """Write the maps; say what the index is to tell about them."""
+    """Write the maps; return their entries of the index."""
     shapes: dict[str, list[int]] = {}
     size: list[int] = []
     workers = min(2, threads.count())
@@ -219,12 +222,12 @@ def _write(
             for layer in network.layers
         ]
         bar = stack.enter_context(progress_bar(len(images), "features", "image", show=progress))
-        before, looked = time.perf_counter(), 0.0
+        before, network_seconds = time.perf_counter(), 0.0
         for batch in batches(images, network.preprocessing, network.batch_size, workers=workers):
             size = list(batch.shape[2:])
             started = time.perf_counter()
             found = network(batch)
-            looked += time.perf_counter() - started
+            network_seconds += time.perf_counter() - started
             for file, (layer, maps) in zip(files, found.items(), strict=True):
                 shapes[layer] = list(maps.shape[1:])
                 write_all(file, np.ascontiguousarray(maps))
@@ -235,12 +238,12 @@ def _write(
         "layers": shapes,
         "size": size,
         "seconds": seconds,
-        "network_seconds": looked,
+        "network_seconds": network_seconds,
     }
 
 
 def _index(folder: Path) -> dict[str, Any] | None:
-    """Read the account of a complete recording, if there is one."""
+    """Return the index of a complete recording; None if there is none."""
     try:
         index = json.loads((folder / INDEX).read_text("utf-8"))
         if index["format"] != FORMAT or not index["images"]:
@@ -254,7 +257,7 @@ def _index(folder: Path) -> dict[str, Any] | None:
 
 
 def _replace(partial: Path, folder: Path) -> None:
-    """Give the partial folder its name; another process may have been quicker."""
+    """Rename the partial folder, unless another process has finished first."""
     _check_own(folder)
     remove(folder)
     try:
@@ -265,19 +268,19 @@ def _replace(partial: Path, folder: Path) -> None:
 
 
 def _check_own(folder: Path) -> None:
-    """Refuse a folder that holds anything else than a recording."""
+    """Raise an error if the folder contains anything except a recording."""
     for path in folder.iterdir() if is_folder(folder) else ():
         if path.name != INDEX and path.suffix != SUFFIX:
             raise OutputError(f"{path}: is not part of a recording; give another folder")
 
 
 def remove(folder: Path) -> None:
-    """Delete a recording, whole or half-written; other files in its folder stay, and so does it.
+    """Delete a complete or partial recording. A folder with other files stays, and so do these.
 
     Parameters
     ----------
     folder : Path
-        It need not be there. A link is left alone.
+        It may be missing. A link is not followed.
     """
     if folder.is_symlink():
         return

@@ -1,9 +1,8 @@
 """Backbone: any ONNX file that turns images into feature maps, run by onnxruntime.
 
-What a network expects of its input travels in the file itself, as JSON under the metadata key
-``minicore`` (name, layers, preprocessing, source, licence), as `backbones.convert` writes it.
-A file without it works too: its layers are its outputs, and the preprocessing is the paper's unless
-told otherwise.
+The file can say how images must be prepared, as JSON under the metadata key ``minicore`` (name,
+layers, preprocessing, source, licence); `backbones.convert` writes it. A file without this metadata
+works too: its layers are its outputs, and the preprocessing is that of the paper.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ PROVENANCE = ("source", "source_sha256", "licence")
 
 
 class Backbone(FeatureSource):
-    r"""A network that gives feature maps, $\phi_j$ in the paper.
+    r"""A network that computes feature maps, $\phi_j$ in the paper.
 
     Parameters
     ----------
@@ -49,35 +48,35 @@ class Backbone(FeatureSource):
         An ``.onnx`` file, or the name of a network that ships with minicore ("default") or has been
         fetched (``minicore backbone get``).
     layers : sequence of str, optional
-        Which outputs to use, finest first. By default layer2 and layer3, the paper's, where the
-        file has them, else every output that is a feature map.
+        Outputs to use, finest first. By default layer2 and layer3, as in the paper, if the file has
+        them; else every output that is a feature map.
     threads : int, optional
-        Threads of onnxruntime; by default as many as the process has been given cores. Several
-        images are run one a thread, which wastes less than all threads on each of them.
+        Threads of onnxruntime; by default the number of cores of the process. Several images run
+        in parallel, one per thread, which is faster than all threads on one image.
     batch_size : int, default 8
-        Most images run at once. Bounds memory, and changes nothing else: in the convolutions of
-        onnxruntime's CPU provider each image is computed by itself, so the maps are the same to the
-        bit whatever the batch size and the number of threads (tested).
+        Largest number of images that run together. It bounds memory and changes no result:
+        onnxruntime computes each image by itself on a CPU, so the maps are equal to the bit for any
+        batch size and number of threads (tested).
     resize, crop, mean, std : optional
-        Instead of the preprocessing that the file asks for
-        (`minicore.images.Preprocessing`); "none" leaves the resizing or the cropping out.
+        Replace parts of the preprocessing of the file (`minicore.images.Preprocessing`); "none"
+        leaves resizing or cropping out.
 
     Attributes
     ----------
     source : str
-        What was asked for: the name or path given.
+        The name or path that was given.
     path : Path
-        The file.
+        The ONNX file.
     files : list of Path
-        That file, and those beside it that hold its weights, if there are any.
+        The ONNX file, and the files beside it that contain its weights, if there are any.
     name : str
-        The network's name: from the metadata, else the file's.
+        Name of the network: from the metadata, else from the file name.
     layers : tuple of str
-        The outputs used.
+        The outputs in use.
     preprocessing : Preprocessing
-        What the network expects of its input.
+        How images are prepared for the network.
     metadata : dict
-        The file's own account of itself; empty if it has none.
+        The metadata of the file; empty if it has none.
 
     Raises
     ------
@@ -150,7 +149,7 @@ class Backbone(FeatureSource):
 
     @functools.cached_property
     def _session_of_all_threads(self) -> Session:
-        """For what cannot be divided: one image, or a file that insists on its batch size."""
+        """The session for one image, or for a file with a fixed batch size: it uses all threads."""
         return open_session(self.path, self._threads)
 
     @property
@@ -161,29 +160,29 @@ class Backbone(FeatureSource):
 
     @property
     def networks(self) -> tuple[Backbone]:
-        """Itself: one network, where an ensemble has several."""
+        """A tuple of this network; `JointBackbone` has several."""
         return (self,)
 
     def levels(self, batch: np.ndarray) -> tuple[Levels, ...]:
-        """Run the network: a tuple of one element, its feature maps, finest level first."""
+        """Run the network; return a tuple with one element: its feature maps, finest level first."""
         return (tuple(self(batch).values()),)
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Checksum of the file, 64 hexadecimal digits: tells one network from another.
+        """Checksum of the file, 64 hexadecimal digits.
 
-        Where its weights lie in other files, of the checksums of all.
+        If other files contain the weights: the checksum of the checksums of all files.
         """
         return _checksum(self.path)
 
     @functools.cached_property
     def widths(self) -> dict[str, int]:
-        """Channels of each layer used, $c_j$."""
+        """Number of channels of each layer in use, $c_j$."""
         return {layer: maps.shape[1] for layer, maps in self._probe.items()}
 
     @functools.cached_property
     def strides(self) -> dict[str, int]:
-        """Pixels of the image from one position of each layer's map to the next, along a row."""
+        """Distance between two positions of each layer's map, in pixels of the image, along a row."""
         width = self._probe_size[1]
         return {layer: round(width / maps.shape[3]) for layer, maps in self._probe.items()}
 
@@ -207,16 +206,16 @@ class Backbone(FeatureSource):
         Returns
         -------
         maps : dict of str to (n, c_j, h_j, w_j) float32
-            A feature map a layer, in the order of `layers`.
+            One feature map per layer, in the order of `layers`.
 
         Raises
         ------
         ValueError
             If the batch has another shape.
         BackboneError
-            If the network fails, or gives something else than feature maps no finer than the image.
+            If the network fails, or an output is not a feature map, or is finer than the image.
         RuntimeError
-            In a process forked from one in which a network or a kernel of minicore has run.
+            In a process that was forked after a network or a kernel of minicore had run.
         """
         from minicore.runtime.threads import (
             network_runs,  # Numba comes with it: not for `backbone list`
@@ -235,7 +234,7 @@ class Backbone(FeatureSource):
 
     def _run(self, images: np.ndarray) -> list[np.ndarray]:
         n = len(images)
-        if self._fixed_batch > n:  # a file exported for one batch size only: fill up
+        if self._fixed_batch > n:  # the file has a fixed batch size: fill the batch up
             filler = np.zeros((self._fixed_batch - n, *images.shape[1:]), np.float32)
             images = np.concatenate([images, filler])
         if n > 1 and not self._fixed_batch and self._threads > 1:
@@ -246,7 +245,7 @@ class Backbone(FeatureSource):
         return [phi[:n] for phi in maps]
 
     def _run_side_by_side(self, images: np.ndarray) -> list[np.ndarray]:
-        """Run every image by itself, as many at a time as there are threads."""
+        """Run each image by itself, in as many threads as allowed."""
         pool = concurrent.futures.ThreadPoolExecutor(min(self._threads, len(images)))
         try:
             each = list(
@@ -278,7 +277,7 @@ class Backbone(FeatureSource):
         return maps
 
     def milliseconds(self, repeats: int = 9) -> float:
-        """Measure how long an image takes here: the median of some full batches, warm."""
+        """Measure the time per image on this machine: the median of some full batches, warm."""
         batch = np.zeros((self.batch_size, 3, *self._probe_size), np.float32)
         self(batch)
         seconds = []
@@ -289,7 +288,7 @@ class Backbone(FeatureSource):
         return 1e3 * float(np.median(seconds)) / self.batch_size
 
     def describe(self) -> dict[str, Any]:
-        """Return everything there is to know, for printing and for a saved model."""
+        """Return what is known about the network, for printing."""
         return {
             "name": self.name,
             "file": str(self.path),
@@ -302,14 +301,14 @@ class Backbone(FeatureSource):
 
 
 def require_layers(layers: Any) -> None:
-    """Refuse `layers` that are no names; which names there are, the file knows."""
+    """Raise an error unless `layers` is None, a name, or a list of names."""
     several = layers if isinstance(layers, (list, tuple)) else [layers]
     if layers is not None and not all(isinstance(layer, str) for layer in several):
         raise wrong("layers", "a list of names, or None", layers)
 
 
 def network_files(path_or_name: str | Path) -> list[Path]:
-    """Find the file of a network, and those beside it that hold its weights.
+    """Return the file of a network, and the files beside it that contain its weights.
 
     Parameters
     ----------
@@ -324,14 +323,14 @@ def network_files(path_or_name: str | Path) -> list[Path]:
     Raises
     ------
     BackboneError
-        If there is no such network, or it keeps weights outside its folder.
+        If there is no such network, or some of its weights are outside its folder.
     """
     path = _locate(path_or_name)
     return [path, *external_files(path)]
 
 
 def _locate(path_or_name: str | Path) -> Path:
-    """Take a path for a path, and look anything else up by name."""
+    """Return the path of a file or, for anything else, of the network of that name."""
     path = Path(path_or_name)
     if path.suffix.lower() == ".onnx" or path.parent != Path():
         return _there(path)
