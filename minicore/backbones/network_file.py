@@ -14,9 +14,7 @@ from minicore.images import Override, Preprocessing
 Session: TypeAlias = Any  # onnxruntime.InferenceSession, which has no types
 
 LONGEST_NAME = 200
-LONGEST_REASON = (
-    250  # of an error of onnxruntime; older versions name the C++ function with its types
-)
+LONGEST_REASON = 250  # of an error message of onnxruntime; older versions add C++ types
 LARGEST_BATCH = 1024  # largest fixed batch size; every batch is filled up to it
 FATAL_ONLY = 4  # severity of onnxruntime's log: errors are raised as exceptions anyway
 
@@ -114,7 +112,5 @@ def read_preprocessing(
 def first_line(error: Exception) -> str:
     """Return the first line of an error, printable and not too long."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    line = "".join(
-        c if c.isprintable() else "?" for c in line
-    )  # it can contain names from the file
+    line = "".join(c if c.isprintable() else "?" for c in line)  # names in the file
     return cut(line, LONGEST_REASON)

@@ -138,9 +138,7 @@ class Recording(Backbone):
         maps = np.empty((len(rows), *shape), np.float32)
         one = maps[0].nbytes
         start = 0
-        while start < len(
-            rows
-        ):  # consecutive rows in one read: mostly images come in the recorded order
+        while start < len(rows):  # read consecutive rows at once
             end = start + 1
             while end < len(rows) and rows[end] == rows[end - 1] + 1:
                 end += 1

@@ -164,7 +164,7 @@ class Backbone(FeatureSource):
         return (self,)
 
     def levels(self, batch: np.ndarray) -> tuple[Levels, ...]:
-        """Run the network; return a tuple with one element: its feature maps, finest level first."""
+        """Run the network; return a tuple with one element, its feature maps, finest first."""
         return (tuple(self(batch).values()),)
 
     @functools.cached_property
@@ -182,7 +182,7 @@ class Backbone(FeatureSource):
 
     @functools.cached_property
     def strides(self) -> dict[str, int]:
-        """Distance between two positions of each layer's map, in pixels of the image, along a row."""
+        """Pixels of the image from one position of each layer's map to the next, along a row."""
         width = self._probe_size[1]
         return {layer: round(width / maps.shape[3]) for layer, maps in self._probe.items()}
 

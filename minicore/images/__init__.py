@@ -1,4 +1,4 @@
-"""Images: any file or array in, float32 batches (n, 3, h, w) out; masks on the same grid."""
+"""Images: files or arrays in, float32 batches (n, 3, h, w) out; masks on the same grid."""
 
 from minicore.images.batching import batches
 from minicore.images.decode import image_size, read_image

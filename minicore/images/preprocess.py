@@ -23,25 +23,25 @@ from minicore.runtime.files import is_folder
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-LARGEST_SIDE = 16384  # of an image made ready: 3.2 GB as float32
+LARGEST_SIDE = 16384  # of a prepared image: 3.2 GB as float32
 
 ImageLike: TypeAlias = str | Path | np.ndarray
 Size: TypeAlias = int | tuple[int, int] | None
-Override: TypeAlias = int | tuple[int, int] | Literal["none"] | None  # None: as it was
+Override: TypeAlias = int | tuple[int, int] | Literal["none"] | None  # None: unchanged
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a backbone expects of its input; comes from the backbone's own metadata.
+    """How images are prepared for a backbone; it comes from the metadata of the backbone.
 
     Parameters
     ----------
     resize : int, (int, int) or None
-        Length of the shorter side, or exact (h, w), in pixels, up to 16384. None keeps the size.
+        Length of the shorter side, or exact (h, w), in pixels, up to 16384. None: no resizing.
     crop : int, (int, int) or None
-        Side, or (h, w), of the central crop in pixels. None keeps everything.
+        Side, or (h, w), of the central crop in pixels. None: no cropping.
     mean, std : (float, float, float)
-        Per channel of RGB scaled to 0–1: the network sees (x − mean) / std.
+        For each channel of RGB, scaled to 0–1: the network sees (x − mean) / std.
     """
 
     resize: Size = 256
@@ -74,12 +74,12 @@ class Preprocessing:
             object.__setattr__(self, name, value)
 
     def override(self, resize: Override = None, crop: Override = None) -> Preprocessing:
-        """Give the same with another size.
+        """Return a copy with another size.
 
         Parameters
         ----------
         resize, crop : int, (int, int) or "none", optional
-            "none" leaves the step out; None leaves it as it was.
+            "none" removes the step; None keeps it.
         """
         asked = {"resize": resize, "crop": crop}
         changes: Any = {
@@ -96,19 +96,19 @@ def as_images(source: Any) -> Sequence[ImageLike]:
     Parameters
     ----------
     source : path, folder, uint8 array, or a list of paths and arrays
-        Of a folder its image files, sorted by name, without subfolders; a warning names images
-        that are left out (`list_images`). Arrays are (h, w) grey, (h, w, 3) RGB or (n, h, w, 3);
-        in a list each is one image.
+        A folder means its image files, sorted by name, without subfolders; a warning names images
+        that are left out (`list_images`). Arrays are (h, w) grey, (h, w, 3) RGB or (n, h, w, 3).
+        Each array in a list is one image.
 
     Returns
     -------
     list of Path and uint8 (h, w, 3)
-        Files are not opened yet; arrays are views, not copies.
+        Files are not opened; arrays are views, not copies.
 
     Raises
     ------
     ImageError
-        Another dtype or rank, an empty array, or a folder without images.
+        If an array has another dtype or shape or is empty, or a folder has no images.
     """
     if isinstance(source, (str, Path)):
         path = Path(source)
@@ -135,7 +135,7 @@ def as_images(source: Any) -> Sequence[ImageLike]:
 
 
 def view(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
-    """Resize and crop, for display: the pixels the network sees, before normalisation.
+    """Resize and crop an image, for display: the pixels that the network sees, not normalised.
 
     Parameters
     ----------
@@ -149,8 +149,8 @@ def view(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
     Raises
     ------
     ImageError
-        Unreadable, or smaller than the crop once resized. (torchvision would pad with black,
-        which PatchCore would then report as an anomaly.)
+        If the image cannot be read, or is smaller than the crop after resizing. (torchvision would
+        pad it with black, which PatchCore would report as an anomaly.)
     """
     if isinstance(image, np.ndarray):
         picture, name = Image.fromarray(_as_rgb(image, "image")), "image"
@@ -160,7 +160,7 @@ def view(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
 
 
 def prepare(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
-    """One image as the network takes it: resized, cropped, scaled to 0–1, normalised.
+    """Prepare one image for the network: resize, crop, scale to 0–1, normalise.
 
     Parameters and errors are those of `view`.
 
@@ -185,20 +185,20 @@ def read_mask(
     size: tuple[int, int] | None = None,
     name: str = "mask",
 ) -> np.ndarray:
-    """Ground truth on the grid of the prepared image: resized by nearest neighbour, cropped alike.
+    """Return a ground-truth mask on the grid of the prepared image, resized by nearest neighbour.
 
     Parameters
     ----------
     mask : path, or array (h, w)
-        A pixel is anomalous if it is not black, that is if any of its values is not 0: data sets
-        write 255, 1, or a number per defect type. In a file with lossy compression, which blurs,
-        values from 128 on count (`minicore.images.decode.read_binary`). A folder holds one file
-        per defect (MVTec LOCO) and means their union.
+        A pixel is anomalous if any of its values is not 0: data sets write 255, 1, or a number for
+        each defect type. In a file with lossy compression, which blurs, it is anomalous from 128 on
+        (`minicore.images.decode.read_binary`). A folder has one file per defect (MVTec LOCO) and
+        means their union.
     preprocessing : Preprocessing
     size : (int, int), optional
-        (h, w) of the image the mask belongs to, before preprocessing; the mask must have it too.
+        (h, w) of the image of this mask, before preprocessing; the mask must have the same size.
     name : str
-        What errors call a mask that is an array; a file they call by its own name.
+        Name of an array in error messages; a file is named by its path.
 
     Returns
     -------
@@ -207,8 +207,8 @@ def read_mask(
     Raises
     ------
     ImageError
-        Unreadable, not of the given size, smaller than the crop once resized, or an array of
-        something else than finite numbers.
+        If the mask cannot be read, has another size, is smaller than the crop after resizing, or is
+        an array of anything but finite numbers.
     """
     if isinstance(mask, np.ndarray):
         if mask.dtype.kind not in "biuf":
@@ -236,21 +236,21 @@ def read_mask(
 def output_size(
     size: tuple[int, int], preprocessing: Preprocessing, name: str = "image"
 ) -> tuple[int, int]:
-    """(h', w') of an image of (h, w) pixels after preprocessing."""
+    """Return (h', w') after preprocessing of an image of (h, w) pixels."""
     return _geometry(size, preprocessing, name)[1]
 
 
 def _geometry(
     size: tuple[int, int], preprocessing: Preprocessing, name: str
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """(h, w) after the resize, (h', w') of the crop, and (top, left) of the crop in the resized."""
+    """Return (h, w) after resizing, (h', w') of the crop, and its (top, left)."""
     h, w = size
     if isinstance(preprocessing.resize, tuple):
         h, w = preprocessing.resize
     elif preprocessing.resize is not None:
         short = preprocessing.resize
         h, w = (short, int(short * w / h)) if h <= w else (int(short * h / w), short)
-    most = Image.MAX_IMAGE_PIXELS  # None: the caller wants no bound
+    most = Image.MAX_IMAGE_PIXELS  # None: no limit
     if most is not None and (h, w) != tuple(size) and h * w > 2 * most:
         raise ImageError(
             f"{name}: expected at most {2 * most} pixels, found {_by(size)} resized to "
@@ -276,7 +276,7 @@ def _fit(
 
 
 def _as_rgb(image: Any, name: str) -> np.ndarray:
-    """(h, w, 3) view of a uint8 array (h, w) or (h, w, 3)."""
+    """Return a (h, w, 3) view of a uint8 array (h, w) or (h, w, 3)."""
     if not isinstance(image, np.ndarray):
         raise ImageError(f"{name}: expected a path or a uint8 array, found {type(image).__name__}")
     if image.dtype != np.uint8:

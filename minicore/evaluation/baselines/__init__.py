@@ -1,17 +1,17 @@
-"""The methods that the PatchCore paper compares itself with, on the same patch features.
+"""The methods that the PatchCore paper compares with PatchCore, on the same patch features.
 
-They share images, network and equations 1 to 3 with `minicore.PatchCore`, and smooth their maps as
-it does; what differs is how features are remembered and compared. So a difference between two rows
-of a table is one between methods, not between their networks or their image processing.
+They share images, network, equations 1 to 3 and the smoothing of maps with `minicore.PatchCore`.
+Only what they store and how they compare it is different. So a difference between two rows of a
+table comes from the methods, not from their networks or their image processing.
 
 ============== ============================== ====================================================
-method         remembers                      judges a patch by
+method         stores                         score of a patch
 ============== ============================== ====================================================
-PatchCore      a coreset of patch features    its nearest neighbour in it
-SPADE          all of them                    its nearest neighbour in the most similar images
-PaDiM          a Gaussian at each position    the Mahalanobis distance to it
-MahalanobisAD  a Gaussian of whole images     nothing: it judges images only
-OneClassSVM    support vectors                how far outside their surface it is
+PatchCore      a coreset of patch features    distance to its nearest neighbour in the coreset
+SPADE          all patch features             distance to the nearest one in the most similar images
+PaDiM          a Gaussian at each position    Mahalanobis distance to this Gaussian
+MahalanobisAD  a Gaussian of whole images     none: it scores whole images
+OneClassSVM    support vectors                distance to their surface, outside it
 ============== ============================== ====================================================
 """
 

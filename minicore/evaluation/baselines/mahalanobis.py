@@ -3,9 +3,9 @@ r"""MahalanobisAD: a Gaussian of whole images at each level of the network.
 O. Rippel, P. Mertens, D. Merhof. *Modeling the Distribution of Normal Data in Pre-Trained Deep
 Features for Anomaly Detection.* ICPR 2020, arXiv:2005.14140.
 
-Good images, seen through a network trained on others, are taken to be normally distributed at each
-level $j$. That their covariance needs shrinking is plain: it is estimated from a few hundred images
-in a few hundred dimensions.
+The mean features of good images are assumed to be normally distributed, at each level $j$ of a
+network that was trained on other images. Their covariance is shrunk, because it is estimated from a
+few hundred images in a few hundred dimensions.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from minicore.runtime import threads
 
 
 class MahalanobisAD(Baseline):
-    r"""Mahalanobis distance of an image's mean features, summed over the levels. It gives no maps.
+    r"""Mahalanobis distance of an image's mean features, summed over the levels. It has no maps.
 
     Parameters
     ----------
     backbone, seed, layers, patchsize, stride, resize, crop, sigma, batch_size, n_threads, progress
-        As for `Baseline`; but `patchsize` is 1 by default, nothing is drawn
-        at random, and there are no maps to smooth.
+        As for `Baseline`, but the default `patchsize` is 1. Nothing is random, and `sigma` is not
+        used.
 
     Attributes
     ----------
@@ -38,14 +38,15 @@ class MahalanobisAD(Baseline):
 
     Notes
     -----
-    The paper pools each level's feature map to its mean. The mean over the grid of the patch
-    features is the same with ``patchsize=1``, where they are the map's own values, at the finest
-    level, and at a coarser one too, where they are interpolated between these: if the grid is a
-    whole multiple of the coarser one, bilinear upsampling with its border repeated gives every
-    coarse value the same weight in the whole. (With a larger patchsize the border counts less, the
-    zeros around it being averaged in; with a stride the mean is that of every s-th value.)
+    The paper uses the mean of each level's feature map. With ``patchsize=1`` the mean patch feature
+    is the same. At the finest level the patches are the values of the map. At a coarser level they
+    are interpolated between its values. If the patch grid is a whole multiple of the coarser grid,
+    bilinear upsampling with a repeated border gives each coarse value the same total weight. With a
+    larger patchsize the border counts less, because zeros around it enter the means. With a stride
+    the mean is that of every s-th value.
 
-    The covariance is Ledoit and Wolf's, Journal of Multivariate Analysis 88, 2004, as in the paper.
+    The covariance is estimated as by Ledoit and Wolf, Journal of Multivariate Analysis 88, 2004, as
+    in the paper.
     """
 
     _fewest = 2
@@ -73,20 +74,20 @@ class MahalanobisAD(Baseline):
     def _learn(self, images: Sequence[ImageLike]) -> None:
         batches = [self._pooled(patches) for patches in self._good_patches(images)]
         with self.seconds_.of("Gaussians"), threads.single_threaded_blas():
-            # \Sigma_j = (1 - \rho_j) S_j + \rho_j \frac{\mathrm{tr} S_j}{c_j} I,
-            # S_j = \frac{1}{N} \sum_k (x^k_j - \mu_j) (x^k_j - \mu_j)^\top
+            # Σ_j = (1 − ρ_j) S_j + ρ_j (tr S_j / c_j) I
+            # S_j = 1/N · Σ_k (x_j^k − μ_j) (x_j^k − μ_j)ᵀ
             levels = map(np.concatenate, zip(*batches, strict=True))
             self.gaussians_ = [LedoitWolf().fit(x_j) for x_j in levels]
 
     def _judge(self, patches: np.ndarray) -> Detection:
-        # M(x) = \sum_j \sqrt{(x_j - \mu_j)^\top \Sigma_j^{-1} (x_j - \mu_j)}
+        # M(x) = Σ_j √((x_j − μ_j)ᵀ Σ_j⁻¹ (x_j − μ_j))
         scores = np.zeros(len(patches))
         with threads.single_threaded_blas():
             for x_j, gaussian in zip(self._pooled(patches), self.gaussians_, strict=True):
-                scores += np.sqrt(gaussian.mahalanobis(x_j))  # scikit-learn's is squared
+                scores += np.sqrt(gaussian.mahalanobis(x_j))  # scikit-learn returns squares
         return Detection(scores, scores, None, None)
 
     def _pooled(self, patches: np.ndarray) -> list[np.ndarray]:
-        """Mean over the grid, level by level: (n, c_j) float64 each."""
+        """Return the mean over the grid for each level, (n, c_j) float64."""
         ends = np.cumsum(list(self.backbone_.widths.values()))
         return np.split(patches.mean(axis=(1, 2), dtype=np.float64), ends[:-1], axis=1)

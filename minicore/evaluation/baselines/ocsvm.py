@@ -3,9 +3,9 @@ r"""One-class SVM: a surface around good patch features.
 B. Schölkopf, J. C. Platt, J. Shawe-Taylor, A. J. Smola, R. C. Williamson. *Estimating the Support
 of a High-Dimensional Distribution.* Neural Computation 13, 2001.
 
-In the space of the kernel $k$ a hyperplane separates almost all good patch features from the
-origin, as far from it as can be. Learning takes time quadratic in their number: it is given a
-random share of them.
+In the space of the kernel $k$, a hyperplane separates almost all good patch features from the
+origin, with the largest possible distance to it. The time of learning grows with the square of the
+number of features, so it uses a random sample of them.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from minicore.runtime import threads
 
 
 class OneClassSVM(Baseline):
-    r"""Distance of each patch feature to the surface of a one-class SVM, outside of it positive.
+    r"""Distance of each patch feature to the surface of a one-class SVM; positive outside.
 
     Parameters
     ----------
     backbone, seed, layers, patchsize, stride, resize, crop, sigma, batch_size, n_threads, progress
-        As for `Baseline`; the seed is that of the patches learnt from.
+        As for `Baseline`; the seed selects the training patches.
     n_patches : int, default 4000
-        How many patch features to learn from, drawn without replacement from those of all training
-        images; all of them, if there are fewer.
+        Number of patch features to learn from, drawn without replacement from those of all training
+        images; all of them if there are fewer.
     nu : float, default 0.1
-        $\nu$: at most this share of them is left outside, at least this share become support
-        vectors. Between 0 and 1.
+        $\nu$, between 0 and 1: at most this share of them is outside the surface, and at least this
+        share become support vectors.
     gamma : float, "nearest" or "scale", default "nearest"
-        Of the kernel $k(x, y) = \exp(-\gamma \lVert x - y \rVert^2)$. ``"nearest"`` is one over the
-        mean squared distance of the patches learnt from to the nearest other: the kernel sees as
-        far as neighbours are apart. ``"scale"``, scikit-learn's own, is one over the number of
-        dimensions times the variance of all values: it sees as far as the whole part's patches are
-        apart, a single blob, and finds little (bottle of MVTec AD, ResNet-18, image and pixel AUROC
-        in per cent: 94.3 and 74.1, with ``"nearest"`` 99.9 and 98.0).
+        $\gamma$ of the kernel $k(x, y) = \exp(-\gamma \lVert x - y \rVert^2)$. ``"nearest"`` is one
+        over the mean squared distance of a training patch to its nearest other training patch.
+        ``"scale"``, the default of scikit-learn, is one over the number of dimensions times the
+        variance of all values. This makes the kernel too wide, and it finds little (bottle of MVTec
+        AD, ResNet-18, image and pixel AUROC: 94.3 % and 74.1 %, with ``"nearest"`` 99.9 % and
+        98.0 %).
 
     Attributes
     ----------
@@ -60,10 +60,9 @@ class OneClassSVM(Baseline):
 
     Notes
     -----
-    An image's score is the largest of its patches', as in equation 6. (The row OCSVM of the
-    PatchCore paper's table S1 is another method's: it judges images, and has no pixel figures.)
-    Patch scores are at most $\rho$, which they approach far from all support vectors: there the
-    kernel sees no distance any more.
+    The score of an image is the largest score of its patches, as in equation 6. The row OCSVM in
+    table S1 of the PatchCore paper is another method: it scores whole images. Patch scores are at
+    most $\rho$. They approach it far from all support vectors, where the kernel is almost 0.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class OneClassSVM(Baseline):
 
     @property
     def bank_rows_(self) -> int:
-        """Support vectors."""
+        """Number of support vectors."""
         return len(self.support_vectors_)
 
     def _check(self) -> None:
@@ -117,7 +116,7 @@ class OneClassSVM(Baseline):
         self.rho_ = -float(solved.intercept_[0])
 
     def _sample(self, images: Sequence[ImageLike]) -> np.ndarray:
-        """Draw patch features, (n_patches, D) float64, the same whatever the batches."""
+        """Draw patch features, (n_patches, D) float64; batches do not change the choice."""
         found: list[np.ndarray] = []
         chosen, first = np.empty(0, int), 0
         for patches in self._good_patches(images):
@@ -134,9 +133,9 @@ class OneClassSVM(Baseline):
     def _judge(self, patches: np.ndarray) -> Detection:
         n, height, width, D = patches.shape
         with threads.single_threaded_blas():
-            # k(x, x_i) = \exp(-\gamma \lVert x - x_i \rVert^2)
+            # k(x, x_i) = exp(−γ ‖x − x_i‖²)
             k = rbf_kernel(patches.reshape(-1, D), self.support_vectors_, self.gamma_)
-            # \rho - \sum_i \alpha_i \, k(x_i, x)
+            # ρ − Σ_i α_i k(x_i, x)
             outside = self.rho_ - k @ self.alphas_
         patch_scores = outside.reshape(n, height, width).astype(np.float32)
         scores = outside.reshape(n, -1).max(axis=1)
@@ -144,9 +143,9 @@ class OneClassSVM(Baseline):
 
 
 def kernel_width(x: np.ndarray, gamma: float | str) -> float:
-    r"""Give $\gamma$ for patches `x`, (n, D); 1 where they are all alike."""
+    r"""Return $\gamma$ for patches `x`, (n, D); 1 if all are equal."""
     if gamma == "nearest":
-        distances, _ = fast.nearest(x, x, min(2, len(x)))  # the first is each patch itself
+        distances, _ = fast.nearest(x, x, min(2, len(x)))  # the nearest one is the patch itself
         squared = float(np.mean(distances[:, -1].astype(np.float64) ** 2))
     elif gamma == "scale":
         squared = x.shape[1] * float(x.var())

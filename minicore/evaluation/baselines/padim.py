@@ -3,12 +3,12 @@ r"""PaDiM: a Gaussian at each position of the image.
 T. Defard, A. Setkov, A. Loesch, R. Audigier. *PaDiM: a Patch Distribution Modeling Framework for
 Anomaly Detection and Localization.* ICPR 2020 workshops, arXiv:2011.08785.
 
-The patch features $x_{ij} \in \mathbb{R}^D$ at position $(i, j)$ of $N$ good images are taken for a
-sample of one normal distribution; the parts must therefore lie alike in all images. Of the $D$
-coordinates, which say much the same, only $d$ are used, drawn at random once for all positions.
-J.-H. Kim, D.-H. Kim, S. Yi, T. Lee, *Semi-orthogonal Embedding for Efficient Unsupervised Anomaly
-Segmentation*, 2021, arXiv:2105.14737, see in this the special case of $W^\top x$ with a
-$D \times d$ matrix of orthonormal columns, $W^\top W = I$, and draw any such matrix instead.
+The patch features $x_{ij} \in \mathbb{R}^D$ at position $(i, j)$ of $N$ good images are treated as
+a sample of one normal distribution. So the part must have the same position in all images. The $D$
+coordinates are similar to each other, so only $d$ of them are used, the same at all positions and
+drawn at random. This is a special case of $W^\top x$ with a $D \times d$ matrix of orthonormal
+columns, $W^\top W = I$; J.-H. Kim, D.-H. Kim, S. Yi, T. Lee, *Semi-orthogonal Embedding for
+Efficient Unsupervised Anomaly Segmentation*, 2021, arXiv:2105.14737, draw any such matrix instead.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from minicore.runtime import threads
 from minicore.runtime.kernels import parallel
 
 Reduction = Literal["selection", "semi-orthogonal"]
-BLOCK = 1 << 22  # numbers of the covariances that are inverted together: 32 MB
+BLOCK = 1 << 22  # values of the covariances that are inverted together: 32 MB
 
 
 class PaDiM(Baseline):
@@ -38,16 +38,16 @@ class PaDiM(Baseline):
     Parameters
     ----------
     backbone, seed, layers, patchsize, stride, resize, crop, sigma, batch_size, n_threads, progress
-        As for `minicore.evaluation.baselines.base.Baseline`. The paper takes features as they are
+        As for `Baseline`. The paper uses unaggregated features
         (``patchsize=1``) of layers 1, 2 and 3.
     d : int, default 100
-        Dimensions kept, at most the $D$ of the patch features. The paper takes 100 for ResNet-18
-        and 550 for WideResNet50.
+        Number of dimensions to keep, at most $D$. The paper uses 100 for ResNet-18 and 550 for
+        WideResNet50.
     reduction : {"selection", "semi-orthogonal"}, default "selection"
-        How they are made: `d` of the coordinates, or Kim et al.'s random matrix. Neither is what
-        the PatchCore paper's tables call "PaDiM*": that is PaDiM with a larger network.
+        `d` of the coordinates, or the random matrix of Kim et al. ("PaDiM*" in the tables of the
+        PatchCore paper is PaDiM with a larger network.)
     epsilon : float, default 0.01
-        Added to the covariances' diagonal, so that they can be inverted from few images.
+        Added to the diagonal of the covariances, so that they can be inverted with few images.
 
     Attributes
     ----------
@@ -60,11 +60,9 @@ class PaDiM(Baseline):
 
     Notes
     -----
-    An image's score is the largest value of its map (section 3.3 of the paper), which here as there
-    has been smoothed.
+    The score of an image is the largest value of its smoothed map (section 3.3 of the paper).
 
-    Memory: images are streamed and not kept. A fit takes $12 P d^2$ bytes at its peak, scoring
-    $4 P d^2$: for 28 × 28 positions 94 and 31 MB with ``d=100``, 2.8 and 0.95 GB with 550.
+    Memory: a fit needs $12 P d^2$ bytes at its peak, scoring $4 P d^2$, for any number of images. For 28 × 28 positions this is 94 and 31 MB with ``d=100``, 2.8 and 0.95 GB with 550.
     """
 
     _fewest = 2  # a covariance divides by N - 1
@@ -131,19 +129,19 @@ class PaDiM(Baseline):
 
 
 def selection(D: int, d: int, seed: int) -> np.ndarray:
-    r"""Choose `d` of `D` coordinates: a matrix whose columns are unit vectors, (D, d) float32."""
+    r"""Return a matrix that selects `d` of `D` coordinates, (D, d) float32."""
     W = np.zeros((D, d), np.float32)
     W[np.random.default_rng(seed).choice(D, d, replace=False), np.arange(d)] = 1
     return W
 
 
 def semi_orthogonal(D: int, d: int, seed: int) -> np.ndarray:
-    r"""Draw a matrix with $W^\top W = I$, all of them alike likely, (D, d) float32.
+    r"""Draw a matrix with $W^\top W = I$, uniformly from all such matrices, (D, d) float32.
 
     Notes
     -----
-    The QR decomposition of a Gaussian matrix, its signs settled by the diagonal of R: Mezzadri, How
-    to generate random matrices from the classical compact groups, Notices of the AMS 54, 2007.
+    The QR decomposition of a Gaussian matrix, with the signs of the diagonal of R: Mezzadri, How to
+    generate random matrices from the classical compact groups, Notices of the AMS 54, 2007.
     """
     with threads.single_threaded_blas():  # the same matrix on any number of threads
         Q, R = np.linalg.qr(np.random.default_rng(seed).standard_normal((D, d)))
@@ -152,18 +150,18 @@ def semi_orthogonal(D: int, d: int, seed: int) -> np.ndarray:
 
 @parallel(cache=True)
 def _learn_more(x, seen, mu, scatter):
-    """Take the images `x` (n, P, d) into mean and scatter (P, d) and (P, d, d), in their order.
+    """Update mean (P, d) and scatter (P, d, d) with images `x` (n, P, d), in their order.
 
-    Welford's update, Technometrics 4, 1962: no image is kept, and rounding stays in proportion to
-    the spread, not to the size of the features. Of the scatter only the lower triangle is filled.
+    Welford's update, Technometrics 4, 1962: no image is stored, and rounding errors are relative to
+    the spread of the features, not to their size. Only the lower triangle of the scatter is filled.
     """
     n, P, d = x.shape
     for p in prange(P):
         delta = np.empty(d)
         for i in range(n):
             N = seen + i + 1
-            # \mu \leftarrow \mu + \tfrac{1}{N} (x - \mu)
-            # S \leftarrow S + \tfrac{N - 1}{N} (x - \mu_{before}) (x - \mu_{before})^\top
+            # μ ← μ + 1/N · (x − μ)
+            # S ← S + (N − 1)/N · (x − μ_before) (x − μ_before)ᵀ
             for a in range(d):
                 delta[a] = x[i, p, a] - mu[p, a]
                 mu[p, a] += delta[a] / N
@@ -174,14 +172,14 @@ def _learn_more(x, seen, mu, scatter):
 
 
 def whitening(scatter: np.ndarray, N: int, epsilon: float) -> np.ndarray:
-    r"""Find what turns each position's Gaussian into the standard one, $L_{ij}^{-1}$.
+    r"""Return the matrices $L_{ij}^{-1}$ that make each position's Gaussian a standard one.
 
     Parameters
     ----------
     scatter : (P, d, d) float64
-        $\sum_k (x^k_{ij} - \mu_{ij}) (x^k_{ij} - \mu_{ij})^\top$, the lower triangles.
+        $\sum_k (x^k_{ij} - \mu_{ij}) (x^k_{ij} - \mu_{ij})^\top$, lower triangles.
     N : int
-        Images they come from.
+        Number of images.
     epsilon : float
 
     Returns
@@ -194,19 +192,18 @@ def whitening(scatter: np.ndarray, N: int, epsilon: float) -> np.ndarray:
     step = max(1, BLOCK // (d * d))
     with threads.single_threaded_blas():
         for first in range(0, P, step):
-            # \Sigma_{ij} = \frac{1}{N - 1} \sum_{k=1}^{N}
-            #     (x^k_{ij} - \mu_{ij}) (x^k_{ij} - \mu_{ij})^\top + \epsilon I
+            # Σ_ij = 1/(N − 1) · Σ_k (x_ij^k − μ_ij) (x_ij^k − μ_ij)ᵀ + ε I
             Sigma = scatter[first : first + step] / (N - 1)
             Sigma += epsilon * np.eye(d)
-            # \Sigma_{ij} = L_{ij} L_{ij}^\top
+            # Σ_ij = L_ij L_ijᵀ
             inverses[first : first + step] = np.linalg.inv(np.linalg.cholesky(Sigma))
     return inverses
 
 
-# Sums may be reordered, to use the processor's vectors.
+# Sums may be reordered, for the vector instructions of the processor.
 @parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
 def _mahalanobis(x, mu, inverses):
-    """Distances of `x` (n, P, d) to the Gaussians of their positions, (n, P) float32."""
+    """Return the distances of `x` (n, P, d) to the Gaussians of their positions, (n, P) float32."""
     n, P, d = x.shape
     M = np.empty((n, P), np.float32)
     for p in prange(P):
@@ -215,8 +212,7 @@ def _mahalanobis(x, mu, inverses):
         for i in range(n):
             for a in range(d):
                 centred[i, a] = x[i, p, a] - mu[p, a]
-        # M(x_{ij}) = \sqrt{(x_{ij} - \mu_{ij})^\top \Sigma_{ij}^{-1} (x_{ij} - \mu_{ij})}
-        #           = \lVert L_{ij}^{-1} (x_{ij} - \mu_{ij}) \rVert_2
+        # M(x_ij) = √((x_ij − μ_ij)ᵀ Σ_ij⁻¹ (x_ij − μ_ij)) = ‖L_ij⁻¹ (x_ij − μ_ij)‖₂
         for a in range(d):
             for i in range(n):
                 white = np.float32(0)

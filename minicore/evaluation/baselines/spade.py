@@ -1,11 +1,11 @@
-r"""SPADE: the most similar images first, then patch by patch among theirs.
+r"""SPADE: find the most similar images, then compare each patch with their patches.
 
 N. Cohen, Y. Hoshen. *Sub-Image Anomaly Detection with Deep Pyramid Correspondences.* 2020,
 arXiv:2005.02357.
 
-PatchCore's direct ancestor: it too compares a patch feature with the nearest remembered one, at any
-position. But it remembers all of them, and searches those of the $K$ images alone that are nearest
-as a whole, so that its image score cannot see a defect too small to move an image's mean feature.
+PatchCore comes from this method: SPADE too compares a patch feature with the nearest stored one, at
+any position. But it stores all patch features, and it searches only those of the $K$ most similar
+images. Its image score cannot see a defect that is too small to change the image's mean feature.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class SPADE(Baseline):
     Parameters
     ----------
     backbone, seed, layers, patchsize, stride, resize, crop, sigma, batch_size, n_threads, progress
-        As for `Baseline`. Nothing is drawn at random. The paper takes
-        features as they are (``patchsize=1``) of layers 1, 2 and 3.
+        As for `Baseline`. Nothing is random. The paper uses unaggregated features
+        (``patchsize=1``) of layers 1, 2 and 3.
     k : int, default 50
-        $K$, the images whose patch features are searched; all of them, if there are fewer.
+        $K$, the number of images whose patch features are searched; all images if there are fewer.
     kappa : int, default 1
-        $\kappa$, the nearest patch features over which a patch's distance is averaged.
+        $\kappa$, the number of nearest patch features over which a distance is averaged.
 
     Attributes
     ----------
@@ -45,12 +45,12 @@ class SPADE(Baseline):
 
     Notes
     -----
-    The paper's image feature is the last layer's, after global average pooling; here, of a network
-    that ends at the layers asked for, it is the mean of the patch features over the grid. Distances
-    are Euclidean, not squared, as everywhere in minicore.
+    The paper's image feature is the last layer after global average pooling. Here it is the mean
+    patch feature, because the network ends at the layers in use. Distances are Euclidean, not
+    squared, as everywhere in minicore.
 
-    Memory: $4 N P D$ bytes, and while an image is scored about twice $4 K P D$: 200 images of
-    28 × 28 positions with 384 values are 241 MB. There is no coreset.
+    Memory: $4 N P D$ bytes, and about $8 K P D$ more while an image is scored. 200 images of
+    28 × 28 positions with 384 values need 241 MB. There is no coreset.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class SPADE(Baseline):
 
     @property
     def bank_rows_(self) -> int:
-        """Patch features of all training images."""
+        """Number of patch features of all training images."""
         return self.gallery_.shape[0] * self.gallery_.shape[1]
 
     def _check(self) -> None:
@@ -92,7 +92,7 @@ class SPADE(Baseline):
             for patches in self._good_patches(images):
                 M.append(patches)
                 means.append(_pooled(patches))
-            self.gallery_ = M[:].reshape(len(images), -1, M.shape[1])  # a view: it stays
+            self.gallery_ = M[:].reshape(len(images), -1, M.shape[1])  # a view: it outlives M
         self.image_features_ = np.concatenate(means)
         k = min(self.k, len(images))
         rows = k * self.gallery_.shape[1]
@@ -101,20 +101,20 @@ class SPADE(Baseline):
 
     def _judge(self, patches: np.ndarray) -> Detection:
         N, _, D = self.gallery_.shape
-        # d(y) = \frac{1}{K} \sum_{f \in N_K(f_y)} \lVert f - f_y \rVert
+        # d(y) = 1/K · Σ_{f ∈ N_K(f_y)} ‖f − f_y‖
         distances, nearest_images = self._images.query(_pooled(patches), min(self.k, N))
         scores = distances.mean(axis=1, dtype=np.float64)
 
         patch_scores = np.empty(patches.shape[:3], np.float32)
         for i, chosen in enumerate(np.sort(nearest_images, axis=1)):
-            # G = \{ F(x_1, p) \mid p \in P \} \cup \ldots \cup \{ F(x_K, p) \mid p \in P \}
+            # G = { F(x_1, p) | p ∈ P } ∪ … ∪ { F(x_K, p) | p ∈ P }
             G = fast.Nearest(self.gallery_[chosen].reshape(-1, D))
-            # d(y, p) = \frac{1}{\kappa} \sum_{f \in N_\kappa(F(y, p))} \lVert f - F(y, p) \rVert
+            # d(y, p) = 1/κ · Σ_{f ∈ N_κ(F(y, p))} ‖f − F(y, p)‖
             found, _ = G.query(patches[i].reshape(-1, D), self.kappa)
             patch_scores[i] = found.mean(axis=1).reshape(patches.shape[1:3])
         return Detection(scores, scores, patch_scores, self._map(patch_scores))
 
 
 def _pooled(patches: np.ndarray) -> np.ndarray:
-    """Mean patch feature of each image, (n, D) float32."""
+    """Return the mean patch feature of each image, (n, D) float32."""
     return patches.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
