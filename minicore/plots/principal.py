@@ -71,4 +71,4 @@ def feature_colours(grid: Array) -> Array:
     oklab = np.concatenate([0.36 + 0.58 * levels[:, :1], 0.25 * (levels[:, 1:] - 0.5)], axis=1)
     linear = np.clip((oklab @ OKLAB_TO_CONES.T) ** 3 @ CONES_TO_RGB.T, 0, 1)
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return srgb.reshape(*grid.shape[:2], 3)
+    return np.asarray(srgb.reshape(*grid.shape[:2], 3))
