@@ -144,7 +144,7 @@ def _search(page: Page, trace: Trace, truth: Array | None) -> None:
 
     low = float(trace.patch_scores.min())
     detail = f"eq 6: {h} × {w}, {short_number(low)} to {short_number(trace.s_star)}"
-    axes = page.panel(1, 2, "distance to the nearest", detail)
+    axes = page.panel(1, 2, "distance to nearest row", detail)
     axes.imshow(trace.patch_scores, cmap=HEAT, vmin=0, vmax=reach, aspect="auto")
     row, column = trace.position
     axes.add_patch(Box((column - 0.5, row - 0.5), 1, 1, fill=False, ec=ANOMALOUS, lw=1.6))
@@ -185,8 +185,8 @@ def _draw_bank(axes: Axes, trace: Trace, reach: float) -> None:
 
     deciding = heights.argmax()
     at, low, high = x[deciding], ground[deciding], top[deciding]
-    near = floor[trace.neighbours]
-    axes.scatter(near[:, 0], near[:, 1], s=9, color=GOOD, linewidths=0, zorder=3)
+    neighbours = floor[trace.neighbours]
+    axes.scatter(neighbours[:, 0], neighbours[:, 1], s=9, color=GOOD, linewidths=0, zorder=3)
     axes.plot([at, at], [low, high], color=INK, lw=1.1, zorder=3)
     axes.plot([at, at], [-BELOW / 2, low], color=GOOD, lw=0.6, zorder=3)
     ring: Any = {"s": 40, "facecolors": "white", "linewidths": 1.8, "zorder": 4}

@@ -43,8 +43,8 @@ EQ1 = Exercise(
     mistakes=(
         mistake(
             "clipped",
-            "Positions outside the map are missing. Equation 1 keeps them, so that every "
-            "neighbourhood has the same size. (Equation 2 reads zeros there.)",
+            "Positions outside the map are missing or changed. Equation 1 keeps them, so that "
+            "every neighbourhood has the same size. (Equation 2 reads zeros there.)",
             lambda h, w, p: np.array([q for q in _square(h, w, _reach(p)) if min(q) >= 0]),
             lambda h, w, p: np.maximum(_square(h, w, _reach(p)), 0),
         ),

@@ -60,22 +60,22 @@ EQ2 = Exercise(
     mistakes=(
         mistake(
             "zeros-not-counted",
-            "Right inside, but too large at the border. There you divide by the number of "
-            "positions on the map. The zeros outside the map count too.",
+            "Your values are right inside the map, but too large at the border. There you divide "
+            "by the number of positions on the map. The zeros outside the map count too.",
             lambda phi, h, w, p: _mean(_inside(phi, h, w, p)),
         ),
         mistake(
             "border-repeated",
-            "Right inside, but wrong at the border. Values outside the map are zeros, not copies "
-            "of other values.",
+            "Your values are right inside the map, but wrong at the border. Values outside the "
+            "map are zeros, not copies of other values.",
             lambda phi, h, w, p: _mean(_window(phi, h, w, p, mode="edge")),
             lambda phi, h, w, p: _mean(_window(phi, h, w, p, mode="reflect")),
             lambda phi, h, w, p: _mean(_window(phi, h, w, p, mode="symmetric")),
         ),
         mistake(
             "wrapped",
-            "Right inside, but wrong at the border. A negative index reads from the opposite side "
-            "of the map.",
+            "Your values are right inside the map, but wrong at the border. A negative index "
+            "reads from the opposite side of the map.",
             lambda phi, h, w, p: _mean(_window(phi, h, w, p, mode="wrap")),
             _unchecked,
         ),
@@ -167,8 +167,8 @@ def _over_segments(v: Array, d: int, reduce: Callable[..., Any]) -> Array:
 
 _UNEVEN = Hint(
     "segments",
-    "Right if d divides the length. Otherwise, compare where your segments begin and end with the "
-    "question: its two brackets are different.",
+    "Your result is right if d divides the length. Otherwise, compare where your segments begin "
+    "and end with the question: its two brackets are different.",
 )
 
 POOL = Exercise(
@@ -189,14 +189,14 @@ POOL = Exercise(
     mistakes=(
         mistake(
             "floored-end",
-            "Right if d divides the length. Otherwise your segments end too early. Look at the "
-            "second bracket of the question.",
+            "Your result is right if d divides the length. Otherwise your segments end too early. "
+            "Look at the second bracket of the question.",
             lambda v, d: _pooled(v, _ends(v, d)[0], np.arange(1, d + 1) * len(v) // d),
         ),
         mistake(
             "ceiled-start",
-            "Right if d divides the length. Otherwise your segments begin too late. Look at the "
-            "first bracket of the question.",
+            "Your result is right if d divides the length. Otherwise your segments begin too "
+            "late. Look at the first bracket of the question.",
             lambda v, d: _pooled(v, -(-np.arange(d) * len(v) // d), _ends(v, d)[1]),
         ),
         mistake(

@@ -74,8 +74,8 @@ EQ3 = Exercise(
         ),
         mistake(
             "no-border",
-            "Positions near the border are missing. They belong to the collection too. Values "
-            "outside the map are zeros.",
+            "Positions near the border are missing or zero. They belong to the collection too. "
+            "Values outside the map are zeros.",
             lambda phi, p, s: _means(phi, p)[
                 p // 2 : phi.shape[1] - p // 2, p // 2 : phi.shape[2] - p // 2
             ][::s, ::s],
@@ -83,14 +83,14 @@ EQ3 = Exercise(
         ),
         mistake(
             "zeros-not-counted",
-            "Right inside, but too large at the border. The zeros outside the map count too, so "
-            "the divisor is the same everywhere.",
+            "Your values are right inside the map, but too large at the border. The zeros outside "
+            "the map count too, so the divisor is the same everywhere.",
             lambda phi, p, s: _means(phi, p, _on_map(phi, p))[::s, ::s],
         ),
         mistake(
             "border-repeated",
-            "Right inside, but wrong at the border. Values outside the map are zeros, not copies "
-            "of other values.",
+            "Your values are right inside the map, but wrong at the border. Values outside the "
+            "map are zeros, not copies of other values.",
             lambda phi, p, s: _means(phi, p, mode="edge")[::s, ::s],
             lambda phi, p, s: _means(phi, p, mode="reflect")[::s, ::s],
             lambda phi, p, s: _means(phi, p, mode="symmetric")[::s, ::s],
@@ -207,8 +207,8 @@ UPSAMPLE = Exercise(
         ),
         mistake(
             "border",
-            "Right inside, but wrong along the border. Beyond the outermost centres, repeat the "
-            "border values. Do not extrapolate and do not mix them with zeros.",
+            "Your values are right inside the grid, but wrong at the border. Beyond the outermost "
+            "centres, repeat the border values. Do not extrapolate and do not mix them with zeros.",
             lambda grid, height, width: _interpolate(grid, *_positions(grid, height, width)),
             _zero_outside,
             lambda grid, height, width: _linear_extrapolation(grid, height, width),

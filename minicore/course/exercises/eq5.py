@@ -142,14 +142,17 @@ def _greedy(
 _ORIGINAL = random(61, 14, 3)
 _TIES = points([0, 0], [2, 0], [0, 2], [-2, 0], [0, -2], [1, 1], [-1, -1], [2, 2])
 _PAIRS = points([0, 0], [4, 0], [0, 0], [4, 0], [0, 3], [0, 3])
-_TIE = Hint("ties", "Your picks are right until two distances are equal. Then pick the lowest row.")
+_TIE = Hint(
+    "ties",
+    "Your picks are right until two distances are equal. Then pick the row with the lowest index.",
+)
 
 ALGORITHM1 = Exercise(
     name="algorithm1",
     title="Algorithm 1, the greedy coreset",
     question="Pick l rows of M. The first pick is `start`. Each next pick is the row with the "
     "largest distance to its nearest picked row. Pick no row twice. If distances are equal, pick "
-    "the lowest row.",
+    "the row with the lowest index.",
     returns="(l,) array of int, in the order of the picks",
     reference=greedy_coreset,
     cases=(

@@ -38,23 +38,27 @@ _FAR = random(73, 6, 8) + np.float32(3000)
 _SQUARE = points([0, 0], [2, 0], [0, 2], [2, 2], [1, 1], [1, 1])
 _CANCEL = Hint(
     "cancellation",
-    "Right except for rounding errors. These rows are far from the origin. There, the expression "
-    "‖x‖² − 2 x·y + ‖y‖² subtracts large and nearly equal numbers. float32 has only 7 digits.",
+    "Your result is right except for rounding errors. These rows are far from the origin. There, "
+    "the expression ‖x‖² − 2 x·y + ‖y‖² subtracts large and nearly equal numbers. float32 has "
+    "only 7 digits.",
 )
 _TIE_NEAREST = Hint(
-    "ties", "Right except for equal distances. If two distances are equal, the lowest row is first."
+    "ties",
+    "Your result is right except for equal distances. If two distances are equal, the row with the "
+    "lowest index is first.",
 )
 _TIE_DECIDING = Hint(
     "ties",
-    "Right except for equal distances. If two distances are equal, return the lowest index.",
+    "Your result is right except for equal distances. If two distances are equal, return the "
+    "lowest index.",
 )
 
 NEAREST = Exercise(
     name="nearest",
     title="Nearest neighbours",
     question="For each query, find its k nearest rows of the bank. Return their Euclidean "
-    "distances, smallest first, and their indices. If distances are equal, the lowest row is "
-    "first.",
+    "distances, smallest first, and their indices. If distances are equal, the row with the "
+    "lowest index is first.",
     returns="(n, k) array of float, (n, k) array of int",
     reference=nearest,
     cases=(
@@ -192,8 +196,8 @@ EQ6 = Exercise(
         ),
         mistake(
             "min-for-max",
-            "You return the patch with the smallest distance. The *worst* patch decides about the "
-            "image, so search for the largest of the nearest distances.",
+            "You return the patch with the smallest distance. The patch with the *largest* "
+            "distance decides about the image, so find the largest of the nearest distances.",
             lambda patches, bank: _decide(distances(patches, bank), outer=np.argmin),
         ),
         mistake(

@@ -117,9 +117,9 @@ def _unbalanced(m_test: Array, bank: Array, b: int) -> float:
 
 _OVERFLOW = Hint(
     "overflow",
-    "Right for small distances. But exp of a large distance is too large for the number type: "
-    "float32 overflows above exp 88, float64 above exp 709. The quotient is at most 1. Can you "
-    "compute it without such large numbers?",
+    "Your result is right for small distances. But exp of a large distance is too large for the "
+    "number type: float32 overflows above exp 88, float64 above exp 709. The quotient is at most "
+    "1. Can you compute it without such large numbers?",
 )
 _LONG = random(96, 12, 6) * np.float32(60)
 
@@ -158,7 +158,7 @@ EQ7 = Exercise(
         ),
         mistake(
             "m-star-excluded",
-            "The row m* is missing in its own neighbourhood. It is the first of the b rows.",
+            "The row m* is missing from its own neighbourhood. It is the first of the b rows.",
             lambda m_test, bank, b: _score(m_test, bank, b, skip=1),
             lambda m_test, bank, b: _score(m_test, bank, b - 1, skip=1),
         ),
