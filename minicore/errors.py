@@ -1,54 +1,56 @@
-"""The errors a caller may want to catch; each derives from `MinicoreError`.
+"""Errors and warnings of minicore.
 
-Wrong arguments stay `ValueError` and `TypeError`, as everywhere in Python. The ones here are about
-the world outside the program: a file, a folder, a network, a saved model. Their message is one line
-that names the file or folder and says what to do; the command line prints it without a traceback.
+`MinicoreError` and its subclasses are about data outside the program: a file, a folder, a network,
+a saved model. The message is one line. It names the file or folder and the remedy; the command line
+prints it without a traceback. Wrong arguments raise `ValueError` and `TypeError`, as in all Python.
 """
 
 from typing import Any
 
 
 class MinicoreError(Exception):
-    """Anything minicore refuses to do because of what it found outside the program."""
+    """Base class of all errors about files, folders, networks and saved models."""
 
 
 class ImageError(MinicoreError, ValueError):
-    """An image that cannot be read, or that is no image this library takes."""
+    """An image that cannot be read or has an unsupported format."""
 
 
 class DatasetError(MinicoreError, FileNotFoundError):
-    """A data folder that is missing, misnamed or not laid out as its format says."""
+    """A data folder that is missing, has a wrong name or does not have the layout of its format."""
 
 
 class BackboneError(MinicoreError, ValueError):
-    """A network file that is missing, broken, or gives no feature maps."""
+    """A network file that is missing or damaged, or a network without feature maps."""
 
 
 class ModelError(MinicoreError, ValueError):
-    """A saved model that is missing, damaged, or was fitted with another backbone."""
+    """A saved model that is missing or damaged, or was fitted with another backbone."""
 
 
 class OutputError(MinicoreError, OSError):
-    """A file that cannot be written. What was there before is untouched."""
+    """A file that cannot be written. An existing file is unchanged."""
 
 
 class MinicoreWarning(UserWarning):
-    """Something a user should know about a result. The command line prints it as one line."""
+    """A warning about a result. The command line prints it as one line."""
 
 
 class ParameterError(ValueError):
-    """A parameter out of range.
+    """A parameter with an invalid value.
 
     Attributes
     ----------
-    name, expected : str
-        Of the parameter, and what it must be.
-    value
-        What it was.
+    name : str
+        Name of the parameter.
+    expected : str
+        Description of the valid values.
+    value : object
+        The invalid value.
     """
 
     def __init__(self, name: str, expected: str, value: Any) -> None:
-        found = " ".join(repr(value).split())  # an array's has several lines
+        found = " ".join(repr(value).split())  # the repr of an array has several lines
         super().__init__(f"{name} must be {expected}, got {cut(found, 100)}")
         self.name, self.expected, self.value = name, expected, value
 
@@ -57,21 +59,21 @@ class ParameterError(ValueError):
 
 
 def wrong(name: str, expected: str, value: Any) -> ParameterError:
-    """Return the error for a parameter, on one line, however long the value."""
+    """Return the error for a parameter with an invalid value; its message is one line."""
     return ParameterError(name, expected, value)
 
 
 def cut(text: str, most: int) -> str:
-    """Shorten a text for a message; an ellipsis says that there was more."""
+    """Return the first `most` characters of a text, with an ellipsis if it is longer."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 
 def one_line(text: str) -> str:
-    """Escape what does not print: a newline or an escape code in a file's name does nothing."""
+    """Return a text with escaped control characters, for example from a file name."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def quoted(text: str) -> str:
-    """Show text from a stranger's file: short, on one line, no control characters."""
+    """Return untrusted text from a file in quotes: short, ASCII, on one line."""
     plain = ascii(text)
     return plain if len(plain) <= 80 else f"{plain[:76]}…{plain[-1]}"

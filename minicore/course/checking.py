@@ -1,4 +1,4 @@
-"""Check a student's function."""
+"""Check a student's function against an exercise."""
 
 from __future__ import annotations
 
@@ -8,37 +8,36 @@ import inspect
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minicore.course.diagnosis import diagnose, right
-from minicore.course.exercise import Exercise, Exercises, Hint
+from minicore.course.diagnosis import diagnose, is_right
+from minicore.course.exercise import Exercise, Exercises, Function, Hint
 from minicore.course.exercises import auroc, eq1, eq2, eq3, eq4, eq5, eq6, eq7
 from minicore.course.guard import Outcome, call
 
-_FAMILIES = (eq1, eq2, eq3, eq4, eq5, eq6, eq7, auroc)
-EXERCISES = Exercises(exercise for family in _FAMILIES for exercise in family.ALL)
+_MODULES = (eq1, eq2, eq3, eq4, eq5, eq6, eq7, auroc)
+EXERCISES = Exercises(exercise for module in _MODULES for exercise in module.ALL)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a check; true only if every case is right.
+    """The result of a check; true only if all cases are right.
 
     Attributes
     ----------
     name : str
-        Of the exercise.
+        Name of the exercise.
     passed, total : int
-        Cases.
+        Number of right cases and of all cases.
     keyword : str
-        A stable name of what is wrong; empty if nothing is.
+        Short, stable name of the mistake; empty if all cases are right.
     hint : str
-        The same in plain words.
+        Description of the mistake.
     example : str
-        The first case that is not right.
+        The first wrong case.
     """
 
     name: str
@@ -53,9 +52,11 @@ class Result:
 
     def __repr__(self) -> str:
         if self:
-            return f"{self.name}: right, all {self.total} cases."
-        lines = [f"{self.name}: {self.passed} of {self.total} cases right.", f"  {self.hint}"]
-        return "\n".join([*lines, f"  First seen with {self.example}."] if self.example else lines)
+            return f"{self.name}: all {self.total} cases are right."
+        lines = [f"{self.name}: {self.passed} of {self.total} cases are right.", f"  {self.hint}"]
+        return "\n".join(
+            [*lines, f"  First wrong case: {self.example}."] if self.example else lines
+        )
 
     def _repr_html_(self) -> str:
         colour = "#009E73" if self else "#D55E00"
@@ -66,117 +67,116 @@ class Result:
 
 
 def exercises() -> None:
-    """Print the exercises: name, function to write, question; in a notebook as a table.
+    """Print the name, function and question of each exercise; a notebook displays a table.
 
-    The exercises themselves are the tuple `EXERCISES`.
+    The exercises are in the tuple `EXERCISES`.
     """
-    notebook = sys.modules.get("IPython.display")  # every notebook has imported it before us
+    notebook = sys.modules.get("IPython.display")  # loaded in every notebook
     (notebook.display if notebook else print)(EXERCISES)
 
 
-def check(name: str, function: Callable[..., Any], *, seconds: float = 10.0) -> Result:
+def check(name: str, function: Function, *, seconds: float = 10.0) -> Result:
     """Check your own version of an equation.
 
     Parameters
     ----------
     name : str
-        Of the exercise: "eq1" to "eq7", "algorithm1" and others that `exercises` lists.
+        Name of the exercise: "eq1" to "eq7", "algorithm1" and others that `exercises` prints.
     function : callable
-        Yours; takes and returns what `exercises` says.
+        Your function, with the parameters that `exercises` prints.
     seconds : float, default 10
-        Time for all cases together; they are small.
+        Time limit for all cases together.
 
     Returns
     -------
     Result
-        True if all cases are right; else it prints a hint.
+        True if all cases are right; otherwise it contains a hint.
 
     Raises
     ------
     ValueError
-        If there is no such exercise.
+        If no exercise has this name.
     TypeError
-        If `function` is not a function.
+        If `function` is not callable.
     """
     exercise = _find(name)
     if not callable(function):
         raise TypeError(
-            f"check takes the function itself, without calling it: check({exercise.name!r}, "
+            f"check needs the function itself, not its result: check({exercise.name!r}, "
             f"my_function); got {type(function).__name__}"
         )
-    if not _fits(function, exercise.cases[0].arguments):
-        words = f"Your function takes {inspect.signature(function)}; asked for is "
+    if not _accepts(function, exercise.cases[0].arguments):
+        words = f"The parameters of your function are {inspect.signature(function)}. Expected: "
         words += exercise.signature + "."
         return Result(exercise.name, 0, len(exercise.cases), "arguments", words)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is told in words
-        return _judge(exercise, function, seconds)
+        warnings.simplefilter("ignore", RuntimeWarning)  # the hint describes NaN and overflow
+        return _run_cases(exercise, function, seconds)
 
 
-def _judge(exercise: Exercise, function: Callable[..., Any], seconds: float) -> Result:
+def _run_cases(exercise: Exercise, function: Function, seconds: float) -> Result:
     answers, total = exercise.answers, len(exercise.cases)
     returned: list[Any] = []
-    failing: list[int] = []
-    trouble: tuple[int, Hint] | None = None
+    wrong: list[int] = []
+    failure: tuple[int, Hint] | None = None  # the first case without a usable result
     end = time.monotonic() + seconds
     for i, case in enumerate(exercise.cases):
-        given = copy.deepcopy(case.arguments)
-        outcome = call(function, given, max(end - time.monotonic(), 0.01))
+        arguments = copy.deepcopy(case.arguments)
+        outcome = call(function, arguments, max(end - time.monotonic(), 0.01))
         returned.append(outcome.value)
-        found = _trouble(outcome, given, case.arguments, seconds)
-        if found is not None or not right(outcome.value, answers[i]):
-            failing.append(i)
-        if trouble is None and found is not None:
-            trouble = i, found
+        hint = _failure(outcome, arguments, case.arguments, seconds)
+        if hint is not None or not is_right(outcome.value, answers[i]):
+            wrong.append(i)
+        if failure is None and hint is not None:
+            failure = i, hint
         if outcome.timed_out:
-            failing += range(i + 1, total)
+            wrong += range(i + 1, total)
             break
-    if not failing:
+    if not wrong:
         return Result(exercise.name, total, total)
-    first, hint = trouble or (failing[0], diagnose(exercise, returned, failing))
+    first, hint = failure or (wrong[0], diagnose(exercise, returned, wrong))
     example = _example(exercise, first)
-    return Result(exercise.name, total - len(failing), total, hint.keyword, hint.words, example)
+    return Result(exercise.name, total - len(wrong), total, hint.keyword, hint.words, example)
 
 
 def _find(name: str) -> Exercise:
-    known = {e.name: e for e in EXERCISES}
-    wanted = str(name).lower().replace(" ", "")
-    if wanted not in known:
-        raise ValueError(f"no exercise {name!r}; there are {', '.join(known)}")
-    return known[wanted]
+    by_name = {exercise.name: exercise for exercise in EXERCISES}
+    key = str(name).lower().replace(" ", "")
+    if key not in by_name:
+        raise ValueError(f"no exercise {name!r}; choose one of {', '.join(by_name)}")
+    return by_name[key]
 
 
-def _fits(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:
+def _accepts(function: Function, arguments: tuple[Any, ...]) -> bool:
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError:
         return False
-    except ValueError:  # compiled, and silent about its parameters
+    except ValueError:  # a compiled function without a signature
         return True
     return True
 
 
-def _trouble(
-    outcome: Outcome, given: tuple[Any, ...], arguments: tuple[Any, ...], seconds: float
+def _failure(
+    outcome: Outcome, arguments: tuple[Any, ...], originals: tuple[Any, ...], seconds: float
 ) -> Hint | None:
-    """Say what is wrong before any value is looked at."""
+    """Return a hint if the call failed, returned nothing or changed its arguments."""
     if outcome.timed_out:
         return Hint(
             "too-slow",
-            f"Stopped after {seconds:g} s, where a plain loop needs a fraction of one. Is there a "
-            "loop that never ends?",
+            f"Stopped after {seconds:g} s. A simple loop needs much less than one second. Is there "
+            "a loop that never ends?",
         )
     if outcome.error:
         return Hint("raises", f"Your function raises {outcome.error}.")
     if outcome.value is None:
         return Hint("none", "Your function returns nothing. Is there a `return` at its end?")
-    for before, after in zip(arguments, given, strict=True):
+    for before, after in zip(originals, arguments, strict=True):
         if not np.array_equal(before, after):
             return Hint(
                 "modifies-input",
-                "Your function changes an array that it was given. Work on a copy: whoever "
-                "called it still needs the original.",
+                "Your function changes one of its input arrays. Work on a copy.",
             )
     return None
 
@@ -188,4 +188,4 @@ def _example(exercise: Exercise, i: int) -> str:
         f"{name} {value.shape}" if isinstance(value, np.ndarray) else f"{name} = {value}"
         for name, value in zip(names, case.arguments, strict=True)
     ]
-    return f"{case.about}: {', '.join(parts)}"
+    return f"{case.about}, {', '.join(parts)}"

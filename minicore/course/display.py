@@ -1,4 +1,4 @@
-"""What the notebooks display: source code, timings of both engines, and live figures."""
+"""What the notebooks display: source code, times of the two engines, figures with sliders."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minicore import equations, fast
+from minicore.course.exercise import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,34 +22,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """A function's code, highlighted in a notebook, plain elsewhere.
+    """The code of a function; a notebook highlights it.
 
     Attributes
     ----------
     text : str
         The code without its docstring.
-    where : str
-        Module and function.
+    name : str
+        Name of the function, with its module.
     """
 
     text: str
-    where: str
+    name: str
 
     def __repr__(self) -> str:
-        return f"# {self.where}\n{self.text}"
+        return f"# {self.name}\n{self.text}"
 
     def _repr_markdown_(self) -> str:
-        # Coloured by whoever shows it, so as to be legible there: a page may be light or dark.
+        # The page chooses the colours: it can be light or dark.
         return f"```python\n{self}\n```"
 
 
 def source(function: Callable[..., Any]) -> Source:
-    """Show a function's code as it stands in its file, jitted or not, without its docstring.
+    """Return the code of a function without its docstring; Numba functions work too.
 
     Parameters
     ----------
     function : function
-        Such as ``equations.nearest``.
+        For example ``equations.nearest``.
 
     Returns
     -------
@@ -57,9 +58,9 @@ def source(function: Callable[..., Any]) -> Source:
     Raises
     ------
     TypeError
-        If it has no Python source.
+        If the function has no Python source.
     """
-    plain = getattr(function, "py_func", function)  # beneath Numba's
+    plain = getattr(function, "py_func", function)  # the Python function inside a Numba function
     text = textwrap.dedent(inspect.getsource(plain))
     lines = text.splitlines()
     definition = ast.parse(text).body[0]
@@ -69,22 +70,24 @@ def source(function: Callable[..., Any]) -> Source:
     return Source("\n".join(lines), f"{plain.__module__}.{plain.__qualname__}")
 
 
-def both(name: str, *arguments: Any, repeats: int = 3, **options: Any) -> tuple[Any, Any]:
-    """Call a function in `equations`, then its namesake in `fast`, and print how long each takes.
+def compare_engines(
+    name: str, *arguments: Any, repeats: int = 3, **options: Any
+) -> tuple[Any, Any]:
+    """Call a function of `equations` and of `fast`, and print the times.
 
     Parameters
     ----------
     name : str
-        Such as ``"nearest"``.
+        Name of the function, for example ``"nearest"``.
     *arguments, **options
-        Given to both.
+        Arguments of the function.
     repeats : int, default 3
-        The best time of so many counts; a call before them may compile.
+        Number of timed calls; the shortest time is printed. An untimed call compiles first.
 
     Returns
     -------
     literal, quick
-        Both results.
+        The result of `equations` and the result of `fast`.
     """
     results = []
     for engine in (equations, fast):
@@ -100,53 +103,51 @@ def both(name: str, *arguments: Any, repeats: int = 3, **options: Any) -> tuple[
     return results[0], results[1]
 
 
-def closeup(
-    image: np.ndarray, row: int, column: int, *, step: int = 8, reach: int = 28
-) -> np.ndarray:
-    """Cut a patch and its surroundings out of an image; the patch is always in the middle.
+def closeup(image: Array, row: int, column: int, *, step: int = 8, reach: int = 28) -> Array:
+    """Return a part of an image with a patch in the middle.
 
     Parameters
     ----------
     image : (h, w, 3) uint8
-        As the network saw it (`minicore.images.view`).
+        The image after preprocessing (`minicore.images.view`).
     row, column : int
-        Position on the patch grid.
+        Position of the patch on its grid.
     step : int, default 8
-        Pixels from one position to the next.
+        Distance between two positions, in pixels.
     reach : int, default 28
-        Pixels to each side of the middle. Beyond the image its border is repeated.
+        Half the side of the part, in pixels. Outside the image, its border is repeated.
 
     Returns
     -------
     (2 reach, 2 reach, 3) uint8
     """
-    around = ((reach, reach), (reach, reach), (0, 0))
+    padding = ((reach, reach), (reach, reach), (0, 0))
     top, left = step * row + step // 2, step * column + step // 2
-    return np.pad(image, around, mode="edge")[top : top + 2 * reach, left : left + 2 * reach]
+    return np.pad(image, padding, mode="edge")[top : top + 2 * reach, left : left + 2 * reach]
 
 
 class Live:
-    """What `live` gives; a notebook shows it as sliders over a picture, a page as the picture.
+    """A figure with sliders; on a page without a kernel, only the figure.
 
     Attributes
     ----------
     values : dict
-        Where the sliders stand.
+        The current value of each slider.
     png : bytes
-        The picture there.
+        The figure for these values.
     sliders : dict of str to widget
-        Empty where there is no ipywidgets.
+        Empty if ipywidgets is not installed.
     """
 
     def __init__(self, draw: Callable[..., Figure], choices: dict[str, Sequence[Any]]) -> None:
         self._draw = draw
-        self.values = _start(draw, choices)
+        self.values = _first_values(draw, choices)
         self.png = self._render()
         self.sliders: dict[str, Any] = {}
         self._box: Any = None
         try:
             import ipywidgets
-        except ImportError:  # the picture alone
+        except ImportError:  # only the figure
             return
         for name, options in choices.items():
             self.sliders[name] = ipywidgets.SelectionSlider(
@@ -161,48 +162,48 @@ class Live:
         self.png = self._picture.value = self._render()
 
     def _render(self) -> bytes:
-        from minicore.plots.style import render  # matplotlib, only now
+        from minicore.plots.style import render  # imports matplotlib
 
         return render(self._draw(**self.values), "png")
 
     def _repr_mimebundle_(self, **_options: Any) -> dict[str, Any]:
-        """Sliders for who can show them; the picture for all others."""
-        shown = {} if self._box is None else dict(self._box._repr_mimebundle_())
-        where = ", ".join(f"{name} = {value}" for name, value in self.values.items())
+        """Return the sliders, if there are any, and the figure."""
+        widget = {} if self._box is None else dict(self._box._repr_mimebundle_())
+        values = ", ".join(f"{name} = {value}" for name, value in self.values.items())
         return {
-            **shown,
-            "text/plain": f"<picture at {where}>",
+            **widget,
+            "text/plain": f"<figure for {values}>",
             "image/png": base64.b64encode(self.png).decode(),
         }
 
 
 def live(draw: Callable[..., Figure], **choices: Sequence[Any]) -> Live:
-    """Draw a figure, and draw it anew whenever a slider is moved.
+    """Return a figure that is drawn again when the reader moves a slider.
 
     Parameters
     ----------
     draw : callable
-        Called with one value for each of `choices`, returns a Figure. Where a parameter has a
-        default, its slider starts there, else at the first choice.
+        Takes one value per parameter in `choices` and returns a Figure. A slider starts at the
+        default of its parameter; without a default, at the first choice.
     **choices : sequence
         The values of each parameter.
 
     Returns
     -------
     Live
-        Sliders where ipywidgets is installed and a kernel runs, else the picture.
+        Has sliders if ipywidgets is installed.
 
     Raises
     ------
     ValueError
-        If there is no choice for a parameter, or its default is none of them.
+        If a parameter has no choices, or its default is not one of them.
     """
     return Live(draw, choices)
 
 
-def _start(draw: Callable[..., Figure], choices: dict[str, Sequence[Any]]) -> dict[str, Any]:
+def _first_values(draw: Callable[..., Figure], choices: dict[str, Sequence[Any]]) -> dict[str, Any]:
     parameters = inspect.signature(draw).parameters
-    start = {}
+    values = {}
     for name, options in choices.items():
         if not len(options):
             raise ValueError(f"{name}: expected at least one choice, got none")
@@ -210,6 +211,6 @@ def _start(draw: Callable[..., Figure], choices: dict[str, Sequence[Any]]) -> di
         if default is inspect.Parameter.empty:
             default = options[0]
         if default not in options:
-            raise ValueError(f"{name}: its default {default!r} is none of {list(options)}")
-        start[name] = default
-    return start
+            raise ValueError(f"{name}: the default {default!r} is not one of {list(options)}")
+        values[name] = default
+    return values

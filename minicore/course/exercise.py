@@ -1,4 +1,4 @@
-"""What an exercise is: cases, a reference, and the mistakes it knows by their results."""
+"""What an exercise is: cases, a reference function and known mistakes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+Array = npt.NDArray[Any]
 Function = Callable[..., Any]
+
+NOT_EUCLIDEAN = (
+    "You use the sum (or the maximum) of the coordinates' absolute differences. Use the Euclidean "
+    "distance."
+)
 
 
 @dataclass(frozen=True)
 class Hint:
-    """Plain words about what is wrong; never the solution.
+    """A description of a mistake; it never contains the solution.
 
     Attributes
     ----------
     keyword : str
-        A stable name of the mistake.
+        Short, stable name of the mistake.
     words : str
     """
 
@@ -31,15 +38,15 @@ class Hint:
 
 @dataclass(frozen=True)
 class Case:
-    """Arguments to call a function with.
+    """Arguments for one call of the function.
 
     Attributes
     ----------
     about : str
-        What is special about them.
+        Short description.
     arguments : tuple
     trap : Hint, optional
-        What to say if such cases are the only ones that fail.
+        The hint if only cases with this trap are wrong.
     """
 
     about: str
@@ -49,13 +56,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A plausible wrong version of the function, recognised by returning what it would.
+    """A common mistake, recognised because a wrong version returns the same values.
 
     Attributes
     ----------
     hint : Hint
     variants : tuple of callable
-        Ways to make it, called as the function is.
+        Wrong versions, with the parameters of the reference.
     """
 
     hint: Hint
@@ -63,7 +70,7 @@ class Mistake:
 
 
 def mistake(keyword: str, words: str, *variants: Function) -> Mistake:
-    """Write a mistake in one line."""
+    """Return a mistake with a hint of its own."""
     return Mistake(Hint(keyword, words), variants)
 
 
@@ -74,14 +81,14 @@ class Exercise:
     Attributes
     ----------
     name : str
-        As `check` knows it.
+        The name that `check` uses.
     title : str
     question : str
-        What is asked, in a sentence or two.
+        The task, in a few sentences.
     returns : str
-        Shape and kind of the answer.
+        Shape and type of the result.
     reference : callable
-        Has the parameters that the student's function is to have.
+        The right function; its parameters are those of the student's function.
     cases : tuple of Case
     mistakes : tuple of Mistake
         Tried in this order.
@@ -97,20 +104,21 @@ class Exercise:
 
     @property
     def signature(self) -> str:
-        """The function's name and parameters."""
-        return f"{self.reference.__name__}{inspect.signature(self.reference)}"
+        """Name and parameters of the function, without types."""
+        parameters = inspect.signature(self.reference).parameters
+        return f"{self.reference.__name__}({', '.join(parameters)})"
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.signature} -> {self.returns}\n    {self.question}"
 
     @functools.cached_property
     def answers(self) -> list[Any]:
-        """What the reference returns for each case."""
+        """The results of the reference, one per case."""
         return [self.reference(*copy.deepcopy(case.arguments)) for case in self.cases]
 
 
 class Exercises(tuple[Exercise, ...]):
-    """All of them, as a list that a terminal and a notebook show well."""
+    """All exercises; a terminal prints them as text, a notebook as a table."""
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self))
@@ -122,17 +130,18 @@ class Exercises(tuple[Exercise, ...]):
         return "\n".join(rows)
 
 
-def random(seed: int, *shape: int) -> np.ndarray:
-    """Seeded features, (…) float32, positive as after a rectifier: a missing zero shows."""
+def random(seed: int, *shape: int) -> Array:
+    """Return random features, float32; positive, so that a missing zero changes the result."""
     return np.random.default_rng(seed).uniform(0.5, 2.0, shape).astype(np.float32)
 
 
-def points(*rows: Sequence[float]) -> np.ndarray:
-    """Rows of whole numbers, (n, d) float32: their distances tie exactly."""
+def points(*rows: Sequence[float]) -> Array:
+    """Return rows of whole numbers, (n, d) float32; their distances can be exactly equal."""
     return np.array(rows, np.float32)
 
 
-def distances(queries: np.ndarray, bank: np.ndarray, order: float = 2) -> np.ndarray:
-    """Every distance from a query to a row of the bank, (n, N) float64."""
+def distances(queries: Array, bank: Array, order: float = 2) -> Array:
+    """Return the distance from each query to each row of the bank, (n, N) float64."""
     difference = queries[:, None].astype(float) - bank[None].astype(float)
-    return np.linalg.norm(difference, ord=order, axis=2)
+    table: Array = np.linalg.norm(difference, ord=order, axis=2)
+    return table

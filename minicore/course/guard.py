@@ -1,4 +1,4 @@
-"""Run somebody else's function without hanging on it."""
+"""Call a student's function with a time limit."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy as np
 
 
 class TooSlow(BaseException):
-    """Raised inside a function whose time is up; no ``except Exception`` of its own stops it."""
+    """Raised inside a function at the time limit; ``except Exception`` does not catch it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one call: a value, or the reason why there is none.
+    """The result of one call.
 
     Attributes
     ----------
     value : Any
     error : str
-        Empty if it returned; else what it raised, in one line, and the statement that did.
+        The exception in one line, with the statement that raised it; empty if there was none.
     timed_out : bool
     """
 
@@ -34,18 +34,19 @@ class Outcome:
 
 
 def call(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: float) -> Outcome:
-    """Call a function, for at most so long.
+    """Call a function with a time limit.
 
-    It runs in a thread of its own, in which an exception is raised when the time is up. That ends
-    any loop of Python statements on any system; one call into compiled code is waited for in vain
-    and left behind. (But Python 3.10 itself hangs in a loop that begins with ``try`` and calls
-    nothing: it lets no other thread run. Python 3.11 does.)
+    The function runs in a thread. At the time limit an exception is raised in this thread. This
+    ends any loop of Python statements on any system. It does not end a single call of compiled
+    code: such a thread is left running. (Python 3.10 hangs in a loop that starts with ``try`` and
+    calls nothing, because such a loop never releases the interpreter. Python 3.11 does not hang.)
 
     Parameters
     ----------
     function : callable
     arguments : tuple
     seconds : float
+        Time limit.
 
     Returns
     -------
@@ -55,24 +56,24 @@ def call(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: floa
 
     def run() -> None:
         try:
-            with np.errstate(all="ignore"):  # what overflows is told in words, not as a warning
+            with np.errstate(all="ignore"):  # the hint describes NaN and overflow
                 outcomes.append(Outcome(function(*arguments)))
         except TooSlow:
             pass
-        except BaseException as error:  # SystemExit too: it is the student's, not ours
-            outcomes.append(Outcome(error=_in_one_line(error, function)))
+        except BaseException as error:  # SystemExit too: it must not end the student's program
+            outcomes.append(Outcome(error=_describe(error, function)))
 
     thread = threading.Thread(target=run, name="minicore-course", daemon=True)
     thread.start()
     try:
         thread.join(seconds)
-    finally:  # an interrupt from the keyboard ends it as well
+    finally:  # also after Ctrl-C
         _stop(thread)
     return outcomes[0] if outcomes else Outcome(timed_out=True)
 
 
 def _stop(thread: threading.Thread) -> None:
-    for _ in range(20):  # a bare ``except:`` in a loop may swallow a few
+    for _ in range(20):  # a bare ``except:`` in a loop can catch some of them
         if not thread.is_alive():
             return
         ident = ctypes.c_ulong(thread.ident or 0)
@@ -80,7 +81,7 @@ def _stop(thread: threading.Thread) -> None:
         thread.join(0.05)
 
 
-def _in_one_line(error: BaseException, function: Callable[..., Any]) -> str:
+def _describe(error: BaseException, function: Callable[..., Any]) -> str:
     words = f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]
     file = getattr(getattr(function, "__code__", None), "co_filename", None)
     stack = traceback.extract_tb(error.__traceback__)

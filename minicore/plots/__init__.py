@@ -1,12 +1,11 @@
 """Every figure of the documentation, the notebooks and the report, in one style.
 
-Each function takes arrays and returns a `matplotlib.figure.Figure`; none touches pyplot, so there
-is no current figure, no backend to choose and no display needed. A notebook shows the figure when
-it is the last value of a cell; `save` writes it to a file.
+Each function takes arrays and returns a `matplotlib.figure.Figure`. No function uses pyplot, so no
+display is needed. A notebook displays the figure if it is the last value of a cell. `save` writes
+the figure to a file.
 
-Colours: good and anomalous are the blue and vermilion of Okabe and Ito, which readers with any
-common colour vision tell apart; quantities use maps of even perceptual steps, inferno for heat and
-viridis for order.
+Good images are blue and anomalous images are vermilion (Okabe and Ito). Readers with a colour
+vision deficiency can distinguish them. Scores use the colour map inferno, orders use viridis.
 """
 
 from minicore.plots.animation import animation

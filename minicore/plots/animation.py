@@ -1,4 +1,4 @@
-"""Figures one after the other, as one small moving picture."""
+"""Several figures as one animated GIF."""
 
 import io
 from collections.abc import Sequence
@@ -8,34 +8,34 @@ from PIL import Image
 
 from minicore.plots.style import render
 
-COLOURS = 64  # of a drawing; a photograph would want more
+COLOURS = 64  # enough for a drawing; a photograph needs more
 
 
 def animation(
     figures: Sequence[MatplotlibFigure], *, seconds: float = 0.5, hold: float = 2.5
 ) -> bytes:
-    """Make an animated GIF of figures: it needs neither a kernel nor JavaScript to be seen.
+    """Return an animated GIF of figures; a page displays it without a kernel and JavaScript.
 
-    ``IPython.display.Image(animation(figures))`` shows it in a notebook.
+    ``IPython.display.Image(animation(figures))`` displays it in a notebook.
 
     Parameters
     ----------
     figures : sequence of Figure
-        Of one size in pixels.
+        All figures have the same size in pixels.
     seconds : float, default 0.5
-        How long each is shown.
+        Display time of each figure.
     hold : float, default 2.5
-        How long the last one is, before the first comes again.
+        Display time of the last figure, before the animation starts again.
 
     Returns
     -------
     bytes
-        The file.
+        The content of the GIF file.
 
     Raises
     ------
     ValueError
-        If there is no figure, the sizes differ, or a time is not positive.
+        If there is no figure, if sizes differ, or if a time is not positive.
     """
     if not figures:
         raise ValueError("expected at least one figure, got none")
@@ -44,8 +44,8 @@ def animation(
     pictures = [Image.open(io.BytesIO(render(figure, "png"))).convert("RGB") for figure in figures]
     sizes = sorted({picture.size for picture in pictures})
     if len(sizes) > 1:
-        raise ValueError(f"the figures must be of one size in pixels, got {sizes}")
-    # One palette for all, or colours would flicker: that of every figure side by side.
+        raise ValueError(f"the figures must have one size in pixels, got {sizes}")
+    # One palette for all figures: with different palettes, colours would flicker.
     wide, tall = sizes[0]
     strip = Image.new("RGB", (wide, tall * len(pictures)))
     for i, picture in enumerate(pictures):
@@ -61,6 +61,6 @@ def animation(
         append_images=frames[1:],
         duration=milliseconds,
         loop=0,
-        comment=b"minicore",  # by which `files.made_here` knows it
+        comment=b"minicore",  # `files.made_here` reads it
     )
     return buffer.getvalue()

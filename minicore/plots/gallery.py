@@ -1,4 +1,4 @@
-"""Pictures and grids of numbers side by side."""
+"""Images and grids of numbers side by side."""
 
 from collections.abc import Sequence
 
@@ -20,22 +20,22 @@ def pictures(
     vmax: float | None = None,
     frames: Sequence[tuple[float, float, float, float] | None] | None = None,
 ) -> Figure:
-    """Show images and grids of numbers, each as it is, side by side.
+    """Draw images and grids of numbers side by side, without interpolation.
 
     Parameters
     ----------
     images : sequence of (h, w, 3) uint8 or (h, w) numbers
-        Grids of numbers are drawn from dark to light, cell by cell.
+        In a grid of numbers, light cells have larger values.
     titles : sequence of str, optional
-        One above each.
+        One title per image.
     columns : int, default 6
-        How many in a row.
+        Number of images in a row.
     cmap : str, optional
-        Another colour map for the grids.
+        Colour map of the grids.
     vmin, vmax : float, optional
-        One scale for all grids; by default each has its own.
+        Limits of the colour scale of all grids; by default, each grid has its own limits.
     frames : sequence of (top, left, height, width) or None, optional
-        A rectangle on each, in its own pixels or cells.
+        One rectangle per image, in its pixels or cells.
 
     Returns
     -------
@@ -44,23 +44,25 @@ def pictures(
     Raises
     ------
     ValueError
-        If there are no images, or not as many titles or frames as images.
+        If there are no images, or if the number of titles or of frames is different.
     """
-    shown = [np.asarray(image) for image in images]
-    for what, given in (("titles", titles), ("frames", frames)):
-        if given is not None and len(given) != len(shown):
-            raise ValueError(f"expected {len(shown)} {what}, one for each image, got {len(given)}")
-    if not shown:
+    arrays = [np.asarray(image) for image in images]
+    for name, values in (("titles", titles), ("frames", frames)):
+        if values is not None and len(values) != len(arrays):
+            raise ValueError(
+                f"expected {len(arrays)} {name}, one for each image, got {len(values)}"
+            )
+    if not arrays:
         raise ValueError("expected at least one image, got none")
-    across = min(columns, len(shown))
-    down = -(-len(shown) // across)
+    across = min(columns, len(arrays))
+    down = -(-len(arrays) // across)
     side = min(1.9, 7.2 / across)
     figure = Figure(figsize=(side * across, (side + 0.28) * down), layout="constrained")
     for k, axes in enumerate(figure.subplots(down, across, squeeze=False).flat):
         axes.set_axis_off()
-        if k >= len(shown):
+        if k >= len(arrays):
             continue
-        axes.imshow(shown[k], cmap=cmap or ORDER, vmin=vmin, vmax=vmax, interpolation="nearest")
+        axes.imshow(arrays[k], cmap=cmap or ORDER, vmin=vmin, vmax=vmax, interpolation="nearest")
         if titles is not None:
             axes.set_title(titles[k])
         if frames is not None and frames[k] is not None:

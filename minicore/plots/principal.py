@@ -1,14 +1,12 @@
-"""Features of many dimensions brought to what a page can show: a plane, or colours."""
-
-from typing import Any
+"""Reduce features to two coordinates or to a colour, by principal components."""
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 
-Array = npt.NDArray[Any]
+from minicore.plots.style import Array
 
-# Oklab, in which equal steps look equal (Ottosson, 2020): to the cones' responses, to linear RGB.
+# Oklab, a colour space where equal distances look equal (Ottosson, 2020): Oklab to the responses of
+# the cones of the eye, and these responses to linear RGB.
 OKLAB_TO_CONES = np.array(
     [
         [1, 0.3963377774, 0.2158037573],
@@ -25,8 +23,8 @@ CONES_TO_RGB = np.array(
 )
 
 
-def principal_axes(rows: Array, count: int) -> Array:
-    """Find the directions of the largest spread.
+def principal_directions(rows: Array, count: int) -> Array:
+    """Return the directions of the largest variance.
 
     Parameters
     ----------
@@ -36,24 +34,26 @@ def principal_axes(rows: Array, count: int) -> Array:
     Returns
     -------
     (d, count) float
-        Unit vectors, the largest spread first; zeros where d is less than `count`.
+        Unit vectors, the largest variance first; zeros if d is less than `count`.
     """
-    from minicore.runtime.threads import single_threaded_blas  # imports Numba: not for every figure
+    from minicore.runtime.threads import (
+        single_threaded_blas,
+    )  # imports Numba, which not every figure needs
 
-    # Eigenvectors of d × d: a tenth of the time of a singular value decomposition of the rows.
+    # Eigenvectors of a d × d matrix: ten times faster than a singular value decomposition.
     d = rows.shape[1]
     found = min(count, d)
     centred = rows - rows.mean(axis=0)
-    with single_threaded_blas():  # on a busy machine, more threads wait for each other
+    with single_threaded_blas():  # threads would wait for each other on a busy machine
         _, axes = scipy.linalg.eigh(centred.T @ centred, subset_by_index=(d - found, d - 1))
-    axes = axes[:, ::-1]  # the largest first
-    # A direction's sign is arbitrary: make its largest entry positive, the same everywhere.
+    axes = axes[:, ::-1]  # largest first
+    # The sign of a direction is arbitrary. Make the largest entry positive on every machine.
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(found)])
     return np.pad(axes, ((0, 0), (0, count - found)))
 
 
 def feature_colours(grid: Array) -> Array:
-    """Show features as colours: like ones alike.
+    """Return a colour for each feature; similar features have similar colours.
 
     Parameters
     ----------
@@ -62,13 +62,13 @@ def feature_colours(grid: Array) -> Array:
     Returns
     -------
     (h, w, 3) float
-        RGB in [0, 1]: the first principal component as lightness, the next two as hue.
+        RGB in [0, 1]: the first principal component is the lightness, the next two the hue.
     """
     rows = grid.reshape(-1, grid.shape[-1]).astype(float)
-    seen = (rows - rows.mean(axis=0)) @ principal_axes(rows, 3)
-    low, high = np.percentile(seen, [2, 98], axis=0)
-    levels = np.clip((seen - low) / np.where(high > low, high - low, 1), 0, 1)
+    components = (rows - rows.mean(axis=0)) @ principal_directions(rows, 3)
+    low, high = np.percentile(components, [2, 98], axis=0)
+    levels = np.clip((components - low) / np.where(high > low, high - low, 1), 0, 1)
     oklab = np.concatenate([0.36 + 0.58 * levels[:, :1], 0.25 * (levels[:, 1:] - 0.5)], axis=1)
     linear = np.clip((oklab @ OKLAB_TO_CONES.T) ** 3 @ CONES_TO_RGB.T, 0, 1)
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return srgb.reshape(*grid.shape[:2], 3)
+    return np.asarray(srgb.reshape(*grid.shape[:2], 3))

@@ -1,16 +1,13 @@
-"""Where the coreset lies among all patches, in the plane of their largest spread."""
-
-from typing import Any
+"""The coreset among all patches, in the plane of their largest variance."""
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 
-from minicore.plots.principal import principal_axes
-from minicore.plots.style import ANOMALOUS, ORDER, PALE, Figure, styled
+from minicore.plots.principal import principal_directions
+from minicore.plots.style import ANOMALOUS, ORDER, PALE, Array, Figure, styled
 
-Array = npt.NDArray[Any]
 ENDS = np.array([-1, 1])
 
 
@@ -23,23 +20,23 @@ def coreset(
     sample: int = 4000,
     seed: int = 0,
 ) -> Figure:
-    """Show where the coreset lies among all patches, in their two principal directions.
+    """Draw the coreset among all patches, in the plane of the two principal directions.
 
-    The distance in each title is what equation 5 minimises: from the coreset to the patch
-    farthest from it, in the full space, among the patches drawn.
+    The distance in each title is what equation 5 minimises: the largest distance from a drawn
+    patch to its nearest coreset row, in all d dimensions.
 
     Parameters
     ----------
     features : ndarray of float, shape (N, d)
-        The memory bank, equation 4. Only the rows drawn and picked are read.
+        The memory bank, equation 4. Only drawn and picked rows are read.
     indices : array-like of int, shape (l,)
-        Its rows in the coreset, in the order picked.
+        Rows of the coreset, in the order of the picks.
     beside_random : bool
-        Add a second panel, with as many rows picked at random.
+        Add a second panel with the same number of random rows.
     sample : int
-        How many patches to draw, in grey, and to find the two directions from.
+        Number of patches that are drawn in grey. They also define the two directions.
     seed : int
-        Of the patches drawn, and of the random rows.
+        Seed of the drawn patches and of the random rows.
 
     Returns
     -------
@@ -48,8 +45,8 @@ def coreset(
     Raises
     ------
     ValueError
-        `features` is not (N, d) with N, d ≥ 2, `indices` is empty, outside or longer than N, or
-        `sample` is under 2.
+        If `features` is not (N, d) with N, d ≥ 2, if `indices` is not 1 to N row numbers, or if
+        `sample` is less than 2.
     """
     picked = np.asarray(indices)
     if np.ndim(features) != 2 or min(np.shape(features)) < 2:
@@ -62,15 +59,15 @@ def coreset(
     rng = np.random.default_rng(seed)
     drawn = features[np.sort(rng.choice(n, min(sample, n), replace=False))]
     centre = drawn.mean(axis=0)
-    drawn = drawn - centre  # distances stay, and lose fewer digits
+    drawn = drawn - centre  # smaller rounding errors, same distances
     sides = {"greedy": features[picked] - centre}
     if beside_random:
         sides["random"] = features[rng.choice(n, picked.size, replace=False)] - centre
 
-    plane = principal_axes(drawn, 2)
+    plane = principal_directions(drawn, 2)
     cloud = np.concatenate([drawn @ plane, *(chosen @ plane for chosen in sides.values())])
     middle, reach = (cloud.max(axis=0) + cloud.min(axis=0)) / 2, np.ptp(cloud, axis=0) * 0.55
-    # Equal units on both axes: the panel is as tall as the cloud, but no flatter than 1 : 2.
+    # Equal units on both axes. The height of a panel is at least half its width.
     reach = np.maximum(np.maximum(reach, reach[::-1] / 2), 1e-6)
     width, height = 2.85, 2.85 * reach[1] / reach[0]
     figure = Figure(figsize=(width * len(sides) + 1.5, height + 0.75), layout="constrained")
@@ -79,15 +76,15 @@ def coreset(
     size = float(np.clip(2500 / picked.size, 4, 22))
     for axes, (name, chosen) in zip(grid, sides.items(), strict=True):
         axes.scatter(*(drawn @ plane).T, s=3, color=PALE, linewidths=0)
-        # The earliest picks are drawn last, on top: there are few of them.
+        # Draw the earliest picks last, on top.
         x, y = (chosen @ plane)[::-1].T
         if name == "greedy":
             number = np.arange(picked.size, 0, -1)
             axes.scatter(x, y, size, c=number, cmap=ORDER, norm=order, linewidths=0)
         else:
             axes.scatter(x, y, size, color=ANOMALOUS, linewidths=0)
-        away = f"{_farthest(drawn, chosen):.3g}"
-        axes.set_title(f"{name}, {picked.size:,}: farthest patch {away} away")
+        radius = f"{_covering_radius(drawn, chosen):.3g}"
+        axes.set_title(f"{name}, {picked.size:,} rows: largest distance {radius}")
         axes.set(xlabel="first principal direction", aspect="equal")
         axes.set(xlim=middle[0] + reach[0] * ENDS, ylim=middle[1] + reach[1] * ENDS)
     grid[0].set_ylabel("second principal direction")
@@ -100,8 +97,8 @@ def coreset(
     return figure
 
 
-def _farthest(points: Array, chosen: Array) -> float:
-    """Largest distance of a point to the nearest chosen one; blocks of chosen bound the memory."""
+def _covering_radius(points: Array, chosen: Array) -> float:
+    """Return the largest distance from a point to its nearest chosen row; blocks save memory."""
     nearest = np.full(len(points), np.inf)
     squares = np.einsum("ij,ij->i", points, points)
     for start in range(0, len(chosen), 1024):

@@ -1,4 +1,4 @@
-"""Scores and seconds: how far the classes lie apart, what a threshold costs, where time goes."""
+"""Charts of scores and times: histogram, ROC curve, bars of seconds."""
 
 from collections.abc import Mapping
 
@@ -14,16 +14,16 @@ from minicore.plots.style import ANOMALOUS, DASHED, GOOD, GREY, INK, WIDTH, Figu
 def histogram(
     labels: npt.ArrayLike, scores: npt.ArrayLike, threshold: float | None = None
 ) -> Figure:
-    """Show how far the scores of good and anomalous images lie apart.
+    """Draw a histogram of the scores of good and anomalous images.
 
     Parameters
     ----------
     labels : array-like of int, shape (n,)
-        0 good, 1 anomalous; one of the two may be missing.
+        0 good, 1 anomalous; one class may be missing.
     scores : array-like of float, shape (n,)
         Higher is more anomalous.
     threshold : float, optional
-        Drawn as a line: at or above it an image is called anomalous. No bar straddles it.
+        Drawn as a line: an image at or above it is anomalous. No bar crosses the line.
 
     Returns
     -------
@@ -32,7 +32,8 @@ def histogram(
     Raises
     ------
     ValueError
-        Shapes differ, there are no scores, a label is not 0 or 1, or a score is not finite.
+        If shapes differ, if there are no scores, if a label is not 0 or 1, or if a score is not
+        finite.
     """
     truth, values = np.asarray(labels), np.asarray(scores, dtype=np.float64)
     if truth.shape != values.shape or values.ndim != 1 or not values.size:
@@ -56,14 +57,14 @@ def histogram(
         axes.axvline(threshold, color=INK, linewidth=1, linestyle=DASHED, label=words)
     axes.set(xlabel="anomaly score of an image", ylabel="images")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    # Above the frame: no bar is hidden, and no time goes into finding a free place.
+    # Above the frame, so that the legend hides no bar.
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     return figure
 
 
 @styled
 def roc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> Figure:
-    """Show the share of anomalies found against the share of false alarms.
+    """Draw the ROC curve: the share of detected anomalies against the share of false alarms.
 
     Parameters
     ----------
@@ -79,15 +80,15 @@ def roc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> Figure:
     Raises
     ------
     ValueError
-        As `minicore.evaluation.metrics.image_auroc`.
+        See `minicore.evaluation.metrics.image_auroc`.
     """
     area = image_auroc(labels, scores)
     x, y = roc_curve(labels, scores)
     figure, axes = one_axes(3.5, 3.5)
     axes.fill_between(x, y, color=GOOD, alpha=0.12, linewidth=0)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=DASHED)
-    axes.text(0.55, 0.48, "guessing", color=GREY, rotation=45, ha="center", va="center")
-    axes.plot(x, y, color=GOOD, linewidth=1.8, clip_on=False, zorder=3)  # over the frame
+    axes.text(0.55, 0.48, "random scores", color=GREY, rotation=45, ha="center", va="center")
+    axes.plot(x, y, color=GOOD, linewidth=1.8, clip_on=False, zorder=3)  # in front of the frame
     axes.text(0.95, 0.06, f"AUROC {100 * area:.2f} %", ha="right", size=10)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set(xlabel="false-positive rate", ylabel="true-positive rate")
@@ -96,12 +97,12 @@ def roc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> Figure:
 
 @styled
 def timings(seconds: Mapping[str, float]) -> Figure:
-    """Show how long each stage takes, as bars on a logarithmic axis.
+    """Draw the time of each stage as bars on a logarithmic axis.
 
     Parameters
     ----------
     seconds : mapping of str to float
-        Stage to seconds, drawn from top to bottom in the order given.
+        Seconds per stage, drawn from top to bottom in this order.
 
     Returns
     -------
@@ -110,14 +111,14 @@ def timings(seconds: Mapping[str, float]) -> Figure:
     Raises
     ------
     ValueError
-        There is no stage, or one takes no positive, finite time.
+        If there is no stage, or if a time is not positive and finite.
     """
     values = np.array(list(seconds.values()), dtype=np.float64)
     if not values.size or not (np.isfinite(values) & (values > 0)).all():
         raise ValueError(f"seconds must be positive and finite, got {dict(seconds)}")
     figure, axes = one_axes(WIDTH * 0.75, 0.6 + 0.27 * values.size)
-    left = 10 ** np.floor(np.log10(values.min() / 2))  # the shortest bar is seen too
-    right = values.max() * (values.max() / left) ** 0.2  # room for the number at the longest
+    left = 10 ** np.floor(np.log10(values.min() / 2))  # the shortest bar is visible
+    right = values.max() * (values.max() / left) ** 0.2  # space for the number of the longest bar
     axes.barh(list(seconds), values - left, left=left, height=0.62, color=GOOD)
     duration = EngFormatter("s", places=None)
     for row, value in enumerate(values):
@@ -134,12 +135,12 @@ def timings(seconds: Mapping[str, float]) -> Figure:
 
 
 def _edges(values: npt.NDArray[np.float64], threshold: float | None) -> list[float]:
-    """Cut the range of the values into equal bins, one end of which is the threshold."""
+    """Return the edges of equal bins; the threshold is one of the edges."""
     edges = np.histogram_bin_edges(values, bins=int(np.clip(2 * values.size**0.5, 10, 40)))
     if threshold is not None and edges[0] < threshold < edges[-1]:
         width = edges[1] - edges[0]
         below = np.ceil((threshold - edges[0]) / width)
         edges = threshold + width * np.arange(-below, edges.size - below + 1)
-        edges[0] = min(edges[0], values.min())  # rounding must not lose the outermost
+        edges[0] = min(edges[0], values.min())  # the outermost values, despite rounding
         edges[-1] = max(edges[-1], values.max())
     return [float(edge) for edge in edges]

@@ -1,4 +1,4 @@
-"""A page of numbered panels in three rows of four columns: the layout of the poster."""
+"""The layout of the poster: numbered panels in three rows of four columns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.patches import FancyArrowPatch
 
 from minicore.plots.style import GREY, INK, PALE, WIDTH, Figure
 
-# Inches. A wide panel takes two columns.
+# Inches. A wide panel has two columns.
 CELL, GAP, EDGE = 1.56, 0.26, 0.09
 HEAD, CAPTION, FOOT = 0.27, 0.36, 0.14
 ROW = HEAD + CAPTION + CELL + FOOT
@@ -17,7 +17,7 @@ SMALL = 7.5  # points
 
 
 class Page:
-    """A figure of numbered panels, placed in inches from the top left."""
+    """A figure of numbered panels. Positions are in inches from the top left."""
 
     def __init__(self) -> None:
         self.height = 3 * ROW + 0.02
@@ -25,42 +25,44 @@ class Page:
         self.count = 0
 
     def left(self, column: float) -> float:
-        """Tell where a column begins."""
+        """Return the left edge of a column."""
         return EDGE + column * (CELL + GAP)
 
     def top(self, row: int) -> float:
-        """Tell where the panels of a row begin, below their captions."""
+        """Return the top edge of the panels in a row, below their captions."""
         return row * ROW + HEAD + CAPTION
 
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Turn inches from the top left into matplotlib's shares from the bottom left."""
+    def to_figure(self, x: float, y: float) -> tuple[float, float]:
+        """Convert inches from the top left to figure coordinates from the bottom left."""
         return x / WIDTH, 1 - y / self.height
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Make bare axes, without ticks or frame."""
-        left, bottom = self.at(x, y + height)
+        """Add axes without ticks and frame."""
+        left, bottom = self.to_figure(x, y + height)
         axes = self.figure.add_axes((left, bottom, width / WIDTH, height / self.height))
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         return axes
 
     def text(self, x: float, y: float, words: str, **style: Any) -> float:
-        """Write, and return where it ends."""
-        text = self.figure.text(*self.at(x, y), words, **{"va": "baseline", "color": INK, **style})
-        return text.get_window_extent().x1 / self.figure.dpi
+        """Write text and return its right end."""
+        text = self.figure.text(
+            *self.to_figure(x, y), words, **{"va": "baseline", "color": INK, **style}
+        )
+        return float(text.get_window_extent().x1 / self.figure.dpi)
 
     def heading(self, row: int, words: str) -> None:
-        """Name a row, with a rule to the right edge."""
+        """Write the heading of a row, with a line to the right edge."""
         y = row * ROW + HEAD - 0.09
         end = self.text(EDGE, y, words, weight="bold", size=9.5)
-        ends = [self.at(x, y - 0.045) for x in (end + 0.1, WIDTH - EDGE)]
+        ends = [self.to_figure(x, y - 0.045) for x in (end + 0.1, WIDTH - EDGE)]
         self.figure.add_artist(
             FancyArrowPatch(*ends, transform=self.figure.transFigure, color=PALE, lw=0.8,
                             arrowstyle="-", shrinkA=0, shrinkB=0)
         )  # fmt: skip
 
     def panel(self, row: int, column: float, title: str, detail: str, columns: int = 1) -> Axes:
-        """Make the next panel: its number, title and a grey line stand above."""
+        """Add the next panel, with its number, title and a grey caption."""
         self.count += 1
         x, y = self.left(column), self.top(row)
         end = self.text(x, y - 0.225, f"{self.count}", color=GREY, weight="bold")
@@ -69,10 +71,10 @@ class Page:
         return self.axes(x, y, columns * (CELL + GAP) - GAP, CELL)
 
     def arrow(self, row: int, column: int) -> None:
-        """Point from the panel that ends at a column's right to the next."""
+        """Draw an arrow from the panel that ends in a column to the next panel."""
         y = self.top(row) + CELL / 2
         x = self.left(column) + CELL
-        ends = [self.at(x + share * GAP, y) for share in (0.16, 0.88)]
+        ends = [self.to_figure(x + share * GAP, y) for share in (0.16, 0.88)]
         self.figure.add_artist(
             FancyArrowPatch(*ends, transform=self.figure.transFigure, color=GREY, lw=1.2,
                             arrowstyle="-|>", mutation_scale=8, shrinkA=0, shrinkB=0)

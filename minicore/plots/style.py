@@ -1,4 +1,4 @@
-"""The one style of all figures, and how a figure becomes a file."""
+"""The style of all figures, and how to save a figure."""
 
 import io
 import os
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
@@ -13,16 +14,17 @@ from matplotlib.figure import Figure as MatplotlibFigure
 
 from minicore.runtime.files import whole
 
+Array = npt.NDArray[Any]
+
 INK, GREY, PALE = "#222222", "#767676", "#D5D5D5"
 GOOD, ANOMALOUS, TRUTH = "#0072B2", "#D55E00", "#56B4E9"  # Okabe and Ito, 2008
 HEAT = colormaps["inferno"]
-ORDER = ListedColormap(
-    colormaps["viridis"](np.linspace(0, 0.91, 256))
-)  # its last yellows fade on white
-WIDTH = 7.2  # inches: 1080 pixels, sharp at the width of a README
+# Without the last yellows of viridis, which are hard to see on white.
+ORDER = ListedColormap(colormaps["viridis"](np.linspace(0, 0.91, 256)))
+WIDTH = 7.2  # inches: 1080 pixels, sharp in a README
 DASHED = (0, (4, 3))
 SUFFIXES = (".pdf", ".png", ".svg")
-METADATA: Any = {  # who made it, by which `files.made_here` knows it; no date
+METADATA: Any = {  # the program, which `files.made_here` reads; no date
     "pdf": {"Creator": "minicore", "CreationDate": None},
     "png": {"Software": "minicore"},
     "svg": {"Creator": "minicore", "Date": None},
@@ -41,13 +43,13 @@ STYLE: Any = {
     "figure.dpi": 150,
     "figure.facecolor": "white",
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same figure everywhere
+    "font.sans-serif": ["DejaVu Sans"],  # part of matplotlib: the same figure everywhere
     "font.size": 8.5,
     "legend.frameon": False,
     "savefig.dpi": 150,
-    "svg.hashsalt": "minicore",  # the same SVG each time
+    "svg.hashsalt": "minicore",  # the same SVG file each time
     "text.color": INK,
-    "text.parse_math": False,  # a dollar in a file's name is a dollar
+    "text.parse_math": False,  # a file name can contain a dollar sign
     "xtick.color": GREY,
     "xtick.labelcolor": INK,
     "xtick.labelsize": 8,
@@ -55,25 +57,30 @@ STYLE: Any = {
     "ytick.labelcolor": INK,
     "ytick.labelsize": 8,
 }
-styled = rc_context(STYLE)  # a decorator: the style holds inside a function and nowhere else
+styled = rc_context(STYLE)  # a decorator: applies the style inside one function only
 
 
 class Figure(MatplotlibFigure):
-    """A figure that a notebook shows although pyplot was never imported."""
+    """A figure that a notebook displays without pyplot."""
 
     def _repr_png_(self) -> bytes:
         return render(self, "png")
 
 
+def short_number(value: float) -> str:
+    """Return a number with three digits: 2.60, and 260 without a point."""
+    return f"{value:#.3g}".rstrip(".")
+
+
 def one_axes(width: float, height: float) -> tuple[Figure, Axes]:
-    """Make a figure of one plot, in inches."""
+    """Return a figure with one plot, and its axes; sizes are in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots()
 
 
 @styled
 def render(figure: MatplotlibFigure, suffix: str) -> bytes:
-    """Bytes of the figure as png, svg or pdf: the same each time, for no date is written in."""
+    """Return the figure as PNG, SVG or PDF; without a date, so that files are reproducible."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=suffix, metadata=METADATA[suffix])
     return buffer.getvalue()
@@ -82,28 +89,28 @@ def render(figure: MatplotlibFigure, suffix: str) -> bytes:
 def save(
     figure: MatplotlibFigure, path: str | os.PathLike[str], *, overwrite: bool = False
 ) -> Path:
-    """Write a figure to a file, whole or not at all.
+    """Write a figure to a file. If writing fails, no partial file remains.
 
     Parameters
     ----------
     figure : Figure
-        From any function here.
+        A figure of any function in this package.
     path : path-like
-        Its suffix names the format: ``.png``, ``.svg`` or ``.pdf``. Missing folders are made.
+        The suffix is the format: ``.png``, ``.svg`` or ``.pdf``. Missing folders are created.
     overwrite : bool, default False
-        Whether to replace a file that minicore did not make.
+        Replace the file even if minicore did not create it.
 
     Returns
     -------
     Path
-        Where it is.
+        Path of the file.
 
     Raises
     ------
     ValueError
-        The suffix is another.
+        If the suffix is not one of these.
     OutputError
-        The file cannot be written, or must not be replaced; what was there before is untouched.
+        If the file cannot be written or must not be replaced. An existing file is unchanged.
     """
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:

@@ -1,14 +1,13 @@
-"""What the notebooks display."""
+"""Display: code, times, parts of images and figures with sliders."""
 
-import io
-import itertools
+import base64
+import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from minicore import course, equations, plots
-from minicore.plots import style
+from minicore import course, equations
+from minicore.plots.style import one_axes
 
 
 @pytest.mark.slow
@@ -16,7 +15,7 @@ def test_source_is_the_code_in_the_file_without_its_docstring():
     shown = course.source(equations.neighbourhood)
     assert repr(shown).startswith("# minicore.equations.eq1_neighbourhood.neighbourhood\n")
     assert "def neighbourhood(h, w, p)" in shown.text and '"""' not in shown.text
-    assert "⌊p/2⌋" in shown.text  # the formula above the lines stays
+    assert "⌊p/2⌋" in shown.text  # comments stay
     namespace = {}
     exec(
         compile(
@@ -31,11 +30,11 @@ def test_source_is_the_code_in_the_file_without_its_docstring():
     assert (first, "\n".join(code), last) == ("```python", repr(shown), "```")
 
 
-def test_source_leaves_its_colours_to_the_page_which_may_be_dark():
+def test_source_has_no_colours_of_its_own():
     assert not hasattr(course.source(equations.neighbourhood), "_repr_html_")
 
 
-def test_source_of_a_jitted_function_is_the_python_beneath():
+def test_source_of_a_numba_function_is_its_python_code():
     from minicore.fast.arithmetic import squared_distance
 
     assert "np.float64(x[k])" in course.source(squared_distance).text
@@ -43,28 +42,12 @@ def test_source_of_a_jitted_function_is_the_python_beneath():
         course.source(len)
 
 
-def test_both_gives_both_results_and_prints_both_times(capsys):
+def test_compare_engines_returns_both_results_and_prints_both_times(capsys):
     rows = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
-    literal, quick = course.both("greedy_coreset", rows, 5)
+    literal, quick = course.compare_engines("greedy_coreset", rows, 5)
     assert np.array_equal(literal, quick)
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("equations.greedy_coreset: ") and second.startswith("fast.greedy_")
-
-
-@pytest.mark.slow
-def test_pictures_stand_side_by_side_with_titles_and_frames():
-    grid, photo = np.arange(12.0).reshape(3, 4), np.zeros((8, 8, 3), np.uint8)
-    figure = plots.pictures(
-        [grid, photo, grid], ["a", "b", "c"], columns=2, frames=[(0, 0, 1, 1), None, None]
-    )
-    assert len(figure.axes) == 4 and [a.get_title("left") for a in figure.axes[:3]] == list("abc")
-    assert len(figure.axes[0].patches) == 1 and not figure.axes[1].patches
-    assert figure._repr_png_()[:4] == b"\x89PNG"
-    for wrong in ({"titles": ["a"]}, {"frames": []}):
-        with pytest.raises(ValueError, match=r"expected 3 \w+, one for each image"):
-            plots.pictures([grid] * 3, **wrong)
-    with pytest.raises(ValueError, match="at least one image"):
-        plots.pictures([])
 
 
 def test_closeup_keeps_the_patch_in_the_middle_even_at_the_border():
@@ -74,32 +57,44 @@ def test_closeup_keeps_the_patch_in_the_middle_even_at_the_border():
     corner = course.closeup(image, 27, 0)
     assert corner.shape == (56, 56, 3)
     assert np.array_equal(corner[24:32, 24:32], image[216:, :8])
-    assert np.array_equal(corner[-1], corner[31])  # the image ends there
+    assert np.array_equal(corner[-1], corner[31])  # the border of the image is repeated
 
 
-@pytest.mark.slow
-def test_animation_plays_every_figure_for_its_time():
-    def drawn():
-        for x in range(3):
-            figure, axes = style.one_axes(2, 1)
-            axes.plot([0, x], [0, 1])
-            yield figure
+def draw(radius, colour="red"):
+    figure, axes = one_axes(1, 1)
+    axes.plot([0, radius], [radius, 0], color=colour)
+    return figure
 
-    figures = list(drawn())
-    content = plots.animation(figures, seconds=0.2, hold=1)
-    moving = Image.open(io.BytesIO(content))
-    assert moving.format == "GIF" and moving.n_frames == 3 and moving.info["loop"] == 0
-    durations, seen = [], []
-    for frame in range(3):
-        moving.seek(frame)
-        durations.append(moving.info["duration"])
-        seen.append(np.asarray(moving.convert("RGB")))
-    assert durations == [200, 200, 1000]
-    assert all(np.abs(a.astype(int) - b).max() > 100 for a, b in itertools.pairwise(seen))
-    assert content == plots.animation(list(drawn()), seconds=0.2, hold=1)
-    with pytest.raises(ValueError, match="at least one figure"):
-        plots.animation([])
-    with pytest.raises(ValueError, match="one size"):
-        plots.animation([figures[0], style.one_axes(1, 1)[0]])
-    with pytest.raises(ValueError, match="must be positive"):
-        plots.animation(figures, seconds=0)
+
+def png(live) -> bytes:
+    return base64.b64decode(live._repr_mimebundle_()["image/png"])
+
+
+def test_without_ipywidgets_only_the_figure_is_displayed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)  # importing it fails
+    shown = course.live(draw, radius=[1, 2], colour=["blue", "red"])
+    assert shown.values == {"radius": 1, "colour": "red"}
+    assert png(shown) == draw(1)._repr_png_()
+    assert set(shown._repr_mimebundle_()) == {"text/plain", "image/png"}
+
+
+def test_a_moved_slider_updates_the_figure():
+    pytest.importorskip("ipywidgets")
+    shown = course.live(draw, radius=[1, 2], colour=["blue", "red"])
+    before = png(shown)
+    shown.sliders["colour"].value = "blue"
+    assert shown.values == {"radius": 1, "colour": "blue"}
+    assert png(shown) == draw(1, "blue")._repr_png_() != before
+    assert "application/vnd.jupyter.widget-view+json" in shown._repr_mimebundle_()
+
+
+@pytest.mark.parametrize(
+    ("choices", "words"),
+    [
+        ({"radius": []}, "radius: expected"),
+        ({"radius": [1], "colour": ["blue"]}, "'red' is not one"),
+    ],
+)
+def test_a_slider_without_choices_or_with_a_wrong_default_is_an_error(choices, words):
+    with pytest.raises(ValueError, match=words):
+        course.live(draw, **choices)

@@ -1,8 +1,8 @@
-"""The committed notebooks: complete, small, with the outputs of one whole run, and open to change.
+"""The committed notebooks: complete, small, with the outputs of one run, and ready for changes.
 
-A cell that a student is asked to change has the tag ``student`` and says in its metadata how:
-``"minicore": {"try": ["b = 3"]}`` lists assignments to put in place of the cell's own, and
-``"minicore": {"skip": true, "set": "..."}`` the code to run instead of the whole cell.
+A cell that a student changes has the tag ``student`` and describes the change in its metadata:
+``"minicore": {"try": ["b = 3"]}`` lists assignments that replace the cell's own assignments.
+``"minicore": {"skip": true, "set": "..."}`` contains code that replaces the whole cell.
 """
 
 import ast
@@ -20,7 +20,7 @@ from minicore import datasets
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-MEGABYTES = 12  # all together: a clone stays quick
+MEGABYTES = 12  # of all notebooks, so that a clone is fast
 
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -34,7 +34,7 @@ def text(path: Path) -> str:
 
 
 def code(path: Path) -> list[tuple[str, dict]]:
-    """The source of each code cell, and what a student is asked to change in it."""
+    """Return the source of each code cell and its requested changes."""
     return [
         ("".join(cell["source"]), cell["metadata"].get("minicore", {}))
         for cell in cells(path, "code")
@@ -42,7 +42,7 @@ def code(path: Path) -> list[tuple[str, dict]]:
 
 
 def sections(path: Path) -> Iterator[tuple[str, list[dict], str]]:
-    """Heading, the code cells' requests to a student, and all prose, of each section."""
+    """Yield heading, requested changes and text of each section."""
     heading, asked, prose = "", [], ""
     for cell in json.loads(path.read_text("utf-8"))["cells"]:
         source = "".join(cell["source"])
@@ -58,7 +58,7 @@ def sections(path: Path) -> Iterator[tuple[str, list[dict], str]]:
 
 
 def target(assignment: str) -> str:
-    """The variable that a line of Python assigns to."""
+    """Return the variable of an assignment."""
     (statement,) = ast.parse(assignment).body
     assert isinstance(statement, ast.Assign), assignment
     (name,) = statement.targets
@@ -67,7 +67,7 @@ def target(assignment: str) -> str:
 
 
 def replaced(source: str, assignment: str) -> str:
-    """The cell with its one assignment to this variable replaced."""
+    """Return the cell with the assignment to this variable replaced."""
     name, lines = target(assignment), source.splitlines()
     (old,) = (
         statement
@@ -80,10 +80,10 @@ def replaced(source: str, assignment: str) -> str:
 
 
 def runs(path: Path) -> list[list[str]]:
-    """The cells of each run: every request of the notebook is in one run, as few runs as it takes.
+    """Return the cells of each run; together, the runs contain all requested changes.
 
-    Requests for different variables are made in the same run; a second value of a variable, and
-    the skipping of a cell that a run has changed, make a further one.
+    One run contains changes of different variables. A second value of a variable, or a skipped cell
+    that a run has changed, needs another run.
     """
     asked = code(path)
     numbers: list[tuple[int, int, str]] = []  # run, cell, assignment
@@ -113,13 +113,13 @@ RUNS = [
 ]
 
 
-def test_there_are_twelve_and_they_are_small():
+def test_there_are_twelve_small_notebooks():
     assert [path.stem[:2] for path in NOTEBOOKS] == [f"{i:02d}" for i in range(12)]
     assert sum(path.stat().st_size for path in NOTEBOOKS) < 1e6 * MEGABYTES
 
 
 @every
-def test_outputs_are_those_of_one_run_from_top_to_bottom_without_an_error(path):
+def test_the_outputs_are_from_one_run_without_errors(path):
     code = cells(path, "code")
     assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
     outputs = [output for cell in code for output in cell["outputs"]]
@@ -128,7 +128,7 @@ def test_outputs_are_those_of_one_run_from_top_to_bottom_without_an_error(path):
 
 
 @every
-def test_each_has_goals_a_formula_the_kernel_from_its_file_a_what_if_and_a_recap(path):
+def test_each_notebook_has_goals_a_formula_source_code_a_what_if_and_a_recap(path):
     words, code = text(path), "\n".join("".join(c["source"]) for c in cells(path, "code"))
     for part in (r"\*\*After it you can\*\*", r"\\tag\{", "^## What if", "^## Recap"):
         assert re.search(part, words, re.MULTILINE), part
@@ -136,13 +136,13 @@ def test_each_has_goals_a_formula_the_kernel_from_its_file_a_what_if_and_a_recap
 
 
 @every
-def test_each_has_three_exercises(path):
+def test_each_notebook_has_three_exercises(path):
     exercises = text(path).partition("## Exercises")[2].partition("## Recap")[0]
     assert re.findall(r"^(?:\*\*)?(\d)\. ", exercises, re.MULTILINE) == ["1", "2", "3"]
 
 
 @every
-def test_what_needs_a_kernel_has_a_picture_for_who_has_none(path):
+def test_figures_with_sliders_are_saved_as_pictures_too(path):
     for cell in cells(path, "code"):
         if "course.live(" in "".join(cell["source"]):
             (shown,) = cell["outputs"]
@@ -150,7 +150,7 @@ def test_what_needs_a_kernel_has_a_picture_for_who_has_none(path):
 
 
 @every
-def test_a_what_if_names_what_to_change_and_the_change_can_be_tried(path):
+def test_a_what_if_names_the_variables_to_change(path):
     asked = {heading: (requests, prose) for heading, requests, prose in sections(path)}
     requests, _ = next(asked[heading] for heading in asked if heading.startswith("## What if"))
     assert any(request.get("try") or request.get("skip") for request in requests)
@@ -168,14 +168,14 @@ def is_stored(node: ast.AST) -> bool:
 
 
 @every
-def test_only_cells_with_the_tag_are_for_the_student_to_change(path):
+def test_exactly_the_cells_with_the_tag_describe_a_change(path):
     for cell in cells(path, "code"):
         tagged = "student" in cell["metadata"].get("tags", [])
         assert tagged == ("minicore" in cell["metadata"])
 
 
 def photographs(folder: Path) -> None:
-    """A student's own pictures: other parts, another size, other names."""
+    """Write photographs of a student: other parts, sizes and names."""
     own = datasets.synthetic("gear", n_train=14, n_good=2, n_defective=2, seed=5, size=240)
     for name, images in (("good", own.train), ("new", own.test)):
         (folder / "photos" / name).mkdir(parents=True)
@@ -184,11 +184,11 @@ def photographs(folder: Path) -> None:
 
 
 def run(sources: list[str], name: str) -> None:
-    """Execute cells in one namespace and draw what each returns, as Jupyter does."""
+    """Execute cells in one namespace and draw their results, like Jupyter."""
     names: dict = {"__name__": "__main__"}
     for number, source in enumerate(sources):
         file = f"<{name}, code cell {number}>"
-        # A traceback, and the check of an exercise, show the line of the cell.
+        # Tracebacks and hints can then contain the line of the cell.
         linecache.cache[file] = (len(source), None, source.splitlines(True), file)
         tree = ast.parse(source, file)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
@@ -201,7 +201,7 @@ def run(sources: list[str], name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("path", "number"), RUNS)
-def test_a_student_may_do_what_the_text_asks_for(path, number, tmp_path, monkeypatch):
+def test_the_changes_requested_in_the_text_run_without_errors(path, number, tmp_path, monkeypatch):
     for module in ("IPython", "ipywidgets"):
         pytest.importorskip(module, reason="the notebooks need minicore[notebooks]")
     monkeypatch.chdir(tmp_path)
@@ -210,7 +210,7 @@ def test_a_student_may_do_what_the_text_asks_for(path, number, tmp_path, monkeyp
     run(runs(path)[number], path.stem)
 
 
-def test_a_change_takes_the_place_of_the_old_value_and_of_nothing_else():
+def test_a_change_replaces_only_the_old_assignment():
     cell = "b = 9\nfactors = [\n    1,\n    2,\n]\nprint(b)\nfor b in (1,):\n    pass"
     changed = replaced(cell, "factors = [3]")
     assert changed == "b = 9\nfactors = [3]\nprint(b)\nfor b in (1,):\n    pass"
@@ -219,7 +219,7 @@ def test_a_change_takes_the_place_of_the_old_value_and_of_nothing_else():
         replaced(cell, "c = 3")
 
 
-def test_a_cell_that_fails_fails_the_run():
+def test_an_error_in_a_cell_is_an_error_of_the_run():
     run(["a = 1", "a + 1"], "good")
     with pytest.raises(IndexError):
         run(["a = []", "a[0]"], "bad")

@@ -1,10 +1,10 @@
-"""What students hand in: plausible wrong versions of every exercise, and the hint each deserves.
+"""Wrong answers to every exercise, each with the keyword of the hint that it must get.
 
-They are written as a student would, loops and all, not as `minicore.course` words its mistakes.
-`WRONG` holds for each exercise its (keyword, function).
+They are written in the style of a student, often with loops, and not like the mistakes in
+`minicore.course`. `WRONG` contains a list of (keyword, function) for each exercise.
 """
 
 from wrong_answers import decision, grids, memory, positions
-from wrong_answers.handed_in import WRONG
+from wrong_answers.collection import WRONG
 
 __all__ = ["WRONG", "decision", "grids", "memory", "positions"]

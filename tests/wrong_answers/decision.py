@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wrong_answers.handed_in import distance, wrong
+from wrong_answers.collection import distance, wrong
 
 # --------------------------------------------------------------------- nearest
 
@@ -214,21 +214,21 @@ def _(m_test, bank, b):
 
 @wrong("eq7", "max-for-min")
 def _(m_test, bank, b):
-    """The nearest row's neighbourhood, and the farthest row's distance."""
+    """Uses the neighbourhood of the nearest row and the distance of the farthest row."""
     d = to_bank(m_test, bank)
     return softmax_score(d, d.max(), around(bank[d.argmin()], bank, b))
 
 
 @wrong("eq7", "max-for-min")
 def _(m_test, bank, b):
-    """The farthest row's neighbourhood, and the nearest row's distance."""
+    """Uses the neighbourhood of the farthest row and the distance of the nearest row."""
     d = to_bank(m_test, bank)
     return softmax_score(d, d.min(), around(bank[d.argmax()], bank, b))
 
 
 @wrong("eq7", "max-for-min")
 def _(m_test, bank, b):
-    """As notebook 09 lists it, with the exponentials as they stand in the paper."""
+    """Uses the farthest row for both, and exponentials that overflow (listed in notebook 09)."""
     d = to_bank(m_test, bank)
     m_star = np.argmax(d)
     exponentials = np.exp(d[around(bank[m_star], bank, b)])

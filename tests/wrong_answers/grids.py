@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wrong_answers.handed_in import wrong
+from wrong_answers.collection import wrong
 
 # ------------------------------------------------------------------------- eq3
 

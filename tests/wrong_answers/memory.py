@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wrong_answers.handed_in import distance, wrong
+from wrong_answers.collection import distance, wrong
 
 # ------------------------------------------------------------------------- eq4
 

@@ -1,1 +1,1 @@
-"""One module per exercise: its cases, the solution, and the mistakes that it recognises."""
+"""The exercises, one module per equation: cases, reference solution and known mistakes."""

@@ -1,31 +1,34 @@
-"""Exercise on equation 1: which positions belong together."""
+"""Exercise on equation 1: the neighbourhood of a position."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
 from minicore import equations
-from minicore.course.exercise import Case, Exercise, mistake
+from minicore.course.exercise import Array, Case, Exercise, mistake
 
 
-def neighbourhood(h, w, p):
-    """Equation 1."""
-    return equations.neighbourhood(h, w, p)
+def neighbourhood(h: int, w: int, p: int) -> Array:
+    """Return the positions of equation 1."""
+    return np.asarray(equations.neighbourhood(h, w, p))
 
 
-def _square(h, w, rows, columns=None):
-    """Positions (h + i, w + j), row by row."""
-    columns = rows if columns is None else columns
-    return np.array([(h + i, w + j) for i in rows for j in columns]).reshape(-1, 2)
+def _square(h: int, w: int, offsets: Iterable[int]) -> Array:
+    """Return the positions (h + i, w + j) for all offsets i and j, row by row."""
+    offsets = list(offsets)
+    return np.array([(h + i, w + j) for i in offsets for j in offsets]).reshape(-1, 2)
 
 
-def _reach(p):
+def _reach(p: int) -> range:
+    """Return the offsets of equation 1: from −⌊p/2⌋ to ⌊p/2⌋."""
     return range(-(p // 2), p // 2 + 1)
 
 
 EQ1 = Exercise(
     name="eq1",
     title="Neighbourhood",
-    question="Which positions (a, b) lie in the square of patchsize p around (h, w)? Row by row, "
-    "those outside the map too.",
+    question="Return all positions (a, b) in the square of patchsize p around (h, w). Go row by "
+    "row. Keep positions outside the map.",
     returns="(k, 2) array of int",
     reference=neighbourhood,
     cases=(
@@ -40,28 +43,28 @@ EQ1 = Exercise(
     mistakes=(
         mistake(
             "clipped",
-            "Positions outside the map are missing. Equation 1 keeps them (equation 2 reads zeros "
-            "there), so that every neighbourhood has the same number of members.",
+            "Positions outside the map are missing or changed. Equation 1 keeps them, so that "
+            "every neighbourhood has the same size. (Equation 2 reads zeros there.)",
             lambda h, w, p: np.array([q for q in _square(h, w, _reach(p)) if min(q) >= 0]),
             lambda h, w, p: np.maximum(_square(h, w, _reach(p)), 0),
         ),
         mistake(
             "even-p",
-            "Right for odd p. For even p the equation says how far the square reaches on *either* "
-            "side of (h, w): what is the floor of p/2, and is the square then symmetric?",
+            "Your result is right for odd p, but not for even p. The equation has the same limit "
+            "on *both* sides of (h, w). What is the floor of p/2? Is the square symmetric?",
             lambda h, w, p: _square(h, w, range(-((p - 1) // 2), p - (p - 1) // 2)),
             lambda h, w, p: _square(h, w, range(-(p // 2), p - p // 2)),
             lambda h, w, p: _square(h, w, range(-((p - 1) // 2), (p - 1) // 2 + 1)),
         ),
         mistake(
             "off-by-one",
-            "One row and one column are missing at an end: does your range include its last value?",
+            "One row and one column are missing. Does your range include its last value?",
             lambda h, w, p: _square(h, w, _reach(p)[:-1]),
             lambda h, w, p: _square(h, w, _reach(p)[1:]),
         ),
         mistake(
             "radius",
-            "The square is too large: it should be about p positions wide altogether, not p to "
+            "The square is too large. Its whole width is about p positions, not p positions on "
             "each side.",
             lambda h, w, p: _square(h, w, range(-p, p + 1)),
             lambda h, w, p: _square(h, w, range(-p, p)),
@@ -69,32 +72,32 @@ EQ1 = Exercise(
         ),
         mistake(
             "no-centre",
-            "The position (h, w) itself is missing. It is a member of its own neighbourhood.",
+            "The position (h, w) is missing. It belongs to its own neighbourhood.",
             lambda h, w, p: np.array(
                 [q for q in _square(h, w, _reach(p)).tolist() if q != [h, w]]
             ).reshape(-1, 2),
         ),
         mistake(
             "relative",
-            "These are offsets from the centre; the equation asks for positions on the map.",
+            "These are offsets from the centre (h, w). Return positions on the map.",
             lambda h, w, p: _square(0, 0, _reach(p)),
         ),
         mistake(
             "axes",
-            "Rows and columns are exchanged: the first of each pair belongs to h.",
+            "Rows and columns are exchanged. In each pair, the row (h) comes first.",
             lambda h, w, p: _square(h, w, _reach(p))[:, ::-1],
             lambda h, w, p: _square(w, h, _reach(p)),
         ),
         mistake(
             "order",
-            "The right positions, but not row by row: a is to change slowest.",
+            "The positions are right, but their order is wrong. Go row by row: a changes slowest.",
             lambda h, w, p: _square(w, h, _reach(p))[:, ::-1],
             lambda h, w, p: _square(h, w, _reach(p)[::-1]),
         ),
         mistake(
             "cross",
-            "Only positions in the row or the column of (h, w): the neighbourhood is a square, "
-            "its corners included.",
+            "Only positions in the row and in the column of (h, w) are here. The neighbourhood is "
+            "a full square with corners.",
             lambda h, w, p: np.array(
                 [q for q in _square(h, w, _reach(p)) if q[0] == h or q[1] == w]
             ),

@@ -1,45 +1,51 @@
-"""Exercises on equation 2: one feature of a neighbourhood."""
+"""Exercises on equation 2: aggregate a neighbourhood into one feature."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from minicore import equations
-from minicore.course.exercise import Case, Exercise, Hint, mistake, random
+from minicore.course.exercise import Array, Case, Exercise, Hint, mistake, random
 
 
-def aggregate(phi, h, w, p):
-    """Equation 2 with the mean of each channel."""
-    return equations.aggregate(phi, h, w, p, phi.shape[0])
+def aggregate(phi: Array, h: int, w: int, p: int) -> Array:
+    """Return equation 2, with the mean of each channel as aggregation."""
+    return np.asarray(equations.aggregate(phi, h, w, p, phi.shape[0]))
 
 
-def _window(phi, h, w, p, **padding):
-    """Cut a p × p neighbourhood out of a padded map, (c, p, p)."""
+def _window(phi: Array, h: int, w: int, p: int, **padding: Any) -> Array:
+    """Return a p × p neighbourhood of a padded map, (c, p, p)."""
     r = p // 2
     padded = np.pad(phi.astype(float), ((0, 0), (r, r), (r, r)), **padding)
     return padded[:, h : h + 2 * r + 1, w : w + 2 * r + 1]
 
 
-def _inside(phi, h, w, p):
+def _inside(phi: Array, h: int, w: int, p: int) -> Array:
+    """Return the part of a neighbourhood that lies on the map."""
     r = p // 2
-    return phi[:, max(h - r, 0) : h + r + 1, max(w - r, 0) : w + r + 1].astype(float)
+    part: Array = phi[:, max(h - r, 0) : h + r + 1, max(w - r, 0) : w + r + 1]
+    return part.astype(float)
 
 
-def _unchecked(phi, h, w, p):
-    """Average by a loop that minds the lower end of each index no more than NumPy does."""
+def _unchecked(phi: Array, h: int, w: int, p: int) -> Array:
+    """Return the mean without a check for negative indices, which NumPy reads from the end."""
     around = np.arange(-(p // 2), p // 2 + 1)
     rows, columns = h + around, w + around
     rows, columns = rows[rows < phi.shape[1]], columns[columns < phi.shape[2]]
-    return phi[:, rows][:, :, columns].astype(float).sum(axis=(1, 2)) / p**2
+    total: Array = phi[:, rows][:, :, columns].astype(float).sum(axis=(1, 2))
+    return total / p**2
 
 
-def _mean(members):
-    return members.mean(axis=(1, 2))
+def _mean(members: Array) -> Array:
+    return np.asarray(members.mean(axis=(1, 2)))
 
 
 EQ2 = Exercise(
     name="eq2",
     title="Aggregation",
-    question="One vector of a neighbourhood: the mean of each channel over the p × p positions "
-    "around (h, w). Outside the map are zeros, and they count. p is odd here.",
+    question="Return one vector per neighbourhood: the mean of each channel over the p × p "
+    "positions around (h, w). Positions outside the map are zeros and count too. p is odd here.",
     returns="(c,) array of float",
     reference=aggregate,
     cases=(
@@ -54,29 +60,29 @@ EQ2 = Exercise(
     mistakes=(
         mistake(
             "zeros-not-counted",
-            "Right inside, too large at the border: there you divide by the number of positions "
-            "on the map. The zeros outside count too, so the divisor does not shrink.",
+            "Your values are right inside the map, but too large at the border. There you divide "
+            "by the number of positions on the map. The zeros outside the map count too.",
             lambda phi, h, w, p: _mean(_inside(phi, h, w, p)),
         ),
         mistake(
             "border-repeated",
-            "Right inside, wrong at the border: outside the map are zeros, not copies of the "
-            "values nearby.",
+            "Your values are right inside the map, but wrong at the border. Values outside the "
+            "map are zeros, not copies of other values.",
             lambda phi, h, w, p: _mean(_window(phi, h, w, p, mode="edge")),
             lambda phi, h, w, p: _mean(_window(phi, h, w, p, mode="reflect")),
             lambda phi, h, w, p: _mean(_window(phi, h, w, p, mode="symmetric")),
         ),
         mistake(
             "wrapped",
-            "Right inside, wrong at the border: a negative index reads from the opposite side of "
-            "the map.",
+            "Your values are right inside the map, but wrong at the border. A negative index "
+            "reads from the opposite side of the map.",
             lambda phi, h, w, p: _mean(_window(phi, h, w, p, mode="wrap")),
             _unchecked,
         ),
         mistake(
             "negative-slice",
-            "A slice that begins at a negative index begins near the other end of the axis: at "
-            "the upper and left border yours is empty.",
+            "At the upper and left border your slice is empty. A slice with a negative start "
+            "begins near the other end of the axis.",
             lambda phi, h, w, p: _mean(
                 phi[:, h - p // 2 : h + p // 2 + 1, w - p // 2 : w + p // 2 + 1].astype(float)
             ),
@@ -87,29 +93,30 @@ EQ2 = Exercise(
         ),
         mistake(
             "sum",
-            "This is the sum over the neighbourhood; the mean is asked for.",
+            "This is the sum over the neighbourhood. Return the mean.",
             lambda phi, h, w, p: _window(phi, h, w, p).sum(axis=(1, 2)),
         ),
         mistake(
             "divisor",
-            "The sum is right, the divisor is not: how many positions has a p × p neighbourhood?",
+            "The sum is right, but the divisor is wrong. How many positions does a p × p "
+            "neighbourhood have?",
             lambda phi, h, w, p: _window(phi, h, w, p).sum(axis=(1, 2)) / p,
             lambda phi, h, w, p: _window(phi, h, w, p).sum(axis=(1, 2)) / (p // 2 * 2) ** 2,
             lambda phi, h, w, p: _window(phi, h, w, p).sum(axis=(1, 2)) / (p**2 - 1),
         ),
         mistake(
             "max",
-            "This is the largest value of each channel; the mean is asked for.",
+            "This is the maximum of each channel. Return the mean.",
             lambda phi, h, w, p: _window(phi, h, w, p).max(axis=(1, 2)),
         ),
         mistake(
             "centre-only",
-            "This is the feature of (h, w) alone. Its neighbours have a say too.",
+            "This is only the feature at (h, w). The mean includes the features of its neighbours.",
             lambda phi, h, w, p: phi[:, h, w],
         ),
         mistake(
             "off-by-one",
-            "A row and a column of the neighbourhood are missing: does your range include its "
+            "One row and one column of the neighbourhood are missing. Does your range include its "
             "last value?",
             lambda phi, h, w, p: _mean(_window(phi, h, w, p)[:, :-1, :-1]),
             lambda phi, h, w, p: _window(phi, h, w, p)[:, :-1, :-1].sum(axis=(1, 2)) / p**2,
@@ -117,18 +124,20 @@ EQ2 = Exercise(
         ),
         mistake(
             "radius",
-            "The neighbourhood is too large: p positions wide altogether, not p to each side.",
+            "The neighbourhood is too large. Its whole width is p positions, not p positions on "
+            "each side.",
             lambda phi, h, w, p: _mean(_window(phi, h, w, 2 * p)),
         ),
         mistake(
             "axes",
-            "Rows and columns are exchanged: phi is (channel, row, column), and h is a row.",
+            "Rows and columns are exchanged. The axes of phi are (channel, row, column), and h is "
+            "a row.",
             lambda phi, h, w, p: _mean(_window(np.swapaxes(phi, 1, 2), h, w, p)),
             lambda phi, h, w, p: _mean(_window(np.pad(phi, ((0, 0), (0, 9), (0, 9))), w, h, p)),
         ),
         mistake(
             "channels-mixed",
-            "The channels are averaged with each other. Each keeps its own mean.",
+            "You take the mean over the channels. Return a separate mean for each channel.",
             lambda phi, h, w, p: _window(phi, h, w, p).mean(),
             lambda phi, h, w, p: _window(phi, h, w, p).mean(axis=0),
         ),
@@ -136,36 +145,37 @@ EQ2 = Exercise(
 )
 
 
-def adaptive_average_pool(v, d):
-    """f_agg of equation 2."""
-    return equations.adaptive_average_pool(v, d)
+def adaptive_average_pool(v: Array, d: int) -> Array:
+    """Return f_agg of equation 2."""
+    return np.asarray(equations.adaptive_average_pool(v, d))
 
 
-def _ends(v, d):
+def _ends(v: Array, d: int) -> tuple[Array, Array]:
+    """Return the first index of each segment, and the index after its last, (d,) each."""
     i, L = np.arange(d), len(v)
     return i * L // d, -(-(i + 1) * L // d)
 
 
-def _pooled(v, first, end, reduce=np.mean):
+def _pooled(v: Array, first: Array, end: Array, reduce: Callable[..., Any] = np.mean) -> Array:
     return np.array([reduce(v[a:e].astype(float)) for a, e in zip(first, end, strict=True)])
 
 
-def _asked_for(v, d, reduce):
-    first, end = _ends(v, d)
-    return _pooled(v, first, end, reduce)
+def _over_segments(v: Array, d: int, reduce: Callable[..., Any]) -> Array:
+    """Return another reduction over the right segments."""
+    return _pooled(v, *_ends(v, d), reduce)
 
 
 _UNEVEN = Hint(
     "segments",
-    "Right when d divides the length. When it does not, compare where your segments begin and end "
-    "with the question: its two brackets are different.",
+    "Your result is right if d divides the length. Otherwise, compare where your segments begin "
+    "and end with the question: its two brackets are different.",
 )
 
 POOL = Exercise(
     name="pool",
     title="Adaptive average pooling",
-    question="Average a vector of L values in d consecutive segments of nearly equal length: "
-    "segment i is ⌊i L/d⌋ … ⌈(i+1) L/d⌉, its end exclusive.",
+    question="Split a vector of L values into d segments and return the mean of each segment. "
+    "Segment i begins at ⌊i L/d⌋ and ends before ⌈(i+1) L/d⌉.",
     returns="(d,) array of float",
     reference=adaptive_average_pool,
     cases=(
@@ -179,54 +189,55 @@ POOL = Exercise(
     mistakes=(
         mistake(
             "floored-end",
-            "Right when d divides the length. When it does not, your segments end too early: look "
-            "at the second bracket of the question.",
+            "Your result is right if d divides the length. Otherwise your segments end too early. "
+            "Look at the second bracket of the question.",
             lambda v, d: _pooled(v, _ends(v, d)[0], np.arange(1, d + 1) * len(v) // d),
         ),
         mistake(
             "ceiled-start",
-            "Right when d divides the length. When it does not, your segments begin too late: "
-            "look at the first bracket of the question.",
+            "Your result is right if d divides the length. Otherwise your segments begin too "
+            "late. Look at the first bracket of the question.",
             lambda v, d: _pooled(v, -(-np.arange(d) * len(v) // d), _ends(v, d)[1]),
         ),
         mistake(
             "split",
-            "Your segments share no value, and the first ones are the longest. In the question, "
-            "neighbouring segments may share a value.",
+            "Your segments have no common values, and the first segments are the longest. In the "
+            "question, two neighbouring segments may have one value in common.",
             lambda v, d: np.array([part.astype(float).mean() for part in np.array_split(v, d)]),
         ),
         mistake(
             "remainder-dropped",
-            "The last values are never used when d does not divide the length.",
+            "If d does not divide the length, you never use the last values.",
             lambda v, d: v[: len(v) // d * d].reshape(d, -1).astype(float).mean(axis=1),
         ),
         mistake(
             "off-by-one",
-            "Each segment has one value too many or too few at its end: an end is exclusive.",
+            "Each segment has one value too many or too few at its end. The value at the end index "
+            "does not belong to the segment.",
             lambda v, d: _pooled(v, _ends(v, d)[0], _ends(v, d)[1] + 1),
             lambda v, d: _pooled(v, _ends(v, d)[0], _ends(v, d)[1] - 1),
         ),
         mistake(
             "sum",
-            "These are sums over the segments; the means are asked for.",
-            lambda v, d: _asked_for(v, d, np.sum),
+            "These are sums over the segments. Return the means.",
+            lambda v, d: _over_segments(v, d, np.sum),
         ),
         mistake(
             "divisor",
-            "Each sum is divided by the same number. Segments may differ in length.",
-            lambda v, d: _asked_for(v, d, np.sum) * d / len(v),
-            lambda v, d: _asked_for(v, d, np.sum) / -(-len(v) // d),
-            lambda v, d: _asked_for(v, d, np.sum) / max(len(v) // d, 1),
+            "You divide each sum by the same number. Segments may have different lengths.",
+            lambda v, d: _over_segments(v, d, np.sum) * d / len(v),
+            lambda v, d: _over_segments(v, d, np.sum) / -(-len(v) // d),
+            lambda v, d: _over_segments(v, d, np.sum) / max(len(v) // d, 1),
         ),
         mistake(
             "max",
-            "These are the largest values of the segments; the means are asked for.",
-            lambda v, d: _asked_for(v, d, np.max),
+            "These are the maxima of the segments. Return the means.",
+            lambda v, d: _over_segments(v, d, np.max),
         ),
         mistake(
             "picked",
-            "This takes one value of each segment, or interpolates between values; the mean over "
-            "each segment is asked for.",
+            "You take one value of each segment, or interpolate between values. Return the mean of "
+            "each segment.",
             lambda v, d: v[_ends(v, d)[0]],
             lambda v, d: np.interp(np.linspace(0, len(v) - 1, d), np.arange(len(v)), v),
         ),

@@ -1,35 +1,38 @@
-"""Exercises on equation 3: a feature at every position, and two grids made one."""
+"""Exercises on equation 3: features at all positions, and upsampling of a coarser grid."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from minicore import equations
-from minicore.course.exercise import Case, Exercise, mistake, random
+from minicore.course.exercise import Array, Case, Exercise, mistake, random
 
 
-def patch_collection(phi, p, s):
-    """Equation 3 of one level, with the mean of each channel."""
-    return equations.patch_collection(phi, p, s, phi.shape[0])
+def patch_collection(phi: Array, p: int, s: int) -> Array:
+    """Return equation 3 for one level, with the mean of each channel as aggregation."""
+    return np.asarray(equations.patch_collection(phi, p, s, phi.shape[0]))
 
 
-def _means(phi, p, count=None, **padding):
-    """Mean of each channel around every position, (h*, w*, c); p odd."""
+def _means(phi: Array, p: int, count: Any = None, **padding: Any) -> Array:
+    """Return the mean of each channel around each position, (h*, w*, c), for odd p."""
     r = p // 2
     padded = np.pad(phi.astype(float), ((0, 0), (r, r), (r, r)), **padding)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (p, p), axis=(1, 2))
-    total = windows.sum(axis=(3, 4)) / (p * p if count is None else count)
-    return total.transpose(1, 2, 0)
+    means: Array = windows.sum(axis=(3, 4)) / (p * p if count is None else count)
+    return means.transpose(1, 2, 0)
 
 
-def _on_map(phi, p):
-    """How many members of each neighbourhood lie on the map, (h*, w*)."""
+def _on_map(phi: Array, p: int) -> Array:
+    """Return how many positions of each neighbourhood lie on the map, (h*, w*)."""
     return _means(np.ones_like(phi[:1]), p, 1)[..., 0]
 
 
 EQ3 = Exercise(
     name="eq3",
     title="Patch collection",
-    question="The aggregated feature (equation 2, zeros outside the map counted) at every position "
-    "whose row and column are multiples of the stride s. p is odd here.",
+    question="Return the aggregated feature (equation 2; zeros outside the map count) at each "
+    "position whose row and column are multiples of the stride s. p is odd here.",
     returns="(h', w', c) array of float",
     reference=patch_collection,
     cases=(
@@ -42,7 +45,7 @@ EQ3 = Exercise(
     mistakes=(
         mistake(
             "channels-first",
-            "The values are right, the axes are not: the channels of a patch come last.",
+            "The values are right, but the order of the axes is wrong. The channels come last.",
             lambda phi, p, s: _means(phi, p)[::s, ::s].transpose(2, 0, 1),
         ),
         mistake(
@@ -52,27 +55,27 @@ EQ3 = Exercise(
         ),
         mistake(
             "stride-ignored",
-            "The stride changes nothing: only every s-th row and column is asked for.",
+            "The stride has no effect. Return only every s-th row and every s-th column.",
             lambda phi, p, s: _means(phi, p),
         ),
         mistake(
             "off-by-one",
-            "The last row or column of positions is missing: of five rows, every second one is "
-            "rows 0, 2 and 4. How many multiples of s are there below h*?",
+            "The last row or column of positions is missing. Example: with s = 2, five rows "
+            "give rows 0, 2 and 4. How many multiples of s are less than h*?",
             lambda phi, p, s: _means(phi, p)[::s, ::s][: phi.shape[1] // s, : phi.shape[2] // s],
             lambda phi, p, s: _means(phi, p)[:-1:s, :-1:s],
         ),
         mistake(
             "stride-offset",
-            "The positions taken begin elsewhere than at (0, 0): h mod s = 0 includes h = 0.",
+            "Your first position is not (0, 0). The condition h mod s = 0 includes h = 0.",
             lambda phi, p, s: _means(phi, p)[s // 2 :: s, s // 2 :: s],
             lambda phi, p, s: _means(phi, p)[s - 1 :: s, s - 1 :: s],
             lambda phi, p, s: _means(phi, p)[1::s, 1::s],
         ),
         mistake(
             "no-border",
-            "Positions whose neighbourhood reaches out of the map are missing. They belong to the "
-            "collection; outside the map are zeros.",
+            "Positions near the border are missing or zero. They belong to the collection too. "
+            "Values outside the map are zeros.",
             lambda phi, p, s: _means(phi, p)[
                 p // 2 : phi.shape[1] - p // 2, p // 2 : phi.shape[2] - p // 2
             ][::s, ::s],
@@ -80,14 +83,14 @@ EQ3 = Exercise(
         ),
         mistake(
             "zeros-not-counted",
-            "Right inside, too large at the border: the zeros outside the map count, so the "
-            "divisor does not shrink there.",
+            "Your values are right inside the map, but too large at the border. The zeros outside "
+            "the map count too, so the divisor is the same everywhere.",
             lambda phi, p, s: _means(phi, p, _on_map(phi, p))[::s, ::s],
         ),
         mistake(
             "border-repeated",
-            "Right inside, wrong at the border: outside the map are zeros, not copies of the "
-            "values nearby.",
+            "Your values are right inside the map, but wrong at the border. Values outside the "
+            "map are zeros, not copies of other values.",
             lambda phi, p, s: _means(phi, p, mode="edge")[::s, ::s],
             lambda phi, p, s: _means(phi, p, mode="reflect")[::s, ::s],
             lambda phi, p, s: _means(phi, p, mode="symmetric")[::s, ::s],
@@ -95,35 +98,36 @@ EQ3 = Exercise(
         ),
         mistake(
             "subsampled-first",
-            "The stride is applied to the map before aggregating, so that neighbours are s apart. "
-            "It chooses positions; their neighbourhoods are on the whole map.",
+            "You apply the stride to the map before the aggregation. Aggregate on the whole map: "
+            "the stride only chooses the positions.",
             lambda phi, p, s: _means(phi[:, ::s, ::s], p),
         ),
         mistake(
             "not-aggregated",
-            "These are the features of the single positions: the neighbourhood has no effect.",
+            "These are the features of single positions. The neighbourhoods have no effect.",
             lambda phi, p, s: phi[:, ::s, ::s].transpose(1, 2, 0),
         ),
         mistake(
             "sum",
-            "These are sums over the neighbourhoods; the means are asked for.",
+            "These are sums over the neighbourhoods. Return the means.",
             lambda phi, p, s: _means(phi, p, 1)[::s, ::s],
         ),
     ),
 )
 
 
-def _inner(phi, p):
-    return _on_map(phi, p) == p * p
+def _inner(phi: Array, p: int) -> Array:
+    """Return True where the whole neighbourhood lies on the map, (h*, w*)."""
+    return np.asarray(_on_map(phi, p) == p * p)
 
 
-def upsample(grid, height, width):
-    """Bring the coarser level to the finer one's grid."""
-    return equations.upsample(grid, height, width)
+def upsample(grid: Array, height: int, width: int) -> Array:
+    """Return the coarser grid, interpolated to the size of the finer grid."""
+    return np.asarray(equations.upsample(grid, height, width))
 
 
-def _interpolate(grid, rows, columns):
-    """Bilinear at fractional positions, the border repeated."""
+def _interpolate(grid: Array, rows: Array, columns: Array) -> Array:
+    """Return bilinear values at fractional positions; the border is repeated."""
     for axis, at in enumerate((rows, columns)):
         low = np.clip(np.floor(at).astype(int), 0, grid.shape[axis] - 1)
         high = np.minimum(low + 1, grid.shape[axis] - 1)
@@ -132,28 +136,35 @@ def _interpolate(grid, rows, columns):
     return grid
 
 
-def _positions(grid, height, width, half=0.5):
+def _positions(grid: Array, height: int, width: int, half: float = 0.5) -> list[Array]:
+    """Return the rows and the columns of the finer grid in units of the coarser grid."""
     sizes = zip((height, width), grid.shape, strict=False)
     return [(np.arange(fine) + half) * coarse / fine - half for fine, coarse in sizes]
 
 
-def _nearest(grid, height, width, half, rounded):
+def _nearest(
+    grid: Array, height: int, width: int, half: float, rounded: Callable[[Array], Array]
+) -> Array:
+    """Return nearest-neighbour upsampling."""
     at = [rounded(x).astype(int) for x in _positions(grid, height, width, half)]
     rows, columns = (np.clip(x, 0, n - 1) for x, n in zip(at, grid.shape, strict=False))
-    return grid[rows][:, columns]
+    return np.asarray(grid[rows][:, columns])
 
 
-def _clamped(grid, height, width, half=0.5):
+def _clamped(grid: Array, height: int, width: int, half: float = 0.5) -> Array:
+    """Return bilinear upsampling with positions limited to the grid."""
     at = _positions(grid, height, width, half)
     return _interpolate(grid, *(np.clip(x, 0, n - 1) for x, n in zip(at, grid.shape, strict=False)))
 
 
-def _corners(grid, height, width):
+def _corners(grid: Array, height: int, width: int) -> Array:
+    """Return bilinear upsampling that aligns the centres of the corner cells."""
     rows, columns = grid.shape[:2]
     return _interpolate(grid, np.linspace(0, rows - 1, height), np.linspace(0, columns - 1, width))
 
 
-def _zero_outside(grid, height, width):
+def _zero_outside(grid: Array, height: int, width: int) -> Array:
+    """Return bilinear upsampling of a grid with a border of zeros."""
     padded = np.pad(grid, ((1, 1), (1, 1), (0, 0)))
     return _interpolate(padded, *(x + 1 for x in _positions(grid, height, width)))
 
@@ -161,9 +172,9 @@ def _zero_outside(grid, height, width):
 UPSAMPLE = Exercise(
     name="upsample",
     title="Bilinear upsampling",
-    question="Interpolate a grid of vectors bilinearly to another size. The centres of the cells "
-    "are aligned: row h of the finer grid lies at (h + ½) h*/height − ½ of the coarser; beyond the "
-    "outermost centres their values are repeated.",
+    question="Interpolate a grid of vectors bilinearly to another size. Row h of the finer grid is "
+    "at row (h + ½) h*/height − ½ of the coarser grid; columns likewise. Beyond the outermost "
+    "centres, repeat the border values.",
     returns="(height, width, d) array of float",
     reference=upsample,
     cases=(
@@ -176,28 +187,28 @@ UPSAMPLE = Exercise(
     mistakes=(
         mistake(
             "nearest",
-            "Each value is copied from one cell: this is nearest-neighbour upsampling. Bilinear "
-            "mixes the four cells around a position.",
+            "This is nearest-neighbour upsampling: it copies each value from one cell. Bilinear "
+            "upsampling mixes the four cells around a position.",
             lambda grid, height, width: _nearest(grid, height, width, 0, np.floor),
             lambda grid, height, width: _nearest(grid, height, width, 0.5, np.round),
             lambda grid, height, width: _nearest(grid, height, width, 0, np.round),
         ),
         mistake(
             "corners-aligned",
-            "This aligns the centres of the corner cells. Use the other convention: the outer "
-            "edges of the two grids coincide.",
+            "You align the centres of the corner cells. Align the outer edges of the two grids "
+            "instead.",
             _corners,
         ),
         mistake(
             "half-pixel",
-            "The result is shifted by part of a cell: a cell's value belongs to its centre, half "
-            "a cell from its edge, on both grids.",
+            "The result is shifted by a part of a cell. On both grids, a value belongs to the "
+            "centre of its cell, which is half a cell from the edge.",
             lambda grid, height, width: _clamped(grid, height, width, 0),
         ),
         mistake(
             "border",
-            "Right inside, wrong along the border: there a position lies outside the outermost "
-            "centres, and their value is to be repeated, not continued or mixed with zeros.",
+            "Your values are right inside the grid, but wrong at the border. Beyond the outermost "
+            "centres, repeat the border values. Do not extrapolate and do not mix them with zeros.",
             lambda grid, height, width: _interpolate(grid, *_positions(grid, height, width)),
             _zero_outside,
             lambda grid, height, width: _linear_extrapolation(grid, height, width),
@@ -210,7 +221,7 @@ UPSAMPLE = Exercise(
         ),
         mistake(
             "one-axis",
-            "Only one of the two axes is interpolated; the other copies its nearest cell.",
+            "You interpolate along one axis only. Along the other axis you copy the nearest cell.",
             lambda grid, height, width: _nearest(
                 _clamped(grid, height, grid.shape[1]), height, width, 0, np.floor
             ),
@@ -220,16 +231,16 @@ UPSAMPLE = Exercise(
         ),
         mistake(
             "shares-exchanged",
-            "The two cells on either side of a position have each other's share: the nearer one "
-            "counts for more.",
+            "The weights of the two neighbouring cells are exchanged. The nearer cell has the "
+            "larger weight.",
             lambda grid, height, width: _exchanged(grid, height, width),
         ),
     ),
 )
 
 
-def _linear_extrapolation(grid, height, width):
-    """Continue the outermost cells' lines beyond their centres."""
+def _linear_extrapolation(grid: Array, height: int, width: int) -> Array:
+    """Return bilinear upsampling that extrapolates beyond the outermost centres."""
     for axis, at in enumerate(_positions(grid, height, width)):
         n = grid.shape[axis]
         low = np.clip(np.floor(at).astype(int), 0, max(n - 2, 0))
@@ -239,7 +250,8 @@ def _linear_extrapolation(grid, height, width):
     return grid
 
 
-def _exchanged(grid, height, width):
+def _exchanged(grid: Array, height: int, width: int) -> Array:
+    """Return bilinear upsampling with the two weights exchanged."""
     for axis, at in enumerate(_positions(grid, height, width)):
         at = np.maximum(at, 0)
         low = np.minimum(at.astype(int), grid.shape[axis] - 1)

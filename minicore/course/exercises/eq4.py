@@ -3,12 +3,12 @@
 import numpy as np
 
 from minicore import equations
-from minicore.course.exercise import Case, Exercise, mistake, random
+from minicore.course.exercise import Array, Case, Exercise, mistake, random
 
 
-def memory_bank(patches):
-    """Equation 4."""
-    return equations.memory_bank(patches)
+def memory_bank(patches: Array) -> Array:
+    """Return the memory bank of equation 4."""
+    return np.asarray(equations.memory_bank(patches))
 
 
 _TWICE = random(42, 2, 2, 3, 4)
@@ -17,66 +17,66 @@ _TWICE[1] = _TWICE[0]
 EQ4 = Exercise(
     name="eq4",
     title="Memory bank",
-    question="Unite the patch features of n images, (n, h', w', D), in one array with a patch "
-    "feature a row: image by image, in each row by row of its grid.",
+    question="Put the patch features of n images, (n, h', w', D), into one array with one patch "
+    "feature per row. Go image by image, and within each image row by row of its grid.",
     returns="(n h' w', D) array of float",
     reference=memory_bank,
     cases=(
         Case("three images", (random(41, 3, 2, 4, 5),)),
         Case("one image", (random(43, 1, 3, 2, 4),)),
-        Case("two images that are the same", (_TWICE,)),
-        Case("one value a patch", (random(44, 2, 3, 2, 1),)),
+        Case("two equal images", (_TWICE,)),
+        Case("one value per patch", (random(44, 2, 3, 2, 1),)),
     ),
     mistakes=(
         mistake(
             "positions-first",
-            "The rows go from position to position, with all images at each. They should go image "
-            "by image: all rows of the first image, then all rows of the second.",
+            "The order of the rows is wrong: you go position by position. Go image by image: all "
+            "rows of the first image, then all rows of the second image.",
             lambda patches: patches.transpose(1, 2, 0, 3).reshape(-1, patches.shape[3]),
             lambda patches: patches.transpose(2, 1, 0, 3).reshape(-1, patches.shape[3]),
         ),
         mistake(
             "columns-first",
-            "Within an image the rows go down the columns of the grid. Row by row is asked for.",
+            "Within an image, you go column by column of the grid. Go row by row.",
             lambda patches: patches.transpose(0, 2, 1, 3).reshape(-1, patches.shape[3]),
         ),
         mistake(
             "transposed",
-            "One patch feature a *column*: rows and columns of the bank are exchanged.",
+            "Rows and columns of the bank are exchanged: you have one patch feature per *column*.",
             lambda patches: patches.reshape(-1, patches.shape[3]).T,
         ),
         mistake(
             "scrambled",
-            "The shape is right, but a row mixes numbers of several patches: reshape keeps the "
-            "order of the memory, so the channels must be the last axis before it.",
+            "Each row mixes numbers of several patches. A reshape does not change the order of the "
+            "numbers, so the channels must be the last axis before it.",
             lambda patches: patches.transpose(0, 3, 1, 2).reshape(-1, patches.shape[3]),
             lambda patches: patches.transpose(3, 0, 1, 2).reshape(-1, patches.shape[3]),
         ),
         mistake(
             "not-flattened",
-            "The grid is still there. Where a patch lay does not matter to the memory: one row "
-            "for each, whatever its image and position.",
+            "The result still has the axes of the images or of the grid. Use one row for each "
+            "patch of each image.",
             lambda patches: patches,
             lambda patches: patches.reshape(patches.shape[0], -1, patches.shape[3]),
             lambda patches: patches.reshape(patches.shape[0], -1),
         ),
         mistake(
             "averaged",
-            "The images are averaged. The memory keeps every patch of every image: that is what "
-            "makes rare good patches known.",
+            "You take the mean over images or positions. The memory bank keeps every patch of "
+            "every image, so that it also contains rare good patches.",
             lambda patches: patches.mean(axis=0).reshape(-1, patches.shape[3]),
             lambda patches: patches.mean(axis=(1, 2)),
         ),
         mistake(
             "one-image",
-            "Only one image is remembered. Is something overwritten in the loop?",
+            "The bank contains only one image. Does your loop overwrite earlier images?",
             lambda patches: patches[-1].reshape(-1, patches.shape[3]),
             lambda patches: patches[0].reshape(-1, patches.shape[3]),
         ),
         mistake(
             "deduplicated",
-            "Equal patch features were merged, or the rows sorted. A union of sets would merge "
-            "them, but here a row must keep telling where it came from.",
+            "You removed equal patch features or sorted the rows. A union of sets removes equal "
+            "elements, but here each row must belong to one image and one position.",
             lambda patches: np.unique(patches.reshape(-1, patches.shape[3]), axis=0),
             lambda patches: np.array(
                 list(dict.fromkeys(map(tuple, patches.reshape(-1, patches.shape[3]).tolist())))

@@ -1,29 +1,41 @@
-"""Exercises on equation 5 and Algorithm 1: the few rows that stand for all."""
+"""Exercises on equation 5 and Algorithm 1: the coreset."""
+
+from typing import Any
 
 import numpy as np
 
 from minicore import equations
-from minicore.course.exercise import Case, Exercise, Hint, mistake, points, random
+from minicore.course.exercise import (
+    NOT_EUCLIDEAN,
+    Array,
+    Case,
+    Exercise,
+    Function,
+    Hint,
+    Mistake,
+    distances,
+    mistake,
+    points,
+    random,
+)
 
 
-def covering_radius(M, indices):
-    """Measure what equation 5 minimises, for the coreset M[indices]."""
+def covering_radius(M: Array, indices: Array) -> float:
+    """Return what equation 5 minimises, for the coreset M[indices]."""
     return float(equations.nearest(M, M[indices], 1)[0].max())
 
 
-def _table(M, indices, squared=False, order=2):
-    """Distance of every row of M to every chosen one, (N, l)."""
-    difference = M[:, None].astype(float) - M[None, indices].astype(float)
-    distances = np.linalg.norm(difference, ord=order, axis=2)
-    return distances**2 if squared else distances
+def _table(M: Array, indices: Array, order: float = 2) -> Array:
+    """Return the distance from each row of M to each row of the coreset, (N, l)."""
+    return distances(M, M[indices], order)
 
 
 EQ5 = Exercise(
     name="eq5",
     title="Covering radius",
-    question="How good is a coreset? Compute what equation 5 minimises: the largest distance of a "
-    "row of M to its nearest row among M[indices]. (Algorithm 1, which finds a coreset, is the "
-    'exercise "algorithm1".)',
+    question="How good is a coreset? Return what equation 5 minimises: the largest distance from a "
+    "row of M to its nearest row among M[indices]. (Algorithm 1 finds a coreset; see the exercise "
+    '"algorithm1".)',
     returns="float",
     reference=covering_radius,
     cases=(
@@ -36,38 +48,39 @@ EQ5 = Exercise(
     mistakes=(
         mistake(
             "squared",
-            "This is the squared distance. The bars in the equation mean the Euclidean one.",
-            lambda M, indices: _table(M, indices, squared=True).min(axis=1).max(),
+            "This is the squared distance. Return the Euclidean distance.",
+            lambda M, indices: _table(M, indices).min(axis=1).max() ** 2,
         ),
         mistake(
             "mean",
-            "The mean over the rows of M instead of the worst of them: a coreset is as good as "
-            "the row it serves worst.",
+            "You take the mean or the sum over the rows of M. Return the distance of the worst "
+            "row: the one farthest from the coreset.",
             lambda M, indices: _table(M, indices).min(axis=1).mean(),
             lambda M, indices: _table(M, indices).min(axis=1).sum(),
         ),
         mistake(
             "max-for-min",
-            "Each row is measured to its *farthest* chosen row. It needs only one nearby.",
+            "You use the distance from each row to its *farthest* coreset row. Use the nearest "
+            "coreset row.",
             lambda M, indices: _table(M, indices).max(),
         ),
         mistake(
             "order-exchanged",
-            "Maximum and minimum are in the wrong order: first, for each row of M, the nearest "
-            "chosen row; then the worst of these.",
+            "The maximum and the minimum are in the wrong order. First find the nearest coreset "
+            "row of each row of M. Then take the largest of these distances.",
             lambda M, indices: _table(M, indices).max(axis=0).min(),
             lambda M, indices: _table(M, indices).max(axis=1).min(),
         ),
         mistake(
             "min-for-max",
-            "Nearly nothing is far away here: you take the smallest of the distances, or measure "
-            "the chosen rows, each of which is in M. Measure every row of M, keep the largest.",
+            "You return the smallest distance, or you start from the coreset rows, which are all "
+            "in M. Use the distance of each row of M to the coreset, and return the largest.",
             lambda M, indices: _table(M, indices).min(),
         ),
         mistake(
             "within-coreset",
-            "You measure among the chosen rows. The question is how far the *others* are from "
-            "them.",
+            "You use distances between coreset rows. Use the distances from the *other* rows of M "
+            "to the coreset.",
             lambda M, indices: _table(M[indices], np.arange(len(indices))).max(),
             lambda M, indices: (
                 (_table(M[indices], np.arange(len(indices))) + np.diag([np.inf] * len(indices)))
@@ -77,20 +90,18 @@ EQ5 = Exercise(
         ),
         mistake(
             "not-euclidean",
-            "The sum (or the largest) of the coordinates' differences: the bars with the 2 mean "
-            "the Euclidean distance.",
+            NOT_EUCLIDEAN,
             lambda M, indices: _table(M, indices, order=1).min(axis=1).max(),
             lambda M, indices: _table(M, indices, order=np.inf).min(axis=1).max(),
         ),
         mistake(
             "not-reduced",
-            "One distance per row: the largest of them is asked for.",
+            "You return one distance per row. Return the largest of them.",
             lambda M, indices: _table(M, indices).min(axis=1),
         ),
         mistake(
             "index",
-            "This is the index of a row. The question asks how far that row is, not which row it "
-            "is.",
+            "This is the index of a row. Return the distance of that row, not its index.",
             lambda M, indices: _table(M, indices).min(axis=1).argmax(),
             lambda M, indices: _table(M, indices).max(axis=1).argmax(),
             lambda M, indices: _table(M, indices).max(axis=1).argmin(),
@@ -99,19 +110,29 @@ EQ5 = Exercise(
 )
 
 
-def greedy_coreset(M, l, start):
-    """Algorithm 1."""
-    return equations.greedy_coreset(M, l, start)
+def greedy_coreset(M: Array, l: int, start: int) -> Array:
+    """Return the rows that Algorithm 1 picks."""
+    return np.asarray(equations.greedy_coreset(M, l, start))
 
 
-def _greedy(M, l, start, *, join=np.minimum, far=True, last=False, again=False):
-    """Algorithm 1 with the mistakes that its loop invites."""
-    picked, known = [start], None
+def _greedy(
+    M: Array,
+    l: int,
+    start: int,
+    *,
+    join: Function = np.minimum,
+    far: bool = True,
+    last: bool = False,
+    again: bool = False,
+) -> Array:
+    """Return Algorithm 1 with a mistake: `join` updates the distances, `again` allows repeats."""
+    picked: list[int] = [start]
+    to_nearest: Any = None
     while len(picked) < l:
         new = ((M.astype(float) - M[picked[-1]].astype(float)) ** 2).sum(axis=1)
         new = new if join is not np.add else np.sqrt(new)
-        known = new if known is None else join(known, new)
-        masked = known.copy() if far else -known
+        to_nearest = new if to_nearest is None else join(to_nearest, new)
+        masked = to_nearest.copy() if far else -to_nearest
         if not again:
             masked[picked] = -np.inf
         picked.append(int(len(M) - 1 - masked[::-1].argmax()) if last else int(masked.argmax()))
@@ -121,34 +142,32 @@ def _greedy(M, l, start, *, join=np.minimum, far=True, last=False, again=False):
 _ORIGINAL = random(61, 14, 3)
 _TIES = points([0, 0], [2, 0], [0, 2], [-2, 0], [0, -2], [1, 1], [-1, -1], [2, 2])
 _PAIRS = points([0, 0], [4, 0], [0, 0], [4, 0], [0, 3], [0, 3])
+_TIE = Hint(
+    "ties",
+    "Your picks are right until two distances are equal. Then pick the row with the lowest index.",
+)
 
 ALGORITHM1 = Exercise(
     name="algorithm1",
     title="Algorithm 1, the greedy coreset",
-    question="Pick l rows of M: the first is `start`; then, again and again, the row farthest from "
-    "its nearest picked one. Never a row twice; ties go to the lowest row.",
-    returns="(l,) array of int, in the order picked",
+    question="Pick l rows of M. The first pick is `start`. Each next pick is the row with the "
+    "largest distance to its nearest picked row. Pick no row twice. If distances are equal, pick "
+    "the row with the lowest index.",
+    returns="(l,) array of int, in the order of the picks",
     reference=greedy_coreset,
     cases=(
         Case("five of fourteen rows", (_ORIGINAL, 5, 0)),
         Case("another first pick", (_ORIGINAL, 6, 9)),
         Case("only the first pick", (random(62, 7, 2), 1, 3)),
         Case("many picks", (random(63, 40, 4), 25, 11)),
+        Case("equal distances", (_TIES, 6, 0), _TIE),
         Case(
-            "distances that tie",
-            (_TIES, 6, 0),
-            Hint(
-                "ties",
-                "Right until two rows are equally far away: then the lowest row is asked for.",
-            ),
-        ),
-        Case(
-            "rows that occur twice, all of them picked",
+            "duplicate rows, all picked",
             (_PAIRS, 6, 0),
             Hint(
                 "repeats",
-                "Right until only copies of picked rows remain: the maximum is over the rows not "
-                "picked yet, even at distance 0.",
+                "Your picks are right until only copies of picked rows remain. The maximum is over "
+                "the rows that are not picked yet, even if their distance is 0.",
             ),
         ),
     ),
@@ -167,68 +186,64 @@ ALGORITHM1 = Exercise(
         ),
         mistake(
             "repeats",
-            "A row is picked twice: the maximum is over the rows not picked yet, even when all "
-            "that remains lies at distance 0.",
+            "You pick a row twice. The maximum is over the rows that are not picked yet, even if "
+            "their distance is 0.",
             lambda M, l, start: _greedy(M, l, start, again=True),
             lambda M, l, start: _greedy(M, l, start, again=True, join=np.maximum),
             lambda M, l, start: _greedy(M, l, start, again=True, join=np.add),
         ),
-        mistake(
-            "ties",
-            "Right until two rows are equally far away: then the lowest row is asked for.",
-            lambda M, l, start: _greedy(M, l, start, last=True),
-        ),
+        Mistake(_TIE, (lambda M, l, start: _greedy(M, l, start, last=True),)),
         mistake(
             "max-for-min",
-            "Each row remembers the *farthest* picked row. What counts is the nearest one: a row "
-            "is well served as soon as one pick is close.",
+            "You keep the distance from each row to its *farthest* picked row. Keep the distance "
+            "to its nearest picked row.",
             lambda M, l, start: _greedy(M, l, start, join=np.maximum),
         ),
         mistake(
             "sum-for-min",
-            "Each row adds up its distances to all picks. What counts is the nearest one.",
+            "You add the distances from each row to all picks. Keep only the distance to the "
+            "nearest pick.",
             lambda M, l, start: _greedy(M, l, start, join=np.add),
             lambda M, l, start: _greedy(M, l, start, join=lambda a, b: a + b),
         ),
         mistake(
             "last-only",
-            "Only the latest pick is measured from; the earlier ones are forgotten. Keep for each "
-            "row its distance to the nearest of *all* picks.",
+            "You use only the distances to the latest pick. For each row, keep the distance to the "
+            "nearest of *all* picks.",
             lambda M, l, start: _greedy(M, l, start, join=lambda a, b: b),
             lambda M, l, start: _greedy(M, l, start, join=lambda a, b: b, again=True),
         ),
         mistake(
             "first-only",
-            "Only the first pick is measured from. After each pick the distances have to be "
-            "brought up to date.",
+            "You use only the distances to the first pick. Update the distances after each pick.",
             lambda M, l, start: _greedy(M, l, start, join=lambda a, b: a),
             lambda M, l, start: _greedy(M, l, start, join=lambda a, b: a, again=True),
         ),
         mistake(
             "nearest-first",
-            "You pick the row that is nearest to what is picked; the farthest is asked for.",
+            "You pick the row nearest to the picked rows. Pick the farthest row.",
             lambda M, l, start: _greedy(M, l, start, far=False),
             lambda M, l, start: _greedy(M, l, start, far=False, again=True),
         ),
         mistake(
             "start-missing",
-            "The row `start` itself is missing from the picks: it is the first of the l.",
+            "The row `start` is missing. It is the first of the l picks.",
             lambda M, l, start: _greedy(M, l + 1, start)[1:],
             lambda M, l, start: _greedy(M, l, start)[1:],
         ),
         mistake(
             "count",
-            "One pick too many: `start` is the first of the l.",
+            "You return one pick too many. `start` is the first of the l picks.",
             lambda M, l, start: _greedy(M, l + 1, start) if l < len(M) else _greedy(M, l, start),
         ),
         mistake(
             "sorted",
-            "The right rows, but sorted: they are asked for in the order picked.",
+            "The rows are right, but you sorted them. Return them in the order of the picks.",
             lambda M, l, start: np.sort(_greedy(M, l, start)),
         ),
         mistake(
             "rows",
-            "These are the rows themselves; their indices are asked for.",
+            "These are the rows. Return their indices.",
             lambda M, l, start: M[_greedy(M, l, start)],
         ),
     ),

@@ -1,18 +1,40 @@
-"""Exercise on equation 7: the score."""
+"""Exercise on equation 7: the anomaly score."""
+
+from typing import Any
 
 import numpy as np
 
 from minicore import equations
-from minicore.course.exercise import Case, Exercise, Hint, distances, mistake, points, random
+from minicore.course.exercise import (
+    Array,
+    Case,
+    Exercise,
+    Function,
+    Hint,
+    Mistake,
+    distances,
+    mistake,
+    points,
+    random,
+)
 
 
-def anomaly_score(m_test, bank, b):
-    """Equation 7 of the deciding patch."""
+def anomaly_score(m_test: Array, bank: Array, b: int) -> float:
+    """Return equation 7 for the deciding patch."""
     return float(equations.anomaly_score(m_test[None], bank, b))
 
 
-def _parts(m_test, bank, b, *, around="m_star", skip=0, nearest=np.argmin, exponent=1):
-    """Distances of m_test to the neighbourhood, s*, and the neighbours."""
+def _parts(
+    m_test: Array,
+    bank: Array,
+    b: int,
+    *,
+    around: str = "m_star",
+    skip: int = 0,
+    nearest: Function = np.argmin,
+    exponent: int = 1,
+) -> tuple[Array, float, Array, Array]:
+    """Return distances from m_test to the neighbours, s*, m*, and the neighbours' indices."""
     to_test = distances(m_test[None], bank)[0]
     star = int(nearest(to_test))
     centre = bank[star] if around == "m_star" else m_test
@@ -21,75 +43,91 @@ def _parts(m_test, bank, b, *, around="m_star", skip=0, nearest=np.argmin, expon
     return to_test[neighbours] ** exponent, to_test[star], bank[star], neighbours
 
 
-def _weighted(distances, own, s_star, sign=1):
-    """(1 − exp own / Σ exp distances) s*, safely."""
-    largest = max((sign * distances).max(), sign * own)
-    share = np.exp(sign * own - largest) / np.exp(sign * distances - largest).sum()
-    return float((1 - share) * s_star)
+def _weighted(to_test: Array, own: float, s_star: float, sign: int = 1) -> float:
+    """Return (1 − exp(own) / Σ exp(to_test)) s*, without overflow."""
+    largest = max((sign * to_test).max(), sign * own)
+    quotient = np.exp(sign * own - largest) / np.exp(sign * to_test - largest).sum()
+    return float((1 - quotient) * s_star)
 
 
-def _score(m_test, bank, b, *, sign=1, exponent=1, power=1, **options):
-    distances, s_star, _, _ = _parts(m_test, bank, b, exponent=exponent, **options)
-    return _weighted(distances, s_star**exponent, s_star**power, sign)
+def _score(
+    m_test: Array,
+    bank: Array,
+    b: int,
+    *,
+    sign: int = 1,
+    exponent: int = 1,
+    power: int = 1,
+    **options: Any,
+) -> float:
+    """Return equation 7 with other neighbours, signs or powers."""
+    to_test, s_star, _, _ = _parts(m_test, bank, b, exponent=exponent, **options)
+    return _weighted(to_test, s_star**exponent, s_star**power, sign)
 
 
-def _naive(m_test, bank, b, kind=np.float64):
-    distances, s_star, _, _ = _parts(m_test, bank, b)
-    distances, s_star = distances.astype(kind), kind(s_star)
-    return float((1 - np.exp(s_star) / np.exp(distances).sum()) * s_star)
+def _overflowing(m_test: Array, bank: Array, b: int, kind: Any = np.float64) -> float:
+    """Return equation 7 as written in the paper; large distances overflow."""
+    to_test, s_star, _, _ = _parts(m_test, bank, b)
+    own = kind(s_star)
+    return float((1 - np.exp(own) / np.exp(to_test.astype(kind)).sum()) * own)
 
 
-def _share(m_test, bank, b, exp=np.exp):
-    """Compute the quotient directly: 1 − (1 − quotient) would round a small one to 0."""
-    distances, s_star, _, _ = _parts(m_test, bank, b)
-    largest = max(distances.max(), s_star) if exp is np.exp else 0.0
-    return float(exp(s_star - largest) / exp(distances - largest).sum())
+def _quotient(m_test: Array, bank: Array, b: int) -> float:
+    """Return the quotient, not as 1 − weight: that rounds a small quotient to 0."""
+    to_test, s_star, _, _ = _parts(m_test, bank, b)
+    largest = max(to_test.max(), s_star)
+    return float(np.exp(s_star - largest) / np.exp(to_test - largest).sum())
 
 
-def _s_star(m_test, bank, b):
+def _quotient_without_exp(m_test: Array, bank: Array, b: int) -> float:
+    to_test, s_star, _, _ = _parts(m_test, bank, b)
+    return float(s_star / to_test.sum())
+
+
+def _s_star(m_test: Array, bank: Array, b: int) -> float:
     return float(_parts(m_test, bank, b)[1])
 
 
-def _as_it_is(distance):
-    return distance
-
-
-def _farthest_rows(m_test, bank, b):
-    """Take the b rows of the bank farthest from m* as its neighbourhood."""
+def _farthest_rows(m_test: Array, bank: Array, b: int) -> float:
+    """Return equation 7 with the b rows of the bank farthest from m* as neighbours."""
     to_test, s_star, _, _ = _parts(m_test, bank, len(bank))
     return _weighted(to_test[-b:], s_star, s_star)
 
 
-def _farthest_s_star(m_test, bank, b, nearest=np.argmin, own=np.max):
-    """Mix the nearest row and the farthest distance, or the other way round."""
+def _farthest_s_star(
+    m_test: Array, bank: Array, b: int, nearest: Function = np.argmin, own: Function = np.max
+) -> float:
+    """Return equation 7 with the nearest row and the farthest distance, or the reverse."""
     to_test = distances(m_test[None], bank)[0]
     around, _, _, _ = _parts(m_test, bank, b, nearest=nearest)
     return _weighted(around, own(to_test), own(to_test))
 
 
-def _around_m_star(m_test, bank, b):
+def _around_m_star(m_test: Array, bank: Array, b: int) -> float:
+    """Return equation 7 with distances from m* instead of m_test."""
     _, s_star, m_star, neighbours = _parts(m_test, bank, b)
     return _weighted(distances(m_star[None], bank[neighbours])[0], s_star, s_star)
 
 
-def _unbalanced(m_test, bank, b):
-    distances, s_star, _, _ = _parts(m_test, bank, b)
-    return float((1 - np.exp(s_star) / np.exp(distances - distances.max()).sum()) * s_star)
+def _unbalanced(m_test: Array, bank: Array, b: int) -> float:
+    """Return equation 7 with smaller exponents in the denominator only."""
+    to_test, s_star, _, _ = _parts(m_test, bank, b)
+    return float((1 - np.exp(s_star) / np.exp(to_test - to_test.max()).sum()) * s_star)
 
 
 _OVERFLOW = Hint(
     "overflow",
-    "Right while distances are small. exp of a large distance does not fit the number type: "
-    "float32 overflows beyond exp 88, float64 beyond exp 709. The quotient itself is never more "
-    "than 1. Can you compute it without such large numbers?",
+    "Your result is right for small distances. But exp of a large distance is too large for the "
+    "number type: float32 overflows above exp 88, float64 above exp 709. The quotient is at most "
+    "1. Can you compute it without such large numbers?",
 )
 _LONG = random(96, 12, 6) * np.float32(60)
 
 EQ7 = Exercise(
     name="eq7",
-    title="The score, re-weighted",
-    question="The score s of the deciding patch m_test (D,): find m*, its nearest row of the bank, "
-    "the b rows of the bank nearest to m* (itself among them), and apply equation 7.",
+    title="The re-weighted score",
+    question="Return the score s of the deciding patch m_test (D,). Find m*, its nearest row of "
+    "the bank. Find the b rows of the bank nearest to m*; m* is one of them. Apply equation 7.",
     returns="float",
     reference=anomaly_score,
     cases=(
@@ -98,102 +136,104 @@ EQ7 = Exercise(
         Case("nine neighbours", (random(97, 5) * 2, random(98, 30, 5), 9)),
         Case("the whole bank", (random(99, 4) + 2, random(100, 5, 4), 5)),
         Case(
-            "a patch beside a lonely row",
+            "a patch near an isolated row",
             (points([0, 4])[0], points([0, 0], [0, 9], [0, 10], [0, 11], [1, 0], [-1, 0]), 3),
         ),
         Case("distances around 100", (_LONG[0] + np.float32(40), _LONG, 4), _OVERFLOW),
         Case("distances around 1000", (_LONG[3] + np.float32(500), _LONG, 4), _OVERFLOW),
     ),
     mistakes=(
-        mistake(
-            "overflow",
-            _OVERFLOW.words,
-            _naive,
-            lambda m_test, bank, b: _naive(m_test, bank, b, np.float32),
+        Mistake(
+            _OVERFLOW,
+            (
+                _overflowing,
+                lambda m_test, bank, b: _overflowing(m_test, bank, b, np.float32),
+            ),
         ),
         mistake(
             "neighbours-of-test",
-            "The neighbourhood is the wrong one: these are the rows nearest to the test patch. "
-            "N_b(m*) are the rows of the bank nearest to m*.",
+            "You use the rows nearest to the test patch. N_b(m*) contains the rows of the bank "
+            "nearest to m*.",
             lambda m_test, bank, b: _score(m_test, bank, b, around="m_test"),
         ),
         mistake(
             "m-star-excluded",
-            "The row m* is missing from its own neighbourhood: it is the first of the b rows.",
+            "The row m* is missing from its own neighbourhood. It is the first of the b rows.",
             lambda m_test, bank, b: _score(m_test, bank, b, skip=1),
             lambda m_test, bank, b: _score(m_test, bank, b - 1, skip=1),
         ),
         mistake(
             "b-plus-one",
-            "The neighbourhood has one row too many: m* itself counts among the b.",
+            "The neighbourhood has one row too many. The row m* is one of the b rows.",
             lambda m_test, bank, b: _score(m_test, bank, b + 1),
         ),
         mistake(
             "whole-bank",
-            "The sum is over the whole bank. It is over the b nearest rows to m* only.",
+            "Your sum is over the whole bank. Sum only over the b rows nearest to m*.",
             lambda m_test, bank, b: _score(m_test, bank, len(bank)),
         ),
         mistake(
             "squared",
-            "Somewhere a distance is squared: s*, the exponents, or both. All are Euclidean.",
+            "You use squared distances: in s*, in the exponents, or in both. Use Euclidean "
+            "distances everywhere.",
             lambda m_test, bank, b: _score(m_test, bank, b, exponent=2, power=2),
             lambda m_test, bank, b: _score(m_test, bank, b, power=2),
             lambda m_test, bank, b: _score(m_test, bank, b, exponent=2),
         ),
         mistake(
             "sign",
-            "The exponents have the wrong sign: exp of the distance, not of minus the distance.",
+            "The exponents have the wrong sign. Use exp of the distance, not exp of minus the "
+            "distance.",
             lambda m_test, bank, b: _score(m_test, bank, b, sign=-1),
         ),
         mistake(
             "around-m-star",
-            "The sum measures the neighbours from m*. m* only says who they are; each exponent is "
-            "a distance from the test patch.",
+            "In your sum, each exponent is the distance from a neighbour to m*. Use its distance "
+            "to the test patch. The row m* only decides which rows are neighbours.",
             _around_m_star,
         ),
         mistake(
             "weight-only",
-            "This is the weight alone. It multiplies s*.",
-            lambda m_test, bank, b: 1 - _share(m_test, bank, b),
+            "This is only the weight. Multiply it by s*.",
+            lambda m_test, bank, b: 1 - _quotient(m_test, bank, b),
         ),
         mistake(
             "one-minus-missing",
-            "This weighs with the quotient itself; the equation has one minus the quotient.",
-            lambda m_test, bank, b: _share(m_test, bank, b) * _s_star(m_test, bank, b),
-            _share,
+            "You use the quotient as the weight. The weight is one minus the quotient.",
+            lambda m_test, bank, b: _quotient(m_test, bank, b) * _s_star(m_test, bank, b),
+            _quotient,
         ),
         mistake(
             "exp-missing",
-            "The quotient is made of the distances themselves. In the equation each of them, above "
-            "and below the line, is an exponent.",
+            "Your quotient contains the distances without exp. In the equation, each distance in "
+            "the numerator and in the denominator is an exponent.",
             lambda m_test, bank, b: (
-                (1 - _share(m_test, bank, b, _as_it_is)) * _s_star(m_test, bank, b)
+                (1 - _quotient_without_exp(m_test, bank, b)) * _s_star(m_test, bank, b)
             ),
-            lambda m_test, bank, b: 1 - _share(m_test, bank, b, _as_it_is),
+            lambda m_test, bank, b: 1 - _quotient_without_exp(m_test, bank, b),
         ),
         mistake(
             "not-weighted",
-            "This is s*, equation 6. Equation 7 weighs it.",
+            "This is s* from equation 6. Equation 7 multiplies it by a weight.",
             _s_star,
         ),
         mistake(
             "max-for-min",
-            "The row m* is the one *nearest* to the test patch, and s* is its distance. You take "
-            "the farthest row, or its distance.",
+            "You use the farthest row, or its distance. The row m* is the row *nearest* to the "
+            "test patch, and s* is its distance.",
             lambda m_test, bank, b: _score(m_test, bank, b, nearest=np.argmax),
             _farthest_s_star,
             lambda m_test, bank, b: _farthest_s_star(m_test, bank, b, np.argmax, np.min),
         ),
         mistake(
             "farthest-neighbours",
-            "The neighbourhood holds the rows that are *farthest* from m*. In which order did you "
-            "sort?",
+            "Your neighbourhood contains the rows *farthest* from m*. In which order did you sort?",
             _farthest_rows,
         ),
         mistake(
             "unbalanced",
-            "The exponents were made smaller on one side of the fraction's line only, so the "
-            "quotient is no longer the same.",
+            "You made the exponents smaller in only one part of the quotient, so the quotient "
+            "changed.",
             _unbalanced,
         ),
     ),

@@ -62,7 +62,8 @@ class PaDiM(Baseline):
     -----
     The score of an image is the largest value of its smoothed map (section 3.3 of the paper).
 
-    Memory: a fit needs $12 P d^2$ bytes at its peak, scoring $4 P d^2$, for any number of images. For 28 × 28 positions this is 94 and 31 MB with ``d=100``, 2.8 and 0.95 GB with 550.
+    Memory: a fit needs $12 P d^2$ bytes at its peak, scoring $4 P d^2$, for any number of images.
+    For 28 × 28 positions this is 94 and 31 MB with ``d=100``, 2.8 and 0.95 GB with 550.
     """
 
     _fewest = 2  # a covariance divides by N - 1

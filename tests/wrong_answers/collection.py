@@ -1,4 +1,4 @@
-"""Where wrong answers are collected."""
+"""The collection of wrong answers."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ WRONG: dict[str, list] = {}
 
 
 def wrong(exercise, keyword):
-    """Keep a function as a wrong answer that deserves the hint of that keyword."""
+    """Add a function as a wrong answer that must get the hint with this keyword."""
 
-    def keep(function):
+    def add(function):
         WRONG.setdefault(exercise, []).append((keyword, function))
         return function
 
-    return keep
+    return add
 
 
 def distance(x, y):
