@@ -17,7 +17,7 @@ from PIL import Image
 import minicore
 from minicore import PatchCore
 from minicore.cli import app, main
-from minicore.cli.options import OPTIONS
+from minicore.cli.messages import OPTIONS
 from minicore.cli.outputs import ScoreWriter
 from minicore.errors import DatasetError
 from minicore.patchcore.config import Config
@@ -115,7 +115,7 @@ def test_fit_says_what_it_learned_on_standard_error(run, good, tiny, tmp_path):
     assert "tiny: 216 patch features of 20 values" in error and str(path) in error
     # Of 2 held-out images 30 % takes 1 more: 13 images, of which 3 are held out.
     assert "about 1 in 3 of new good images will score higher (an estimate, from 2 images" in error
-    assert "collect 1 more good image (13 in all): 30 % takes 3 held-out images" in error
+    assert "collect 1 more good image (13 in all): a rate of 30 % needs 3 held-out images" in error
     c = PatchCore.load(path).config_
     assert (c.coreset_ratio, c.false_positive_rate, c.b, c.seed) == (0.5, 0.3, 3, 7)
     assert (c.layers, c.crop, c.resize) == (("layer2", "layer3"), 48, 64)
@@ -346,7 +346,7 @@ def test_one_image_is_one_image_and_has_no_verdict(run, good, tiny, tmp_path):
     (folder / "a.png").write_bytes(next(good.iterdir()).read_bytes())
     code, _, error = run("fit", folder, "-o", path, "--backbone", tiny, "--coreset", 0.5)
     assert code == 0 and error.startswith("1 image, of each")
-    assert "no threshold, so `minicore score` leaves the verdict blank: a threshold takes" in error
+    assert "no threshold, so `minicore score` leaves the column `anomalous` empty: a threshold needs" in error
     code, out, error = run("score", path, folder)
     assert code == 0 and out.splitlines()[1].endswith(",")
     assert error == (

@@ -168,7 +168,7 @@ def test_few_training_images_are_drawn_by_the_seed(again, tmp_path):
     first, second = (run.load(unit) for unit in run.finished())
     assert first.evaluation.n_train == second.evaluation.n_train == 5
     assert not np.array_equal(first.evidence.scores, second.evidence.scores)
-    with pytest.raises(ValueError, match="99 training images asked for, there are 12"):
+    with pytest.raises(ValueError, match="needs 99 training images, but there are 12"):
         again(tmp_path / "run", [Row("PatchCore-10 n=99", {}, n_train=99)])
 
 
@@ -206,7 +206,7 @@ def test_what_is_finished_is_not_measured_again(again, undisturbed, tmp_path, mo
 KILLED = """
 import os, signal, sys
 from unittest import mock
-from minicore.studies.reproduce import reproduce, row, tables
+from minicore.studies.reproduce import reproduce, row, summary
 target, calls = sys.argv[1], int(sys.argv[2])
 import importlib
 module, _, name = target.rpartition(".")
@@ -577,7 +577,7 @@ def test_a_unit_under_another_units_name_is_measured_again(again, undisturbed, t
     run = again(tmp_path / "run")
     first, second = (unit.path(run.folder) for unit in run.finished()[:2])
     second.write_bytes(first.read_bytes())
-    with pytest.raises(ModelError, match="holds gear, PatchCore-10, seed 0"):
+    with pytest.raises(ModelError, match="contains gear, PatchCore-10, seed 0"):
         summary.write(run)
     assert results(again(tmp_path / "run")) == results(undisturbed)
 
@@ -587,7 +587,7 @@ def test_a_damaged_unit_that_is_not_asked_for_is_named_at_once(again, tmp_path, 
     path = run.finished()[0].path(run.folder)
     path.write_bytes(path.read_bytes()[:-1])
     monkeypatch.setattr(schedule, "record_category", None)
-    with pytest.raises(ModelError, match=r"seed0.safetensors: damaged.*; delete the file, or ask"):
+    with pytest.raises(ModelError, match=r"seed0.safetensors: damaged.*; delete the file, or add"):
         again(tmp_path / "run", ROWS[:1])
 
 
