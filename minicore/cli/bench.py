@@ -38,12 +38,12 @@ class StageName(str, Enum):
 
 def bench(
     stage: Annotated[
-        list[StageName] | None, typer.Argument(help="What to measure.  [default: all]")
+        list[StageName] | None, typer.Argument(help="What to measure.", show_default="all")
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of good images, or a category of MVTec AD.  [default: drawn parts]"
+            help="Folder of good images, or a category of MVTec AD.", show_default="drawn parts"
         ),
     ] = None,
     random: Annotated[

@@ -39,7 +39,7 @@ AnyLayout = Literal[Layout, "folder"]
 def evaluate(
     data: Annotated[Path, typer.Argument(help="Folder of the data set, as published.")],
     category: Annotated[
-        list[str] | None, typer.Argument(help="Categories of the data set.  [default: all]")
+        list[str] | None, typer.Argument(help="Categories of the data set.", show_default="all")
     ] = None,
     layout: Annotated[
         AnyLayout,

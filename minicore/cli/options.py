@@ -21,8 +21,8 @@ BackboneOption = Annotated[
     str | None,
     typer.Option(
         "--backbone",
-        help="The network: an .onnx file, or a name from `minicore backbone list`.  "
-        "[default: the shipped network]",
+        help="The network: an .onnx file, or a name from `minicore backbone list`.",
+        show_default="the shipped network",
     ),
 ]
 BackbonesOption = Annotated[
@@ -30,7 +30,8 @@ BackbonesOption = Annotated[
     typer.Option(
         "--backbone",
         help="The network: an .onnx file, or a name from `minicore backbone list`. Repeat the "
-        "option to use several networks.  [default: the shipped network]",
+        "option to use several networks.",
+        show_default="the shipped network",
     ),
 ]
 EnsembleOption = Annotated[
@@ -54,8 +55,8 @@ CoresetOption = Annotated[
 LayersOption = Annotated[
     str | None,
     typer.Option(
-        help="Layers of the network, separated by commas, the finest first.  "
-        "[default: layer2,layer3]"
+        help="Layers of the network, separated by commas, the finest first.",
+        show_default="layer2,layer3",
     ),
 ]
 PatchsizeOption = Annotated[int, typer.Option(help="Side p of the neighbourhood (equation 1).")]
@@ -67,15 +68,15 @@ BOption = Annotated[
 ResizeOption = Annotated[
     str | None,
     typer.Option(
-        help="Shorter side of the resized image in pixels, or HEIGHTxWIDTH, or none.  "
-        "[default: the network's value, 256]"
+        help="Shorter side of the resized image in pixels, or HEIGHTxWIDTH, or none.",
+        show_default="the network's value, 256",
     ),
 ]
 CropOption = Annotated[
     str | None,
     typer.Option(
-        help="Side of the central crop in pixels, or HEIGHTxWIDTH, or none.  "
-        "[default: the network's value, 224]"
+        help="Side of the central crop in pixels, or HEIGHTxWIDTH, or none.",
+        show_default="the network's value, 224",
     ),
 ]
 FprOption = Annotated[
@@ -102,7 +103,7 @@ SeedOption = Annotated[
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        help="Number of threads. It changes the speed, not the results.  [default: all cores]"
+        help="Number of threads. It changes the speed, not the results.", show_default="all cores"
     ),
 ]
 EngineOption = Annotated[

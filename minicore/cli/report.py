@@ -22,8 +22,8 @@ def report(
         typer.Option(
             "--out",
             "-o",
-            help="The HTML file to write.  [default: report.html in RUN; with two runs, "
-            "compared.html]",
+            help="The HTML file to write.",
+            show_default="report.html in RUN; with two runs, compared.html",
         ),
     ] = None,
     overwrite: OverwriteOption = False,

@@ -35,7 +35,7 @@ class FigureName(str, Enum):
 def reproduce(
     data: Annotated[Path, typer.Argument(help="Folder of the data set, as published.")],
     category: Annotated[
-        list[str] | None, typer.Argument(help="Categories of the data set.  [default: all]")
+        list[str] | None, typer.Argument(help="Categories of the data set.", show_default="all")
     ] = None,
     out: Annotated[
         Path,
@@ -70,11 +70,11 @@ def reproduce(
     ] = 224,
     patchsize: Annotated[
         int | None,
-        typer.Option(help="Side p of the neighbourhood (equation 1).  [default: 3]"),
+        typer.Option(help="Side p of the neighbourhood (equation 1).", show_default="3"),
     ] = None,
     b: Annotated[
         int | None,
-        typer.Option("--b", help="Number of neighbours b in equation 7.  [default: 9]"),
+        typer.Option("--b", help="Number of neighbours b in equation 7.", show_default="9"),
     ] = None,
     jobs: Annotated[
         int,

@@ -26,7 +26,7 @@ def score(
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of images.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The file to write.  [default: standard output]"),
+        typer.Option("--out", "-o", help="The file to write.", show_default="standard output"),
     ] = None,
     format: Annotated[Format, typer.Option(help="CSV, or one JSON object per line.")] = "csv",
     maps: Annotated[
