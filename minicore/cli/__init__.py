@@ -2,17 +2,15 @@
 
 Results go to standard output, all other messages to standard error.
 
-========  ==================================================================================
-exit code
-========  ==================================================================================
-0         success
-1         error; one line on standard error states the reason
-2         wrong command line
-3         ``score --exit-code``: at least one image is anomalous
-4         some images were not scored: skipped by ``score --on-error skip``, or, with
-          ``--exit-code``, in a folder but not read; 4 has priority over 3
-130, 143  stopped by Ctrl-C, by SIGTERM
-========  ==================================================================================
+Exit codes:
+
+- 0: success
+- 1: error; one line on standard error states the reason
+- 2: wrong command line
+- 3: with ``score --exit-code``, an image is anomalous
+- 4: some images were not scored. ``score --on-error skip`` skipped them, or, with ``--exit-code``,
+  a folder contains images that were not read. Code 4 has priority over code 3.
+- 130, 143: stopped by Ctrl-C, by SIGTERM
 """
 
 from __future__ import annotations
@@ -30,7 +28,17 @@ from typing import Annotated, Any
 import typer
 
 from minicore import __version__
-from minicore.cli import backbone, bench, demo, evaluate, fit, info, report, reproduce, score
+from minicore.cli import (
+    backbone,
+    bench,
+    demo,
+    evaluate_dataset,
+    fit,
+    info,
+    report,
+    reproduce,
+    score_images,
+)
 from minicore.cli.messages import print_message, with_option_names
 from minicore.errors import MinicoreError, MinicoreWarning, OutputError
 
@@ -45,8 +53,8 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(fit.fit)
-app.command()(score.score)
-app.command()(evaluate.evaluate)
+app.command()(score_images.score)
+app.command()(evaluate_dataset.evaluate)
 app.command()(info.info)
 app.command()(bench.bench)
 app.command()(reproduce.reproduce)
