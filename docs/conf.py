@@ -132,7 +132,7 @@ class Measured(Directive):
                 "command": lambda: f"```\n{found.settings['command']}\n```",
                 "table": found.table,
                 "growth": found.growth_table,
-                "words": lambda: "\n".join(f"- {line}" for line in found.words()),
+                "words": lambda: "\n".join(f"- {line}" for line in found.notes()),
             }
             text = layouts[what]()
         lines = StringList(text.splitlines(), path)

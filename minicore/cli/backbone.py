@@ -1,4 +1,4 @@
-"""``minicore backbone``: which networks there are, how to get one, what a file holds."""
+"""``minicore backbone``: list, download, convert and describe networks."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from typing import Annotated
 
 import typer
 
-from minicore.cli.options import OverwriteOption, StorageName, StorageOption, ThreadsOption, say
+from minicore.cli.messages import print_message
+from minicore.cli.options import OverwriteOption, ThreadsOption, WeightStorageOption
 
-CATEGORIES = ("bottle", "screw")  # of MVTec AD: those the networks were measured on
+CATEGORIES = ("bottle", "screw")  # the categories of MVTec AD on which networks were measured
 
-app = typer.Typer(
-    help="Networks: which there are, how to get one, what a file holds.", no_args_is_help=True
-)
+app = typer.Typer(help="List, download, convert and describe networks.", no_args_is_help=True)
 
 
 @app.command("list")
 def backbone_list() -> None:
-    """List the known networks: what they cost, how they did here, and which are ready to use."""
+    """List the known networks: their cost, their measured AUROC, and whether they are here."""
     from minicore.backbones.catalog import CATALOG, MEASURED, find
     from minicore.runtime import cache
 
@@ -40,24 +39,24 @@ def backbone_list() -> None:
             f"{name:22s} {widths:>15s} {gmacs:5.1f} {milliseconds:>5s} {megabytes:5.0f}  "
             f"{shown[0]:14s} {shown[1]:14s} {ready}"
         )
-    say(
-        "ms: an image of 224 × 224 on two cores with AVX-512. bottle, screw: image / pixel AUROC "
-        "on MVTec AD in per cent, coreset 10 %, where measured"
+    print_message(
+        "ms: time per image of 224 × 224 on two cores with AVX-512. bottle, screw: image / pixel "
+        "AUROC on MVTec AD in per cent with a coreset of 10 %; – means not measured"
     )
 
 
 @app.command("get")
 def backbone_get(
     network: Annotated[str, typer.Argument(help="A name from `minicore backbone list`.")],
-    url: Annotated[str | None, typer.Option(help="Another server of the same checkpoint.")] = None,
-    storage: StorageOption = StorageName.float32,
+    url: Annotated[str | None, typer.Option(help="Download the checkpoint from here.")] = None,
+    storage: WeightStorageOption = "float32",
 ) -> None:
-    """Download a known network, check it, convert it to ONNX, and keep it in the cache."""
+    """Download a known network, check it, convert it to ONNX and store it in the cache."""
     from minicore.backbones.catalog import CATALOG, get
 
     if network in CATALOG:
-        say(f"{network}: {CATALOG[network].licence}")
-    print(get(network, url=url, storage=storage.value))
+        print_message(f"{network}: {CATALOG[network].licence}")
+    print(get(network, url=url, storage=storage))
 
 
 @app.command("convert")
@@ -65,22 +64,22 @@ def backbone_convert(
     checkpoint: Annotated[Path, typer.Argument(help="A .pth or .safetensors file.")],
     out: Annotated[Path, typer.Argument(help="The .onnx file to write.")],
     name: Annotated[
-        str | None, typer.Option(help="Which network it must be, such as resnet50.")
+        str | None, typer.Option(help="The network that it must contain, such as resnet50.")
     ] = None,
-    storage: StorageOption = StorageName.float32,
+    storage: WeightStorageOption = "float32",
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Turn a checkpoint of a ResNet, wide ResNet or ResNeXt into ONNX, without PyTorch."""
+    """Convert a checkpoint of a ResNet, wide ResNet or ResNeXt to ONNX, without PyTorch."""
     from minicore.backbones.catalog import convert
 
-    print(convert(checkpoint, out, name=name, storage=storage.value, overwrite=overwrite))
+    print(convert(checkpoint, out, name=name, storage=storage, overwrite=overwrite))
 
 
 @app.command("info")
 def backbone_info(
     network: Annotated[str, typer.Argument(help="An .onnx file or a known network.")] = "default",
     time: Annotated[
-        bool, typer.Option("--time", help="Also measure the milliseconds an image takes here.")
+        bool, typer.Option("--time", help="Also measure the milliseconds per image here.")
     ] = False,
     threads: ThreadsOption = None,
 ) -> None:

@@ -1,28 +1,30 @@
-"""``minicore bench``: how long everything takes on this machine."""
+"""``minicore bench``: measure how long each equation takes on this machine."""
 
 from __future__ import annotations
 
 import functools
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minicore.cli.messages import print_message
 from minicore.cli.options import (
     BackboneOption,
-    EmbeddingName,
     EmbeddingOption,
     OverwriteOption,
     SeedOption,
     ThreadsOption,
-    say,
 )
 from minicore.errors import MinicoreError
 
+if TYPE_CHECKING:
+    from minicore.studies.bench import Material, Result
+
 
 class StageName(str, Enum):
-    """What is timed."""
+    """Names of `minicore.studies.bench.STAGES`; typer has no lists of a Literal."""
 
     patches = "patches"
     projection = "projection"
@@ -36,41 +38,51 @@ class StageName(str, Enum):
 
 def bench(
     stage: Annotated[
-        list[StageName] | None, typer.Argument(help="What to time.  [default: all]")
+        list[StageName] | None, typer.Argument(help="What to measure.", show_default="all")
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of good images, or a category of MVTec AD.  [default: drawn parts]"
+            help="Folder of good images, or a category of MVTec AD.", show_default="drawn parts"
         ),
     ] = None,
     random: Annotated[
-        bool, typer.Option("--random", help="Random vectors of the same shapes: the worst case.")
+        bool,
+        typer.Option(
+            "--random", help="Use random vectors of the same shapes: the worst case of a search."
+        ),
     ] = False,
     full: Annotated[
         bool,
-        typer.Option("--full", help="All images, of drawn parts as many as MVTec AD has. Minutes."),
+        typer.Option(
+            "--full",
+            help="Use all images; without --data, as many drawn parts as MVTec AD has bottles. "
+            "Takes minutes.",
+        ),
     ] = False,
     growth: Annotated[
-        bool, typer.Option("--growth", help="Measure how each cost grows, instead.")
+        bool,
+        typer.Option("--growth", help="Measure instead how each time grows with the size."),
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--json", help="Also write every sample here.")
     ] = None,
     pictures: Annotated[
-        Path | None, typer.Option(help="Folder for pictures: the bars, the bound, the growth.")
+        Path | None, typer.Option(help="Folder for the charts: times, search bound, growth.")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds; the median counts.")] = 5,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Number of rounds. The median is reported.")
+    ] = 5,
     coreset: Annotated[
         float, typer.Option("--coreset", help="Share of the memory bank to keep (equation 5).")
     ] = 0.1,
     backbone: BackboneOption = None,
-    embedding: EmbeddingOption = EmbeddingName.concat,
+    embedding: EmbeddingOption = "concat",
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Time every equation here: literal loops, the fast engine, libraries, the machine's limit."""
+    """Measure the time of every equation: literal loops, fast engine, other libraries, limits."""
     from minicore.backbones import Backbone
     from minicore.runtime.files import NUMBERS, PICTURE, check_apart, check_outputs, identities
     from minicore.runtime.machine import command
@@ -78,9 +90,9 @@ def bench(
     from minicore.studies.bench.material import BATCH, read_images
 
     if growth and stage:
-        raise MinicoreError("--growth has stages of its own; leave out " + " ".join(stage))
-    drawn = ("growth",) if growth else ("bench", "bound")
-    files = {name: pictures / f"{name}.png" for name in drawn} if pictures else {}
+        raise MinicoreError("--growth has its own stages; leave out " + " ".join(stage))
+    charts = ("growth",) if growth else ("bench", "bound")
+    files = {name: pictures / f"{name}.png" for name in charts} if pictures else {}
     network = Backbone(backbone or "default", threads=threads, batch_size=BATCH)
     images = [str(image) for part in read_images(data, True)[1:] for image in part] if data else []
     inputs = identities([*images, *network.files])
@@ -91,30 +103,32 @@ def bench(
     name, train, test = read_images(data, full)
     kind = bench_.RandomMaterial if random else bench_.Material
     name = f"random vectors in the shapes of {name}" if random else name
-    material = kind(train, test, network, embedding.value, coreset, seed, name)
-    say(f"{material.name}: {len(train)} images to learn, {len(test)} to score; {network.name}")
+    material = kind(train, test, network, embedding, coreset, seed, name)
+    print_message(
+        f"{material.name}: {len(train)} images to learn, {len(test)} to score; {network.name}"
+    )
     names = [s.value for s in stage] if stage else None
     settings = {"command": command(), "full": full}
-    measured = bench_.run_growth if growth else functools.partial(bench_.run, names=names)
-    found = measured(material, repeats=repeats, n_threads=threads, settings=settings)
-    print((found.growth_table() if growth else found.table()) + "\n")
-    print("\n".join(found.words()))
+    run = bench_.run_growth if growth else functools.partial(bench_.run, names=names)
+    result = run(material, repeats=repeats, n_threads=threads, settings=settings)
+    print((result.growth_table() if growth else result.table()) + "\n")
+    print("\n".join(result.notes()))
     if out:
-        found.save(out, overwrite=overwrite)
-        say(f"samples: {out}")
+        result.save(out, overwrite=overwrite)
+        print_message(f"samples: {out}")
     if files:
-        _draw(found, material, files, overwrite)
+        _draw(result, material, files, overwrite)
 
 
-def _draw(found, material, files: dict[str, Path], overwrite: bool) -> None:
+def _draw(result: Result, material: Material, files: dict[str, Path], overwrite: bool) -> None:
     from minicore import plots
     from minicore.studies import bench
     from minicore.studies.bench import charts
 
     figures = {
-        "bench": lambda: charts.comparison(found.timings),
+        "bench": lambda: charts.comparison(result.timings),
         "bound": lambda: charts.bound(bench.bound(material.bank, material.queries[0])),
-        "growth": lambda: charts.growth(found.curves),
+        "growth": lambda: charts.growth(result.curves),
     }
     for name, file in files.items():
-        say(f"picture: {plots.save(figures[name](), file, overwrite=overwrite)}")
+        print_message(f"picture: {plots.save(figures[name](), file, overwrite=overwrite)}")

@@ -1,4 +1,4 @@
-"""Files that the command line writes: scores, heat maps, pictures of an evaluation."""
+"""Write the files of the command line: scores, heat maps, pictures of an evaluation."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from minicore.plots.style import Figure
 from minicore.runtime.files import FIELDS, NO_INPUTS, Inputs, folded, whole
 
 FORMULA = "=+-@\t\r\n"  # a spreadsheet runs a cell that begins with one of these as a formula
-SCALE = (0.5, 1.25)  # ends of a heat map's colours, in units of the map's threshold
-PICTURES = ("panels.png", "histogram.png", "roc.png")  # of an evaluation
+SCALE = (0.5, 1.25)  # ends of a heat map's colour scale, as multiples of the map's threshold
+PICTURES = ("panels.png", "histogram.png", "roc.png")  # the pictures of an evaluation
 HEAT = ".heat.png"
-LONGEST = 255  # bytes of a file's name, on nearly every disk
-DRAWN = 5  # defective images of an evaluation: from the highest score to the lowest
+LONGEST = 255  # bytes in the name of a file, the limit of most file systems
+DRAWN = 5  # number of defective images in the picture of an evaluation
 
 
 class ScoreWriter:
-    """One line an image, as they come; a file appears only when it is whole.
+    """Write one line per image. The file appears only when all lines are written.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ class ScoreWriter:
         None writes to standard output.
     format : {"csv", "jsonl"}
     inputs, overwrite
-        As for `files.whole`.
+        See `files.whole`.
 
     Notes
     -----
     A spreadsheet runs a cell that begins with ``=``, ``+``, ``-``, ``@`` or a tab as a formula.
-    In CSV such a relative path begins with ``./``: it is the same file. On a terminal control
-    characters in CSV are escaped.
+    In CSV, ``./`` is put before such a relative path; it is still the path of the same file. On a
+    terminal, control characters in CSV are escaped.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ScoreWriter:
     def __enter__(self) -> ScoreWriter:
         self._close = contextlib.ExitStack()
         self._file: Any = sys.stdout
-        self._shown = self.path is None and sys.stdout.isatty()  # read by a person
+        self._terminal = self.path is None and sys.stdout.isatty()
         if self.path is not None:
             self._file = self._close.enter_context(
                 whole(self.path, "w", inputs=self.inputs, overwrite=self.overwrite)
@@ -76,13 +76,13 @@ class ScoreWriter:
     def write(
         self, image: ImageLike, score: float, distance: float, anomalous: bool | None
     ) -> None:
-        """Write one image's line; `anomalous` is None where the model has no threshold."""
+        """Write the line of one image. `anomalous` is None if the model has no threshold."""
         if self.format == "csv":
-            verdict = "" if anomalous is None else int(anomalous)
+            label = "" if anomalous is None else int(anomalous)
             name = str(image)
             if name[0] in FORMULA:
                 name = os.path.join(os.curdir, name)  # noqa: PTH118, a Path drops the "./"
-            self._csv.writerow((one_line(name) if self._shown else name, score, distance, verdict))
+            self._csv.writerow((one_line(name) if self._terminal else name, score, distance, label))
         else:
             values = (str(image), score, distance, anomalous)
             self._file.write(json.dumps(dict(zip(FIELDS, values, strict=True))) + "\n")
@@ -94,7 +94,7 @@ class ScoreWriter:
 
 
 def heat_map_names(images: Sequence[ImageLike], folder: Path) -> list[Path]:
-    """Name a picture for each image after it; images of one name get their folders' names too.
+    """Return a name for the heat map of each image.
 
     Parameters
     ----------
@@ -104,29 +104,30 @@ def heat_map_names(images: Sequence[ImageLike], folder: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        ``folder/NAME.heat.png``, all different, also where upper and lower case are the same. A
-        name that is too long for a file is shortened in the middle. Where that, or an image given
-        twice, makes two names equal, every name gets the number of its image.
+        ``folder/NAME.heat.png``, where NAME is the name of the image. If two images have the same
+        name, NAME also contains the names of their folders. All names are different, also on a
+        disk that ignores case. A name that is too long is shortened in the middle. If two names
+        are still equal, the number of the image is added to every name.
     """
     paths = [Path(str(image)).absolute().with_suffix("") for image in images]
     parts = [path.relative_to(path.anchor).parts for path in paths]
-    depth, most = 1, _different(parts)
-    while _different(p[-depth:] for p in parts) < most:
+    depth, n_different = 1, _count_different(parts)
+    while _count_different(p[-depth:] for p in parts) < n_different:
         depth += 1
     joined = ["_".join(p[-depth:]) for p in parts]
     names = [_shortened(name, HEAT) for name in joined]
-    if _different((name,) for name in names) < len(names):
+    if _count_different((name,) for name in names) < len(names):
         names = [_shortened(name, f"_{i}{HEAT}") for i, name in enumerate(joined)]
     return [folder / name for name in names]
 
 
-def _different(names: Iterable[Sequence[str]]) -> int:
-    """Count different names, as a disk counts that ignores case."""
+def _count_different(names: Iterable[Sequence[str]]) -> int:
+    """Return the number of different names on a disk that ignores case."""
     return len({folded("/".join(name)) for name in names})
 
 
 def _shortened(name: str, end: str) -> str:
-    """Join a name and its end, without the middle of the name if a disk would refuse it."""
+    """Return `name + end`. If that is too long for a file, the middle of the name is left out."""
     room = LONGEST - len(end)
     if len(os.fsencode(name)) <= room:
         return name + end
@@ -145,49 +146,54 @@ def save_heat_map(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Draw one image beside its map, with its name, score, threshold and verdict.
+    """Draw one image beside its anomaly map, with name, score, threshold and verdict.
 
-    The scale of colours is the same for every image of a model. It shows what is near the
-    threshold of the map, from half of it to 1.25 times it: defects that are just missed stand out.
+    All images of a model have the same colour scale. It goes from 0.5 to 1.25 times the threshold
+    of the map, so that defects just below the threshold are visible too.
     """
-    limit, least = model.map_threshold_, model.threshold_
-    low, high = (end * limit for end in SCALE) if limit else (None, None)
+    map_threshold, threshold = model.map_threshold_, model.threshold_
+    low, high = (end * map_threshold for end in SCALE) if map_threshold else (None, None)
     name = one_line(Path(str(image)).name)
     figure = plots.panels(
         view(image, model.preprocessing_)[None],
         anomaly_map[None],
-        threshold=limit,
+        threshold=map_threshold,
         vmin=low,
         vmax=high,
         titles=[name],
-        labels=None if least is None else [score > least],
+        labels=None if threshold is None else [score > threshold],
         scores=[score],
-        limit=least,
+        limit=threshold,
     )
     plots.save(figure, path, overwrite=overwrite)
 
 
 def save_pictures(
-    folder: Path, model: Detector, dataset: Dataset, found: Detection, *, overwrite: bool = False
+    folder: Path,
+    model: Detector,
+    dataset: Dataset,
+    detection: Detection,
+    *,
+    overwrite: bool = False,
 ) -> None:
-    """Draw an evaluation: the highest scores of each class, the histogram and the ROC.
+    """Draw an evaluation: some images with their maps, the histogram and the ROC.
 
     Parameters
     ----------
     folder : Path
-        Gets ``panels.png`` if there are maps, and where both classes are there ``histogram.png``
-        and ``roc.png`` (`PICTURES`).
+        ``panels.png`` is written here if there are anomaly maps; ``histogram.png`` and ``roc.png``
+        if the test images contain both classes.
     model : Detector
     dataset : Dataset
-    found : Detection
-        Of the test images.
+    detection : Detection
+        Result for the test images.
     overwrite : bool, default False
         Whether to replace pictures that minicore did not make.
     """
     panels, histogram, roc = (folder / name for name in PICTURES)
-    labels, scores = dataset.labels, found.scores
-    if found.maps is not None:
-        figure = _panels(model, dataset, scores, found.maps)
+    labels, scores = dataset.labels, detection.scores
+    if detection.maps is not None:
+        figure = _panels(model, dataset, scores, detection.maps)
         plots.save(figure, panels, overwrite=overwrite)
     if 0 < labels.sum() < len(labels):
         figure = plots.histogram(labels, scores, model.threshold_)
@@ -196,22 +202,25 @@ def save_pictures(
 
 
 def _panels(model: Detector, dataset: Dataset, scores: np.ndarray, maps: np.ndarray) -> Figure:
-    """Draw some defective images, from the highest score to the lowest, and the worst good one."""
+    """Draw defective images from the highest score to the lowest, and one good image.
+
+    The good image is the one with the highest score: the most likely false alarm.
+    """
     labels = dataset.labels
     order = np.argsort(-scores, kind="stable")
-    worst_good = order[labels[order] == 0][:1]  # the likeliest false alarm beside the hits
+    worst_good = order[labels[order] == 0][:1]
     bad = order[labels[order] == 1]
     spread = bad[np.linspace(0, len(bad) - 1, min(len(bad), DRAWN)).astype(int)]
-    shown = np.concatenate([spread, worst_good])
+    chosen = np.concatenate([spread, worst_good])
     masks = dataset.read_masks(model.preprocessing_) if dataset.masks is not None else None
-    limit = model.map_threshold_
+    threshold = model.map_threshold_
     if masks is not None and masks.any():
-        limit = f1_threshold(masks, maps)[0]
+        threshold = f1_threshold(masks, maps)[0]
     return plots.panels(
-        np.stack([view(dataset.test[i], model.preprocessing_) for i in shown]),
-        maps[shown],
-        None if masks is None else masks[shown],
-        threshold=limit,
-        scores=scores[shown],
-        titles=[dataset.defects[i] for i in shown],
+        np.stack([view(dataset.test[i], model.preprocessing_) for i in chosen]),
+        maps[chosen],
+        None if masks is None else masks[chosen],
+        threshold=threshold,
+        scores=scores[chosen],
+        titles=[dataset.defects[i] for i in chosen],
     )

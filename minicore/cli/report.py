@@ -1,4 +1,4 @@
-"""``minicore report``: one HTML file from a run's folder, or from two."""
+"""``minicore report``: write one HTML file about one run or two."""
 
 from __future__ import annotations
 
@@ -7,34 +7,37 @@ from typing import Annotated
 
 import typer
 
-from minicore.cli.options import OverwriteOption, say
+from minicore.cli.messages import print_message
+from minicore.cli.options import OverwriteOption
 
 
 def report(
     run: Annotated[Path, typer.Argument(help="A folder that `minicore reproduce` wrote.")],
     other: Annotated[
-        Path | None, typer.Argument(help="Another, to be set beside it.", show_default=False)
+        Path | None,
+        typer.Argument(help="A second folder, to compare two runs.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
-            help="The HTML file to write.  [default: report.html in RUN; of two, compared.html]",
+            help="The HTML file to write.",
+            show_default="report.html in RUN; with two runs, compared.html",
         ),
     ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Write one HTML file about a run: table, curves, mistakes, all it takes to repeat it."""
-    from minicore.studies.report import other_data, save
+    """Write one HTML file about a run: its numbers, curves and mistakes, and how to repeat it."""
+    from minicore.studies.report import changed_categories, save
     from minicore.studies.reproduce import Run
 
     runs = [Run.open(folder) for folder in (run, other) if folder is not None]
     name = "report.html" if other is None else "compared.html"
-    changed = other_data(*runs) if len(runs) == 2 else []
+    changed = changed_categories(*runs) if len(runs) == 2 else []
     if changed:
-        say(
-            f"warning: {run} and {other} have different images or masks of {', '.join(changed)}: "
-            f"a difference there may come from the data"
+        print_message(
+            f"warning: {run} and {other} used different images or masks of {', '.join(changed)}: "
+            f"the data may be the reason for a difference"
         )
-    say(f"report: {save(out or run / name, *runs, overwrite=overwrite)}")
+    print_message(f"report: {save(out or run / name, *runs, overwrite=overwrite)}")

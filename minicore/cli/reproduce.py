@@ -1,135 +1,165 @@
-"""``minicore reproduce``: the paper's tables, measured beside published, and its figures."""
+"""``minicore reproduce``: measure the paper's tables and figures."""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minicore.cli.messages import print_message
 from minicore.cli.options import (
     BackboneOption,
-    EmbeddingName,
     EmbeddingOption,
-    FigureName,
     LayersOption,
     Layout,
     ThreadsOption,
-    say,
 )
 
 if TYPE_CHECKING:
-    from minicore.studies.reproduce import Run
+    from minicore.studies.reproduce import Run, Study
+
+
+class FigureName(str, Enum):
+    """Names of `minicore.studies.reproduce.STUDIES`; typer has no lists of a Literal."""
+
+    coreset = "coreset"
+    patchsize = "patchsize"
+    levels = "levels"
+    shots = "shots"
+    time = "time"
+    reweighting = "reweighting"
 
 
 def reproduce(
-    data: Annotated[Path, typer.Argument(help="The data set's folder, as published.")],
+    data: Annotated[Path, typer.Argument(help="Folder of the data set, as published.")],
     category: Annotated[
-        list[str] | None, typer.Argument(help="Which of its categories.  [default: all]")
+        list[str] | None, typer.Argument(help="Categories of the data set.", show_default="all")
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The run's folder: the same again goes on there.")
+        Path,
+        typer.Option(
+            "--out", "-o", help="Folder of the run. The same command continues an unfinished run."
+        ),
     ] = Path("minicore-reproduction"),
     rows: Annotated[
         str,
         typer.Option(
-            help="Comma-separated: PatchCore-P keeps P per cent; SPADE, PaDiM, MahalanobisAD, OCSVM"
+            help="Rows of the table, separated by commas: PatchCore-P, which keeps P per cent of "
+            "the memory bank; SPADE, PaDiM, MahalanobisAD, OCSVM."
         ),
     ] = "PatchCore-25,PatchCore-10,PatchCore-1",
     figure: Annotated[
         list[FigureName] | None,
         typer.Option(
-            help="Measure what this figure of the paper needs, and draw it, instead of the tables' "
-            "rows; may be given several times."
+            help="Measure and draw a figure of the paper, instead of the rows of the table. "
+            "Repeat the option for several figures."
         ),
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Comma-separated.")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0,1,2",
     layout: Annotated[
-        Layout, typer.Option("--layout", "--dataset", help="How the folder is laid out.")
-    ] = Layout.mvtec,
+        Layout, typer.Option("--layout", "--dataset", help="Layout of the folder.")
+    ] = "mvtec",
     backbone: BackboneOption = None,
-    embedding: EmbeddingOption = EmbeddingName.concat,
+    embedding: EmbeddingOption = "concat",
     layers: LayersOption = None,
     image_size: Annotated[
-        int, typer.Option(help="Side of the central crop: 224, 280 or 320 in the paper.")
+        int,
+        typer.Option(help="Side of the central crop in pixels. The paper has 224, 280 and 320."),
     ] = 224,
     patchsize: Annotated[
-        int | None, typer.Option(help="Side of a neighbourhood, p.  [default: 3]")
+        int | None,
+        typer.Option(help="Side p of the neighbourhood (equation 1).", show_default="3"),
     ] = None,
     b: Annotated[
-        int | None, typer.Option("--b", help="Neighbours in equation 7.  [default: 9]")
+        int | None,
+        typer.Option("--b", help="Number of neighbours b in equation 7.", show_default="9"),
     ] = None,
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", help="Units at a time, each on its share of the threads.")
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            help="Number of units that are measured at once. They share the threads.",
+        ),
     ] = 1,
     threads: ThreadsOption = None,
 ) -> None:
-    """Measure the rows of the paper's tables S1 and S2, or its figures; stop and go on any time."""
+    """Measure tables S1 and S2 of the paper, or its figures. A stopped run can be continued."""
     from minicore.runtime.machine import command
-    from minicore.studies.reproduce import reproduce as run
+    from minicore.studies.reproduce import reproduce as run_units
     from minicore.studies.reproduce import row, smallest, summary
 
-    def names(text: str) -> list[str]:
-        return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-    asked = {"embedding": embedding.value, "patchsize": patchsize, "b": b}
-    asked = {k: v for k, v in asked.items() if v is not None}
-    studies = _studies(figure or [], {*asked, *(["layers"] if layers else [])})
+    varied = {"embedding": embedding, "patchsize": patchsize, "b": b}
+    parameters = {name: value for name, value in varied.items() if value is not None}
+    studies = _studies(figure or [], {*parameters, *(["layers"] if layers else [])})
     if studies:
-        most = smallest(data, category, layout.value)
-        studies = [study.within(most) for study in studies]
-        wanted = list({its.name: its for study in studies for its in study.rows}.values())
+        n_train = smallest(data, category, layout)
+        studies = [study.within(n_train) for study in studies]
+        wanted = list({row.name: row for study in studies for row in study.rows}.values())
     else:
-        wanted = [row(name) for name in names(rows)]
-    numbers = [_seed(text) for text in names(seeds)]
-    done = run(
+        wanted = [row(name) for name in _split(rows)]
+    numbers = [_seed(text) for text in _split(seeds)]
+    run = run_units(
         data,
         out,
         wanted,
         categories=category,
-        layout=layout.value,
+        layout=layout,
         seeds=numbers,
         backbone=backbone or "default",
-        layers=names(layers) if layers else None,
+        layers=_split(layers) if layers else None,
         image_size=image_size,
-        parameters=asked,
+        parameters=parameters,
         jobs=jobs,
         n_threads=threads,
         command=command(),
     )
-    text = summary.write(done)
-    print("\n\n".join(_draw(done, studies, numbers)) if studies else text)
-    say(f"tables, every unit, and what a report is made of: {done.folder}")
+    text = summary.write(run)
+    print("\n\n".join(_draw(run, studies, numbers)) if studies else text)
+    print_message(f"tables and finished units, from which `minicore report` works: {run.folder}")
 
 
-def _studies(figures: list[FigureName], asked: set[str]) -> list[Any]:
-    """Find the studies that are asked for; what one varies cannot be set for all of its rows."""
-    from minicore.studies.reproduce.sweeps import study
+def _split(text: str) -> list[str]:
+    """Return the parts of a comma-separated list, each once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
-    studies = [study(name) for name in dict.fromkeys(figure.value for figure in figures)]
-    for its in studies:
-        if its.varies in asked:
+
+def _studies(figures: list[FigureName], set_options: set[str]) -> list[Study]:
+    """Return the studies of some figures.
+
+    Raises
+    ------
+    ValueError
+        If the command line sets a parameter that a study varies.
+    """
+    from minicore.studies.reproduce.sweeps import study as study_named
+
+    studies = [study_named(name) for name in dict.fromkeys(figure.value for figure in figures)]
+    for study in studies:
+        if study.varies in set_options:
             raise ValueError(
-                f"--figure {its.name} varies {its.varies}: leave --{its.varies} out, or give "
-                f"another figure"
+                f"--figure {study.name} varies {study.varies}: leave --{study.varies} out, or "
+                f"choose another figure"
             )
     return studies
 
 
-def _draw(run: Run, studies: list[Any], seeds: list[int]) -> list[str]:
-    """Draw each study into the run's folder, and give its numbers."""
+def _draw(run: Run, studies: list[Study], seeds: list[int]) -> list[str]:
+    """Draw the figure of each study into the run's folder. Return the tables of their numbers."""
     from minicore import plots
     from minicore.studies.reproduce import summary
     from minicore.studies.reproduce.curves import curves, table
     from minicore.studies.reproduce.figure import figure
 
-    found, texts = summary.lines(run), []
+    lines, tables = summary.lines(run), []
     for study in studies:
-        drawn = curves(study, found, seeds)
-        file = plots.save(figure(study, drawn), run.folder / f"figure-{study.name}.png")
-        say(f"picture: {file}")
-        texts.append(table(study, drawn))
-    return texts
+        measured = curves(study, lines, seeds)
+        file = plots.save(figure(study, measured), run.folder / f"figure-{study.name}.png")
+        print_message(f"picture: {file}")
+        tables.append(table(study, measured))
+    return tables
 
 
 def _seed(text: str) -> int:

@@ -1,1 +1,1 @@
-"""Measurements of minicore: `bench` (time), `reproduce` (the paper's tables) and `report`."""
+"""Measure minicore: `bench` (times), `reproduce` (tables and figures of the paper), `report`."""

@@ -1,4 +1,4 @@
-"""The command line: what it prints where, what it leaves, and how it ends."""
+"""The command line: what it prints, which files it writes, and its exit codes."""
 
 import csv
 import inspect
@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,12 +16,18 @@ import typer
 from PIL import Image
 
 import minicore
-from minicore import PatchCore
-from minicore.cli import app, main
-from minicore.cli.options import OPTIONS
+from minicore import PatchCore, datasets
+from minicore.backbones.convert import graph
+from minicore.cli import app, main, options
+from minicore.cli.bench import StageName
+from minicore.cli.messages import OPTIONS
 from minicore.cli.outputs import ScoreWriter
+from minicore.cli.reproduce import FigureName
 from minicore.errors import DatasetError
+from minicore.patchcore import bank, config
 from minicore.patchcore.config import Config
+from minicore.studies.bench import STAGES
+from minicore.studies.reproduce import STUDIES
 
 COMMANDS = [[], ["demo"], ["fit"], ["score"], ["evaluate"], ["info"], ["bench"], ["backbone"]]
 COMMANDS += [["report"]]
@@ -30,7 +37,7 @@ COMMANDS += [["backbone", name] for name in ("info", "list", "get", "convert")]
 @pytest.fixture
 def refused(run):
     def refused(*arguments):
-        """Run a command that fails as it should; return its one line."""
+        """Run a command that must fail. Return its line on standard error."""
         code, _, error = run(*arguments)
         assert code == 1 and "Traceback" not in error
         assert error.startswith("minicore: ") and error.count("\n") == 1, error
@@ -58,17 +65,52 @@ def model(tiny, good, tmp_path_factory):
     return path
 
 
-# Understanding the command line
+# Options
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_explains_itself(run, command):
+def test_every_command_has_a_help_text(run, command):
     code, out, error = run(*command, "--help")
     assert code == 0 and "Usage" in out and "--help" in out and not error
 
 
-def test_the_version(run):
+def test_help_shows_defaults_that_are_not_values(run):
+    _, out, _ = run("fit", "--help")
+    for default in ("shipped", "layer2,layer3", "256", "224", "cores"):
+        assert default in out
+
+
+def test_help_imports_neither_numpy_nor_the_network():
+    code = (
+        "import sys; from minicore.cli import app; app(['--help'], standalone_mode=False); "
+        "assert not {'numpy', 'numba', 'onnxruntime'} & set(sys.modules), 'imported'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "Usage" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "choices, library",
+    [
+        (get_args(options.Engine), get_args(config.Engine)),
+        (get_args(options.Embedding), get_args(config.Embedding)),
+        (get_args(options.BankStorage), get_args(bank.Storage)),
+        (get_args(options.WeightStorage), get_args(graph.Storage)),
+        ([name.value for name in StageName], list(STAGES)),
+        ([name.value for name in FigureName], list(STUDIES)),
+    ],
+)
+def test_choices_are_those_of_the_library(choices, library):
+    assert list(choices) == list(library)
+
+
+def test_every_layout_has_a_loader():
+    for layout in get_args(options.Layout):
+        assert callable(getattr(datasets, layout))
+
+
+def test_version_prints_the_version(run):
     assert run("--version") == (0, minicore.__version__ + "\n", "")
 
 
@@ -86,7 +128,7 @@ def test_the_version(run):
     ],
     ids=" ".join,
 )
-def test_a_command_line_not_understood_ends_with_2(run, arguments):
+def test_a_wrong_command_line_ends_with_exit_code_2(run, arguments):
     code, out, error = run(*arguments)
     assert code == 2 and not out and "Traceback" not in error
 
@@ -94,7 +136,7 @@ def test_a_command_line_not_understood_ends_with_2(run, arguments):
 # fit, score, info
 
 
-def test_fit_says_what_it_learned_on_standard_error(run, good, tiny, tmp_path):
+def test_fit_describes_the_model_on_standard_error(run, good, tiny, tmp_path):
     path = tmp_path / "new" / "model"
     options = ["--backbone", tiny, "--coreset", 0.5, "--fpr", 0.3, "--b", 3, "--seed", 7]
     more = [
@@ -115,14 +157,14 @@ def test_fit_says_what_it_learned_on_standard_error(run, good, tiny, tmp_path):
     assert "tiny: 216 patch features of 20 values" in error and str(path) in error
     # Of 2 held-out images 30 % takes 1 more: 13 images, of which 3 are held out.
     assert "about 1 in 3 of new good images will score higher (an estimate, from 2 images" in error
-    assert "collect 1 more good image (13 in all): 30 % takes 3 held-out images" in error
+    assert "collect 1 more good image (13 in all): a rate of 30 % needs 3 held-out images" in error
     c = PatchCore.load(path).config_
     assert (c.coreset_ratio, c.false_positive_rate, c.b, c.seed) == (0.5, 0.3, 3, 7)
     assert (c.layers, c.crop, c.resize) == (("layer2", "layer3"), 48, 64)
 
 
 @pytest.mark.slow
-def test_scores_on_the_screen_are_csv_and_those_of_python(run, model, to_test):
+def test_printed_scores_are_csv_and_equal_to_those_of_python(run, model, to_test):
     code, out, error = run("score", model, to_test[0].parents[0], *to_test[:2])
     assert code == 0 and error.count("\n") == 1
     rows = list(csv.DictReader(out.splitlines()))
@@ -135,7 +177,7 @@ def test_scores_on_the_screen_are_csv_and_those_of_python(run, model, to_test):
     assert [int(row["anomalous"]) for row in rows] == list((fitted.predict(images) < 0).astype(int))
 
 
-def test_scores_as_json_lines_are_the_same_from_both_engines(run, model, to_test):
+def test_both_engines_print_the_same_scores_as_json_lines(run, model, to_test):
     texts = [
         run("score", model, *to_test, "--format", "jsonl", "--engine", engine)[1]
         for engine in ("fast", "equations")
@@ -148,7 +190,7 @@ def test_scores_as_json_lines_are_the_same_from_both_engines(run, model, to_test
 
 
 @pytest.mark.slow
-def test_scores_and_maps_go_to_files(run, model, to_test, tmp_path):
+def test_scores_and_maps_are_written_to_files(run, model, to_test, tmp_path):
     out, maps = tmp_path / "deep" / "scores.csv", tmp_path / "maps"
     code, text, error = run("score", model, *to_test[:3], "-o", out, "--maps", maps)
     assert (code, text) == (0, "") and str(out) in error
@@ -160,7 +202,7 @@ def test_scores_and_maps_go_to_files(run, model, to_test, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["a$b_{1$.png", "gr\udcfcn.png", 'a,b "c".png'])
-def test_any_name_a_file_can_have_is_taken(run, model, good, tmp_path, name):
+def test_an_image_can_have_any_file_name(run, model, good, tmp_path, name):
     try:
         (tmp_path / name).write_bytes(next(good.iterdir()).read_bytes())
     except OSError:
@@ -175,13 +217,13 @@ def test_any_name_a_file_can_have_is_taken(run, model, good, tmp_path, name):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
-def test_a_name_with_control_characters_is_drawn_escaped(run, model, tmp_path, good):
+def test_control_characters_in_a_name_are_escaped_in_the_picture(run, model, tmp_path, good):
     (tmp_path / "\x1b[2J\n.png").write_bytes(next(good.iterdir()).read_bytes())
     code, _, error = run("score", model, tmp_path, "--maps", tmp_path / "maps")
     assert code == 0 and "Glyph" not in error and "\x1b" not in error
 
 
-def test_exit_code_3_is_for_an_anomalous_image(run, model, tmp_path, good):
+def test_exit_code_is_3_if_an_image_is_anomalous(run, model, tmp_path, good):
     noise = np.random.default_rng(0).integers(256, size=(128, 128, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
     first = next(iter(sorted(good.iterdir())))
@@ -209,7 +251,7 @@ def test_backbone_info_is_json(run, tiny):
 
 
 @pytest.mark.slow
-def test_evaluate_prints_a_table_and_leaves_numbers_and_pictures(run, mvtec_root, tiny, tmp_path):
+def test_evaluate_prints_a_table_and_writes_numbers_and_pictures(run, mvtec_root, tiny, tmp_path):
     numbers, pictures = tmp_path / "n.json", tmp_path / "pictures"
     options = ["--backbone", tiny, "--json", numbers, "--pictures", pictures, "--seed", 2]
     code, out, error = run("evaluate", mvtec_root, *options)
@@ -232,11 +274,13 @@ def test_demo_runs_on_any_network(run, tiny, tmp_path):
     assert str((tmp_path / "demo.png").resolve()) in out and (tmp_path / "demo.png").is_file()
 
 
-# Refusals
+# Errors
 
 
 @pytest.mark.slow
-def test_what_is_missing_or_wrong_is_one_line(refused, good, model, tiny, mvtec_root, tmp_path):
+def test_a_missing_or_wrong_file_is_reported_in_one_line(
+    refused, good, model, tiny, mvtec_root, tmp_path
+):
     nowhere, out = tmp_path / "nowhere", tmp_path / "model"
     fit = ["fit", good, "-o", out, "--backbone", tiny]
     assert str(nowhere) in refused("fit", nowhere, "-o", out)
@@ -270,7 +314,7 @@ def test_a_model_refuses_another_network(refused, model, to_test, write_tiny, tm
 
 
 @pytest.mark.slow
-def test_debug_shows_the_error_itself(tmp_path):
+def test_debug_shows_the_traceback(tmp_path):
     with pytest.raises(DatasetError):
         main(["--debug", "fit", str(tmp_path / "nowhere"), "-o", "model"])
     call = [sys.executable, "-m", "minicore", "--debug", "info", str(tmp_path)]
@@ -281,7 +325,7 @@ def test_debug_shows_the_error_itself(tmp_path):
     assert done.returncode == 1 and done.stderr.count("\n") == 1
 
 
-def test_backbone_list_says_what_each_network_costs_and_how_it_did(run, monkeypatch, tmp_path):
+def test_backbone_list_prints_cost_and_auroc_of_each_network(run, monkeypatch, tmp_path):
     monkeypatch.setenv("MINICORE_CACHE", str(tmp_path))
     code, out, _ = run("backbone", "list")
     heads, *rows = out.splitlines()
@@ -291,12 +335,12 @@ def test_backbone_list_says_what_each_network_costs_and_how_it_did(run, monkeypa
     assert by_name["wide_resnet50_2"].endswith(" no") and "512 + 1024" in by_name["wide_resnet50_2"]
 
 
-# What it says
+# Messages
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "arguments, said",
+    "arguments, message",
     [
         (["--coreset", 10], "--coreset must be above 0 and at most 1, got 10.0; --coreset 0.1"),
         (["--coreset", 0], "--coreset must be above 0 and at most 1, got 0.0\n"),
@@ -314,20 +358,22 @@ def test_backbone_list_says_what_each_network_costs_and_how_it_did(run, monkeypa
     ],
     ids=str,
 )
-def test_a_wrong_option_is_called_by_its_own_name(refused, good, tiny, tmp_path, arguments, said):
+def test_an_error_names_the_option_not_the_parameter(
+    refused, good, tiny, tmp_path, arguments, message
+):
     error = refused("fit", good, "-o", tmp_path / "m", "--backbone", tiny, *arguments)
-    assert said in error
+    assert message in error
     assert not any(name in error for name in OPTIONS if "_" in name) and "None" not in error
 
 
-def test_every_name_in_a_message_is_an_option_and_a_parameter():
+def test_every_replaced_name_is_a_parameter_and_an_option():
     known = {*inspect.signature(PatchCore).parameters, *inspect.signature(Config).parameters}
     assert set(OPTIONS) <= known
     fit = typer.main.get_command(app).commands["fit"]
     assert set(OPTIONS.values()) <= {name for option in fit.params for name in option.opts}
 
 
-def test_what_is_no_folder_and_no_model_is_said(refused, good, model, tiny, tmp_path):
+def test_a_file_of_the_wrong_kind_is_named_in_the_error(refused, good, model, tiny, tmp_path):
     film, image = tmp_path / "film.mp4", next(good.iterdir())
     film.write_bytes(b"film")
     error = refused("fit", film, "-o", tmp_path / "m", "--backbone", tiny)
@@ -340,13 +386,14 @@ def test_what_is_no_folder_and_no_model_is_said(refused, good, model, tiny, tmp_
 
 
 @pytest.mark.slow
-def test_one_image_is_one_image_and_has_no_verdict(run, good, tiny, tmp_path):
+def test_a_model_of_one_image_has_no_threshold_and_no_verdict(run, good, tiny, tmp_path):
     folder, path = tmp_path / "one", tmp_path / "m"
     folder.mkdir()
     (folder / "a.png").write_bytes(next(good.iterdir()).read_bytes())
     code, _, error = run("fit", folder, "-o", path, "--backbone", tiny, "--coreset", 0.5)
     assert code == 0 and error.startswith("1 image, of each")
-    assert "no threshold, so `minicore score` leaves the verdict blank: a threshold takes" in error
+    assert "no threshold, so `minicore score` leaves the column `anomalous` empty: " in error
+    assert ": a threshold needs" in error
     code, out, error = run("score", path, folder)
     assert code == 0 and out.splitlines()[1].endswith(",")
     assert error == (
@@ -356,7 +403,7 @@ def test_one_image_is_one_image_and_has_no_verdict(run, good, tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_score_ends_with_how_many_are_anomalous_and_where_the_maps_are(
+def test_the_last_line_of_score_counts_anomalous_images_and_names_the_maps(
     run, model, to_test, tmp_path
 ):
     fitted = PatchCore.load(model)
@@ -373,7 +420,7 @@ def test_score_ends_with_how_many_are_anomalous_and_where_the_maps_are(
     assert " of 1 image anomalous" in error.splitlines()[-1]
 
 
-def test_info_says_what_a_model_was_made_from(run, model, good):
+def test_info_describes_the_training_images(run, model, good):
     made = json.loads(run("info", model)[1])["made"]
     assert made["images"] == 12 and made["copies"] == 0 and made["folder"] == str(good.resolve())
     assert made["version"] == minicore.__version__ and made["when"] == "2023-11-14T22:13:20Z"
@@ -393,7 +440,7 @@ def test_a_warning_is_one_line(run, good, tiny, tmp_path, monkeypatch):
 
 @pytest.fixture
 def own(mvtec_root, tmp_path):
-    """One's own data: good images, and images to test on in folders, without masks."""
+    """Own data: good images, and test images in folders, without masks."""
     for kind in ("train/good", "test/good", *("test/" + d.name for d in defects(mvtec_root))):
         (tmp_path / "mine" / kind).mkdir(parents=True, exist_ok=True)
         for image in (mvtec_root / "gear" / kind).iterdir():
@@ -406,14 +453,14 @@ def defects(root):
 
 
 def cells(out):
-    """The table's one row by its heads."""
+    """Return the only row of a table as a dict by column."""
     heads, _, row = ([c.strip() for c in line.split("|")[1:-1]] for line in out.splitlines())
     return dict(zip(heads, row, strict=True))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["train/good", "good", "train/Good"])
-def test_own_data_without_masks_has_figures_of_images_alone(run, own, tiny, mvtec_root, place):
+def test_own_data_without_masks_has_image_metrics_only(run, own, tiny, mvtec_root, place):
     (own / "train" / "good").rename(own / "aside")
     (own / "train").rmdir()
     (own / place).parent.mkdir(exist_ok=True)
@@ -428,24 +475,24 @@ def test_own_data_without_masks_has_figures_of_images_alone(run, own, tiny, mvte
     assert (own.parent / "pictures" / "mine" / "panels.png").is_file()
 
 
-def test_mvtec_without_ground_truth_has_figures_of_images_alone(run, own, tiny):
+def test_mvtec_without_ground_truth_has_image_metrics_only(run, own, tiny):
     code, out, error = run("evaluate", own.parent, "mine", "--backbone", tiny)
     assert code == 0 and cells(out)["PRO"] == "–" and cells(out)["image AUROC"] != "–"
     (line,) = (line for line in error.splitlines() if "minicore: warning" in line)
     assert "mine: no folder ground_truth, found test, train; without masks there are no" in line
 
 
-def test_own_data_without_good_images_says_where_they_belong(refused, own):
+def test_an_error_names_the_folder_where_good_images_belong(refused, own):
     (own / "train" / "good").rename(own / "train" / "fine")
     error = refused("evaluate", own, "--layout", "folder")
     assert f"in {own / 'train' / 'good'} or in {own / 'good'}, found neither" in error
     assert "no categories" in refused("evaluate", own, "mine", "--layout", "folder")
 
 
-# Names that do harm
+# Dangerous names
 
 
-def test_control_characters_and_bars_in_names_do_nothing(run, own, tiny, mvtec_root):
+def test_control_characters_and_bars_in_names_are_escaped(run, own, tiny, mvtec_root):
     named = own.with_name("a\033[2J|b")
     own.rename(named)
     code, out, error = run("evaluate", named, "--layout", "folder", "--backbone", tiny)

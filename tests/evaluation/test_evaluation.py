@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from minicore import PatchCore, plots
-from minicore.cli.demo import demo
+from minicore.cli.demo_run import run_demo
 from minicore.cli.outputs import FIELDS, ScoreWriter, heat_map_names, save_heat_map, save_pictures
 from minicore.errors import ImageError
 from minicore.evaluation.evaluate import COLUMNS, Evaluation, evaluate, table
@@ -194,11 +194,10 @@ def test_an_evaluation_is_drawn_whatever_the_data_have(evaluated, gear, tmp_path
 
 
 @pytest.mark.slow
-def test_the_demo_leaves_two_pictures_and_says_where(tiny, tmp_path):
-    said = []
-    results = demo(["gear", "wood"], PatchCore(tiny), tmp_path / "new", seed=0, say=said.append)
+def test_the_demo_writes_two_pictures_and_prints_their_paths(tiny, tmp_path, capsys):
+    results = run_demo(["gear", "wood"], PatchCore(tiny), tmp_path / "new", seed=0)
     assert [result.category for result in results] == ["gear", "wood"]
-    text = "\n".join(said)
+    text = capsys.readouterr().out
     assert table(results) in text and "nearest (eq 6, 7)" in text and "coreset (eq 5)" in text
     for name in ("demo.png", "seconds.png"):
         path = tmp_path / "new" / name

@@ -1,4 +1,4 @@
-"""`minicore bench`: what it times is the real work, and what it leaves is whole."""
+"""`minicore bench`: it measures the real work, and its files are complete."""
 
 import importlib
 import json
@@ -26,11 +26,11 @@ def material(tiny, gear):
 
 @pytest.fixture(scope="module")
 def result(material):
-    """A whole run in miniature."""
+    """A complete run on few images."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stopwatch, "SHORTEST", 0.0)
         patch.setattr(stages, "STEPS", 1e6)
-        # On one thread: on a busy machine several wait for each other at every pick.
+        # On one thread: on a busy machine, several threads wait for each other at every pick.
         return bench.run(material, repeats=2, n_threads=1, progress=False)
 
 
@@ -56,14 +56,14 @@ def run(capsys, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch, tiny):
-    """Options of a run of a second: a tiny network on few, small parts."""
+    """Options of a run that takes a second: a tiny network and few images."""
     monkeypatch.setattr("minicore.studies.bench.material.TRAIN", 4)
     monkeypatch.setattr("minicore.studies.bench.material.TEST", 2)
     monkeypatch.setattr(stopwatch, "SHORTEST", 0.0)
     return ["--backbone", tiny, "--repeats", 2, "--threads", 1]
 
 
-# What is timed
+# Measuring
 
 
 def test_every_stage_is_timed_on_every_side(result):
@@ -87,23 +87,26 @@ def test_every_stage_is_timed_on_every_side(result):
     ]  # fmt: skip
 
 
-def test_a_run_says_that_fast_gave_what_the_literal_loops_give(result):
+def test_results_of_the_fast_engine_are_compared_with_the_literal_loops(result):
     assert result.same == dict.fromkeys(["patches", "coreset", "nearest", "score", "map"], True)
-    assert any("and the same: patches, coreset" in line for line in result.words())
+    assert any(
+        "equal to the results of the literal loops: patches, coreset" in line
+        for line in result.notes()
+    )
 
 
-@pytest.mark.parametrize(("load", "said"), [(0.9, False), (2.5, True), (None, False)])
-def test_a_busy_machine_is_owned_up_to(result, load, said):
-    calm = bench.Result(result.settings, {**result.machine, "cores": 2, "load": load})
-    assert any("a busy machine" in line for line in calm.words()) == said
+@pytest.mark.parametrize(("load", "noted"), [(0.9, False), (2.5, True), (None, False)])
+def test_the_notes_mention_a_busy_machine(result, load, noted):
+    changed = bench.Result(result.settings, {**result.machine, "cores": 2, "load": load})
+    assert any("a busy machine" in line for line in changed.notes()) == noted
 
 
-def test_a_difference_is_not_passed_over(material, monkeypatch):
+def test_a_difference_from_the_literal_loops_is_reported(material, monkeypatch):
     right = fast.greedy_coreset
     monkeypatch.setattr(fast, "greedy_coreset", lambda *a, **k: right(*a, **k)[::-1])
     wrong = bench.run(material, ["coreset"], repeats=1, n_threads=1, progress=False)
     assert wrong.same == {"coreset": False}
-    assert "NOT what the literal loops give: coreset" in wrong.words()
+    assert "NOT EQUAL to the results of the literal loops: coreset" in wrong.notes()
 
 
 @pytest.mark.parametrize("loop", [peers.plain_coreset, peers.plain_coreset_float32])
@@ -113,7 +116,7 @@ def test_the_plain_loops_are_algorithm_1(loop):
     assert np.array_equal(loop(M[:5], 5, 1), equations.greedy_coreset(M[:5], 5, 1))
 
 
-def test_a_part_stands_for_the_whole():
+def test_the_time_of_a_part_is_scaled_to_the_whole_work():
     M = np.random.default_rng(0).standard_normal((100_000, 100)).astype(np.float32)
     by_name = {side.name: side for side in stages.coreset_of(M, 1001).sides}
     literal = by_name["equations"]
@@ -122,7 +125,7 @@ def test_a_part_stands_for_the_whole():
     assert not by_name["fast"].part and by_name["fast"].scale == 1
 
 
-def test_the_sides_take_turns_and_the_first_call_does_not_count(monkeypatch):
+def test_sides_run_in_turn_and_the_first_call_is_not_counted(monkeypatch):
     monkeypatch.setattr(stopwatch, "SHORTEST", 0.0)
     order, slow = [], {"a"}
 
@@ -149,10 +152,10 @@ def test_random_vectors_have_the_shapes_of_the_images(material, tiny):
     assert [a.shape for a in random.levels] == [a.shape for a in material.levels]
     assert abs(float(random.M.mean())) < 0.05 and float(random.M.std()) == pytest.approx(1, 0.05)
     found = bench.run(random, ["score", "whole"], repeats=1, progress=False)
-    assert list(found.stages()) == ["score"]  # without images there is no end to end
+    assert list(found.stages()) == ["score"]  # without images, end to end is skipped
 
 
-def test_faiss_is_left_out_where_it_is_not_installed(material, monkeypatch):
+def test_faiss_is_left_out_if_it_is_not_installed(material, monkeypatch):
     def absent(name, *rest):
         if name == "faiss":
             raise ImportError(name)
@@ -175,10 +178,10 @@ def test_the_bound_never_exceeds_the_distance():
     assert (found.surviving >= 1 / 400).all()  # the nearest row itself always survives
 
 
-# What it leaves
+# Tables, files and figures
 
 
-def test_json_holds_machine_settings_and_all_samples_and_can_be_read_back(result, tmp_path):
+def test_json_contains_machine_settings_and_all_samples_and_can_be_loaded(result, tmp_path):
     path = tmp_path / "new" / "bench.json"
     result.save(path)
     stored = json.loads(path.read_text())
@@ -194,13 +197,13 @@ def test_json_holds_machine_settings_and_all_samples_and_can_be_read_back(result
     assert again == result and again.table() == result.table()
 
 
-def test_the_table_is_markdown_with_a_row_a_side(result):
+def test_the_table_is_markdown_with_one_row_per_side(result):
     lines = result.table().splitlines()
     assert len(lines) == 2 + len(result.timings)
     assert len({line.count("|") for line in lines}) == 1 and len({len(s) for s in lines}) == 1
 
 
-def test_growth_has_a_curve_a_side_and_its_slope(grown, tmp_path):
+def test_growth_has_one_curve_per_side_with_its_slope(grown, tmp_path):
     axes = {(c.stage, c.axis) for c in grown.curves}
     assert len(axes) == 5 and len(grown.growth_table().splitlines()) == 2 + len(grown.curves)
     grown.save(tmp_path / "growth.json")
@@ -209,7 +212,7 @@ def test_growth_has_a_curve_a_side_and_its_slope(grown, tmp_path):
     assert curve.slope == pytest.approx(2)
 
 
-def test_the_figures_show_every_side_and_fit_the_page(result, grown, material):
+def test_figures_show_every_side_and_fit_the_page(result, grown, material):
     figures = {
         "comparison": charts.comparison(result.timings),
         "growth": charts.growth(grown.curves),
@@ -226,7 +229,7 @@ def test_the_figures_show_every_side_and_fit_the_page(result, grown, material):
 
 
 @pytest.mark.parametrize("draw", [charts.comparison, charts.growth])
-def test_a_figure_of_nothing_is_refused(draw):
+def test_a_figure_without_data_is_refused(draw):
     with pytest.raises(ValueError, match="must not be empty"):
         draw([])
 
@@ -234,7 +237,7 @@ def test_a_figure_of_nothing_is_refused(draw):
 # The command
 
 
-def test_the_command_prints_a_table_and_leaves_json_and_pictures(run, quick, tmp_path):
+def test_the_command_prints_a_table_and_writes_json_and_pictures(run, quick, tmp_path):
     out, folder = tmp_path / "bench.json", tmp_path / "pictures"
     code, text, error = run("nearest", "map", *quick, "--json", out, "--pictures", folder)
     assert code == 0 and "| nearest (eq 6)" in text and "| map (section 3.3)" in text
@@ -246,7 +249,7 @@ def test_the_command_prints_a_table_and_leaves_json_and_pictures(run, quick, tmp
             assert 500 <= picture.width <= 1081
 
 
-def test_growth_is_a_run_of_its_own(run, quick, tmp_path, monkeypatch):
+def test_growth_is_measured_instead_of_the_stages(run, quick, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "STEPS", 1e6)
     code, text, _ = run("--growth", *quick, "--json", tmp_path / "g.json", "--pictures", tmp_path)
     assert code == 0 and "| coreset" in text and "picks l" in text and "first calls" not in text
@@ -255,7 +258,7 @@ def test_growth_is_a_run_of_its_own(run, quick, tmp_path, monkeypatch):
     assert code == 1 and "leave out coreset" in error
 
 
-def test_a_folder_of_images_and_a_category_are_taken(mvtec_root, monkeypatch):
+def test_data_can_be_a_folder_of_images_or_a_category(mvtec_root, monkeypatch):
     from minicore.studies.bench.material import read_images
 
     category = mvtec_root / "gear"
@@ -269,13 +272,13 @@ def test_a_folder_of_images_and_a_category_are_taken(mvtec_root, monkeypatch):
     assert [len(x) for x in read_images(category, full=False)[1:]] == [5, 3]
 
 
-def test_a_missing_folder_is_one_clear_line(run, tmp_path):
+def test_a_missing_folder_is_reported_in_one_line(run, tmp_path):
     code, out, error = run("--data", tmp_path / "nowhere")
     assert code == 1 and not out and error.count("\n") == 1
     assert error.startswith("minicore: ") and "nowhere" in error and "a folder of images" in error
 
 
-def test_one_image_is_too_few(tmp_path, gear):
+def test_one_image_is_refused(tmp_path, gear):
     from minicore.studies.bench.material import read_images
 
     Image.fromarray(gear.train[0]).save(tmp_path / "one.png")
@@ -283,7 +286,7 @@ def test_one_image_is_too_few(tmp_path, gear):
         read_images(tmp_path, full=False)
 
 
-def test_an_interrupted_run_leaves_nothing(run, quick, tmp_path, monkeypatch):
+def test_an_interrupted_run_leaves_no_files(run, quick, tmp_path, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
@@ -294,7 +297,7 @@ def test_an_interrupted_run_leaves_nothing(run, quick, tmp_path, monkeypatch):
     assert code != 0 and not out and not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_written_is_said_before_anything_is_timed(run, quick, tmp_path):
+def test_an_output_that_cannot_be_written_is_refused_before_measuring(run, quick, tmp_path):
     began = time.perf_counter()
     code, out, error = run(*quick, "--json", tmp_path)
     assert code == 1 and not out and "a folder; name a file" in error

@@ -1,4 +1,4 @@
-"""report: one safe, self-contained page that says what the run's files say."""
+"""`minicore report`: one self-contained page that shows the files of a run correctly."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ VOID = {"meta", "img", "br", "wbr"}
 
 
 class Page(HTMLParser):
-    """Elements of a page with their attributes and text, and whether they are closed in order."""
+    """The elements of a page with their attributes, and its text. Checks that all are closed."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Page(HTMLParser):
 
 
 def unit(category="bottle", row="PatchCore-10", seed=0, *, auroc=0.9, patches=True, **changed):
-    """Make a finished unit of 12 test images, 4 of them shown, from random arrays."""
+    """Return a finished unit of 12 test images from random arrays. It shows 4 of them."""
     rng = np.random.default_rng([seed, len(row), len(category)])
     labels = np.repeat([0, 1], [5, 7])
     masks = np.zeros((4, SIDE, SIDE), bool)
@@ -114,7 +114,7 @@ def make_run(tmp_path):
 
 
 def cells(page):
-    """Read the rows of all tables: their cells as text."""
+    """Return the rows of all tables as lists of texts."""
     rows = re.findall(r"<tr[^>]*>(.*?)</tr>", page.decode(), re.S)
     strip = re.compile(r"<[^>]+>")
     return [
@@ -160,7 +160,7 @@ def test_a_method_in_which_nothing_is_random_is_finished_with_one_seed(make_run)
 
 
 @pytest.mark.slow
-def test_the_papers_numbers_stand_only_beside_the_papers_data(make_run):
+def test_published_numbers_appear_only_for_the_papers_data(make_run):
     rows = cells(report.page(make_run("run", unit(), layout="visa")))
     assert next(row for row in rows if row[:2] == ["PatchCore-10", "0"])[3] == "–"
 
@@ -172,7 +172,7 @@ def test_the_same_folder_gives_the_same_bytes(make_run):
 
 
 @pytest.mark.slow
-def test_the_page_asks_for_nothing_and_runs_nothing(make_run):
+def test_the_page_loads_nothing_and_runs_no_script(make_run):
     page = Page(report.page(make_run("run", unit(), unit(row="PaDiM", patches=False))))
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.elements}
     for _, attributes in page.elements:
@@ -193,7 +193,7 @@ def test_the_policy_allows_the_style_of_the_page(make_run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_from_files_are_text_wherever_they_stand(make_run, name):
+def test_names_from_files_are_escaped_everywhere(make_run, name):
     folder = name.replace("/", "∕")  # a folder's name has no slash
     run = make_run(
         "run",
@@ -214,27 +214,27 @@ def test_names_from_files_are_text_wherever_they_stand(make_run, name):
 
 
 @pytest.mark.slow
-def test_names_that_are_not_utf8_do_not_stop_it(make_run):
+def test_a_report_is_made_also_if_names_are_not_utf8(make_run):
     one = unit(names=tuple(f"{i}\udcff.png" for i in range(12)))
     page = Page(report.page(make_run("run", one)))
     assert "11?.png" in page.text
 
 
 @pytest.mark.slow
-def test_every_image_says_what_it_shows_with_numbers(make_run):
+def test_every_image_has_a_description_with_numbers(make_run):
     one = unit()
     page = Page(report.page(make_run("run", one)))
     alternatives = [image["alt"] for image in page.all("img")]
     assert all(alternatives)
     rank = 1 + int((one.evidence.scores > one.evidence.scores[11]).sum())
-    said = f"test/x/011.png, scratch: score {one.evidence.scores[11]:.4g}, rank {rank} of 12"
-    assert any(said in alternative for alternative in alternatives)
-    assert sum("highest" in alternative for alternative in alternatives) == 4
+    described = f"test/x/011.png, scratch: score {one.evidence.scores[11]:.4g}, rank {rank} of 12"
+    assert any(described in alternative for alternative in alternatives)
+    assert sum("maximum" in alternative for alternative in alternatives) == 4
     assert any(a.startswith("ROC curve of PatchCore-10 on bottle") for a in alternatives)
 
 
 @pytest.mark.slow
-def test_headings_are_in_order_and_heads_of_tables_have_a_scope(make_run):
+def test_headings_are_nested_and_table_heads_have_a_scope(make_run):
     page = Page(report.page(make_run("run", unit(), unit("screw", row="PaDiM", patches=False))))
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
@@ -248,14 +248,14 @@ def test_headings_are_in_order_and_heads_of_tables_have_a_scope(make_run):
 
 
 @pytest.mark.slow
-def test_a_method_without_a_deciding_patch_has_image_and_map(make_run):
+def test_a_method_without_a_deciding_patch_shows_image_and_map(make_run):
     page = report.page(make_run("run", unit(row="PaDiM", patches=False))).decode()
     assert page.count("<figcaption><bdi>anomaly map") == 4
     assert "nearest training patch" not in page and "deciding patch" not in page
 
 
 @pytest.mark.slow
-def test_data_without_masks_or_maps_are_shown_too(make_run):
+def test_data_without_masks_or_maps_are_reported(make_run):
     nothing = np.empty((4, 0, 0))
     bare = {"masks": nothing.astype(bool), "map_limits": np.array([0.1, np.nan])}
     one = unit(row="no masks", **bare)
@@ -265,9 +265,9 @@ def test_data_without_masks_or_maps_are_shown_too(make_run):
     Page(report.page(run, run))
 
 
-def test_one_class_alone_has_no_roc_but_a_report(make_run):
+def test_test_images_of_one_class_have_a_report_without_roc(make_run):
     one = unit(auroc=None, labels=np.zeros(12, np.int64))
-    assert "only one class: no ranking" in Page(report.page(make_run("run", one))).text
+    assert "only one class, so there is no AUROC" in Page(report.page(make_run("run", one))).text
 
 
 @pytest.mark.slow
@@ -283,13 +283,13 @@ def test_one_class_alone_has_no_roc_but_a_report(make_run):
         {"defects": ("good",)},
     ],
 )
-def test_a_unit_whose_parts_do_not_fit_is_named_as_damaged(make_run, changed):
+def test_a_unit_whose_parts_do_not_fit_is_listed_as_damaged(make_run, changed):
     page = report.page(make_run("run", unit(), unit(row="PaDiM", **changed)))
     assert "1 damaged" in Page(page).text
     assert "PaDiM" not in {row[0] for row in cells(page)}
 
 
-def test_damaged_files_are_named_and_the_report_appears(make_run):
+def test_damaged_files_are_listed_and_the_report_is_written(make_run):
     run = make_run("run", unit("bottle"), unit("screw"), unit("tile"))
     path = Unit("screw", "PatchCore-10", 0).path(run.folder)
     path.write_bytes(path.read_bytes()[:-9])
@@ -297,7 +297,7 @@ def test_damaged_files_are_named_and_the_report_appears(make_run):
     other.write_bytes(Unit("bottle", "PatchCore-10", 0).path(run.folder).read_bytes())
     page = report.page(run)
     text = Page(page).text
-    assert "2 damaged" in text and "holds bottle, PatchCore-10, seed 0" in text
+    assert "2 damaged" in text and "contains bottle, PatchCore-10, seed 0" in text
     assert str(run.folder.parent).encode() not in page
     assert [row[0] for row in cells(page)].count("PatchCore-10") > 0
 
@@ -306,7 +306,7 @@ def test_a_run_without_units_has_a_report(make_run):
     assert "No unit is finished yet." in Page(report.page(make_run("run"))).text
 
 
-def test_two_runs_have_their_numbers_their_difference_and_what_differs(make_run):
+def test_two_runs_are_compared_in_numbers_and_settings(make_run):
     a = make_run("first", unit(auroc=0.90), unit("screw", auroc=0.5))
     b = make_run("second", unit(auroc=0.87), backbone={"name": "other"})
     page = report.page(a, b)
@@ -320,7 +320,7 @@ def test_two_runs_have_their_numbers_their_difference_and_what_differs(make_run)
 
 
 @pytest.mark.slow
-def test_a_unit_of_another_run_is_named_and_left_out(make_run):
+def test_a_unit_of_another_run_is_listed_and_left_out(make_run):
     run = make_run("run", unit("bottle", auroc=0.9), unit("bottle", row="PaDiM", auroc=0.9))
     other = make_run("other", unit("bottle", auroc=0.1), data_sha256={"bottle": "34" * 32})
     one = Unit("bottle", "PatchCore-10", 0)
@@ -332,24 +332,24 @@ def test_a_unit_of_another_run_is_named_and_left_out(make_run):
 
 
 @pytest.mark.slow
-def test_two_runs_on_different_images_say_so(make_run, capsys):
+def test_a_report_of_two_runs_warns_of_different_images(make_run, capsys):
     units = unit("bottle"), unit("screw")
     a, same = make_run("a", *units), make_run("same", *units)
     b = make_run("b", *units, data_sha256={"bottle": "34" * 32, "screw": "12" * 32})
-    words = "The two runs used different images or masks of bottle:"
-    assert words in Page(report.page(a, b)).text
+    warning = "The two runs used different images or masks of bottle:"
+    assert warning in Page(report.page(a, b)).text
     assert ["data_sha256.bottle", "12" * 32, "34" * 32] in cells(report.page(a, b))
     assert "different images" not in Page(report.page(a, same)).text
     for other, lines in ((b, 2), (same, 1)):
         with pytest.raises(SystemExit) as end:
             main(["report", str(a.folder), str(other.folder)])
         error = capsys.readouterr().err
-        warned = f"warning: {a.folder} and {other.folder} have different images or masks of bottle:"
+        warned = f"warning: {a.folder} and {other.folder} used different images or masks of bottle:"
         assert not end.value.code and error.count("\n") == lines
         assert error.startswith(warned) == (other is b)
 
 
-def test_two_runs_show_the_images_on_whose_rank_they_disagree_most(make_run):
+def test_two_runs_show_the_images_whose_ranks_differ_most(make_run):
     scores = np.arange(12.0)
     swapped = scores.copy()
     swapped[[0, 11]] = swapped[[11, 0]]  # images 0 and 11 are shown: 11 ranks apart

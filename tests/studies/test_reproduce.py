@@ -1,4 +1,4 @@
-"""Reproducing tables: every unit once, stopped at any moment, on one machine or several."""
+"""`minicore reproduce`: each unit is measured once, also after stops and on several machines."""
 
 import csv
 import errno
@@ -41,12 +41,12 @@ pytestmark = pytest.mark.slow
 SIZE = 64  # pixels
 ROWS = [row("PatchCore-10"), row("PatchCore-5")]
 SEEDS = (0, 1)
-MEASURED_ANEW = {"fit_seconds", "milliseconds"}
+TIMES = {"fit_seconds", "milliseconds"}
 
 
 @pytest.fixture
 def again(tiny, mvtec_root):
-    """Reproduce the small category into a folder."""
+    """Return a function that reproduces the small category into a folder."""
 
     def again(out, rows=ROWS, data=mvtec_root, **options):
         options = {"seeds": SEEDS, "image_size": SIZE, "backbone": tiny} | options
@@ -61,11 +61,11 @@ def data(mvtec_root, tmp_path):
     return shutil.copytree(mvtec_root, tmp_path / "data")
 
 
-ONE = {"rows": [row("PatchCore-5")], "seeds": (0,)}  # the quickest run
+ONE = {"rows": [row("PatchCore-5")], "seeds": (0,)}  # the fastest run
 
 
 def contents(folder):
-    """Everything below a folder: what each file holds, and when it was written."""
+    """Return the content and the time of each file below a folder."""
     return {
         path: (path.read_bytes(), path.stat().st_mtime_ns)
         for path in folder.rglob("*")
@@ -84,10 +84,10 @@ def undisturbed(tiny, mvtec_root, tmp_path_factory):
 
 
 def results(run):
-    """Everything of a run's units that a second measurement must give again."""
+    """Return the results of all units that a second measurement must repeat exactly."""
     return {
         unit: (
-            {k: v for k, v in found.evaluation.to_json().items() if k not in MEASURED_ANEW},
+            {k: v for k, v in found.evaluation.to_json().items() if k not in TIMES},
             found.config,
             {
                 k: (v.dtype, v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v
@@ -99,7 +99,7 @@ def results(run):
     }
 
 
-# What is measured
+# Units
 
 
 def test_a_unit_is_the_evaluation_of_its_images(undisturbed, tiny, mvtec_root):
@@ -108,7 +108,7 @@ def test_a_unit_is_the_evaluation_of_its_images(undisturbed, tiny, mvtec_root):
     evaluation, detection = evaluate(model, parts)
     found = undisturbed.load(Unit("gear", "PatchCore-10", 1))
     ours, theirs = found.evaluation.to_json(), evaluation.to_json()
-    for name in theirs.keys() - MEASURED_ANEW:
+    for name in theirs.keys() - TIMES:
         assert ours[name] == theirs[name], name
     assert np.array_equal(found.evidence.scores, detection.scores)
     decisive = model.config_.to_json() | {"backbone": tiny.name}
@@ -117,7 +117,7 @@ def test_a_unit_is_the_evaluation_of_its_images(undisturbed, tiny, mvtec_root):
         assert found.config[name] == value, name
 
 
-def test_evidence_leads_from_the_worst_mistakes_to_the_training_images(
+def test_evidence_contains_the_worst_mistakes_and_the_nearest_training_images(
     undisturbed, tiny, mvtec_root
 ):
     evidence = undisturbed.load(Unit("gear", "PatchCore-10", 0)).evidence
@@ -140,7 +140,7 @@ def test_evidence_leads_from_the_worst_mistakes_to_the_training_images(
     assert not len(silent.shown) and len(silent.scores) == 10
 
 
-def test_the_mean_wrongness_of_either_class_is_one_minus_the_auroc():
+def test_the_mean_error_of_either_class_is_one_minus_the_auroc():
     rng = np.random.default_rng(0)
     labels, scores = rng.integers(2, size=40), rng.normal(size=40)
     order = worst(labels, scores)
@@ -155,20 +155,20 @@ def test_the_mean_wrongness_of_either_class_is_one_minus_the_auroc():
         assert np.mean(np.array(wrong)[labels == label]) == pytest.approx(1 - auroc)
 
 
-def test_images_that_are_all_right_come_by_how_close_they_are():
+def test_correct_images_are_ordered_by_their_distance_to_the_other_class():
     labels, scores = np.array([0, 0, 1, 1]), np.array([1.0, 3.0, 9.0, 4.5])
     assert worst(labels, scores).tolist()[:2] == [1, 3] or worst(labels, scores)[0] in (1, 3)
     assert worst(labels, scores).tolist()[-1] == 2
     assert worst(np.zeros(3, int), np.array([1.0, 3.0, 2.0])).tolist() == [1, 2, 0]
 
 
-def test_few_training_images_are_drawn_by_the_seed(again, tmp_path):
+def test_the_seed_draws_the_training_images(again, tmp_path):
     few = Row("PatchCore-10 n=5", {"coreset_ratio": 0.1}, n_train=5)
     run = again(tmp_path / "run", [few])
     first, second = (run.load(unit) for unit in run.finished())
     assert first.evaluation.n_train == second.evaluation.n_train == 5
     assert not np.array_equal(first.evidence.scores, second.evidence.scores)
-    with pytest.raises(ValueError, match="99 training images asked for, there are 12"):
+    with pytest.raises(ValueError, match="needs 99 training images, but there are 12"):
         again(tmp_path / "run", [Row("PatchCore-10 n=99", {}, n_train=99)])
 
 
@@ -184,14 +184,14 @@ def test_every_baseline_is_a_row(again, tmp_path, name):
     assert name in summary.write(run)
 
 
-def test_several_units_at_a_time_give_the_same(again, undisturbed, tmp_path):
+def test_several_jobs_give_the_same_results(again, undisturbed, tmp_path):
     assert results(again(tmp_path / "run", jobs=2)) == results(undisturbed)
 
 
-# Stopping and going on
+# Stopping and continuing
 
 
-def test_what_is_finished_is_not_measured_again(again, undisturbed, tmp_path, monkeypatch):
+def test_finished_units_are_not_measured_again(again, undisturbed, tmp_path, monkeypatch):
     out = tmp_path / "run"
     run = again(out, ROWS[:1])
     times = {unit: unit.path(out).stat().st_mtime_ns for unit in run.finished()}
@@ -200,13 +200,13 @@ def test_what_is_finished_is_not_measured_again(again, undisturbed, tmp_path, mo
     assert all(unit.path(out).stat().st_mtime_ns == at for unit, at in times.items())
     assert results(run) == results(undisturbed)
     monkeypatch.setattr("minicore.studies.reproduce.schedule.record_category", None)
-    again(out)  # nothing to do: no image is looked at
+    again(out)  # nothing to do: no image is read
 
 
 KILLED = """
 import os, signal, sys
 from unittest import mock
-from minicore.studies.reproduce import reproduce, row, tables
+from minicore.studies.reproduce import reproduce, row, summary
 target, calls = sys.argv[1], int(sys.argv[2])
 import importlib
 module, _, name = target.rpartition(".")
@@ -241,7 +241,7 @@ with mock.patch.object(owner, name, deadly):
     ],
     ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else None,
 )
-def test_a_kill_loses_at_most_the_unit_in_work(
+def test_a_killed_run_loses_at_most_the_unfinished_unit(
     stage, target, call, finished, again, undisturbed, tiny, mvtec_root, tmp_path
 ):
     out = tmp_path / "run"
@@ -257,7 +257,7 @@ def test_a_kill_loses_at_most_the_unit_in_work(
     assert left <= made and not list(out.glob("**/.*partial"))
 
 
-def test_a_unit_that_a_disk_has_spoiled_is_measured_again(again, undisturbed, tmp_path):
+def test_a_damaged_unit_is_measured_again(again, undisturbed, tmp_path):
     run = again(tmp_path / "run")
     path = run.finished()[0].path(run.folder)
     content = bytearray(path.read_bytes())
@@ -271,7 +271,7 @@ def test_a_unit_that_a_disk_has_spoiled_is_measured_again(again, undisturbed, tm
 @pytest.mark.parametrize(
     "other, key", [({"image_size": 48}, "image_size"), ({"parameters": {"b": 5}}, "parameters")]
 )
-def test_units_measured_otherwise_do_not_stand_in_one_table(again, tmp_path, other, key):
+def test_a_run_with_other_settings_needs_another_folder(again, tmp_path, other, key):
     again(tmp_path / "run", ROWS[:1], seeds=(0,))
     with pytest.raises(OutputError, match=f"another {key}.*--out"):
         again(tmp_path / "run", **other)
@@ -294,7 +294,7 @@ def test_units_measured_otherwise_do_not_stand_in_one_table(again, tmp_path, oth
         "elsewhere/PatchCore-5/.seed0.safetensors.0123abcd.partial",  # behind a link
     ],
 )
-def test_files_that_minicore_did_not_make_stay(again, tmp_path, foreign):
+def test_files_that_minicore_did_not_make_are_kept(again, tmp_path, foreign):
     out = tmp_path / "run"
     again(out, **ONE)
     path = out / foreign
@@ -306,7 +306,7 @@ def test_files_that_minicore_did_not_make_stay(again, tmp_path, foreign):
     assert path.read_bytes() == b"mine"
 
 
-def test_files_in_the_place_of_a_recording_are_refused_and_stay(again, tmp_path):
+def test_other_files_in_the_folder_of_a_recording_are_refused_and_kept(again, tmp_path):
     path = tmp_path / "run/features/gear/film.mkv"
     again(tmp_path / "run", **ONE)
     path.parent.mkdir(parents=True)
@@ -316,7 +316,7 @@ def test_files_in_the_place_of_a_recording_are_refused_and_stay(again, tmp_path)
     assert path.read_bytes() == b"mine" and list(path.parent.parent.iterdir()) == [path.parent]
 
 
-def test_what_minicore_left_half_written_is_removed(again, tmp_path):
+def test_half_written_files_of_minicore_are_removed(again, tmp_path):
     out = tmp_path / "run"
     again(out, **ONE)
     left = [
@@ -344,7 +344,7 @@ def test_what_minicore_left_half_written_is_removed(again, tmp_path):
         ("settings.json", "[]"),
     ],
 )
-def test_a_folder_that_is_no_run_is_refused_and_stays_as_it_was(again, tmp_path, name, content):
+def test_a_folder_without_a_run_is_refused_and_unchanged(again, tmp_path, name, content):
     out = tmp_path / "mine"
     path = out / name
     path.parent.mkdir(parents=True)
@@ -352,18 +352,18 @@ def test_a_folder_that_is_no_run_is_refused_and_stays_as_it_was(again, tmp_path,
     before = contents(out)
     with pytest.raises((OutputError, DatasetError)) as end:
         again(out, **ONE)
-    assert str(out) in f"{end.value}" and "; give a" in f"{end.value}"
+    assert str(out) in f"{end.value}" and "; choose a" in f"{end.value}"
     assert contents(out) == before
 
 
-def test_a_file_is_no_folder_for_a_run(again, tmp_path):
+def test_a_file_instead_of_a_folder_is_refused(again, tmp_path):
     (tmp_path / "mine").write_text("mine")
     with pytest.raises(OutputError, match=r"mine: cannot be used.*--out"):
         again(tmp_path / "mine", **ONE)
     assert (tmp_path / "mine").read_text() == "mine"
 
 
-def test_a_start_that_was_killed_before_its_settings_were_written_is_no_obstacle(again, tmp_path):
+def test_a_start_killed_before_its_settings_were_written_can_be_repeated(again, tmp_path):
     out = tmp_path / "run"
     out.mkdir()
     (out / ".lock").touch()
@@ -381,7 +381,7 @@ with locked(sys.argv[1]):
 """
 
 
-def test_a_folder_is_one_processs_until_it_ends_however_it_ends(again, tmp_path):
+def test_a_folder_is_locked_until_the_process_ends_or_is_killed(again, tmp_path):
     out = tmp_path / "run"
     again(out, **ONE)
     command = [sys.executable, "-c", HOLDER, str(out)]
@@ -397,7 +397,7 @@ def test_a_folder_is_one_processs_until_it_ends_however_it_ends(again, tmp_path)
         assert len(again(out).finished()) == 4
 
 
-def test_a_second_start_disturbs_no_recording_of_the_first(again, tmp_path, monkeypatch):
+def test_a_second_start_does_not_change_the_recording_of_the_first(again, tmp_path, monkeypatch):
     out, refused = tmp_path / "run", []
     original = schedule.record_category
 
@@ -415,7 +415,7 @@ def test_a_second_start_disturbs_no_recording_of_the_first(again, tmp_path, monk
     assert len(again(out, **ONE).finished()) == len(refused) == 1
 
 
-def test_a_file_system_without_locks_is_warned_of(again, tmp_path, monkeypatch):
+def test_a_file_system_without_locks_causes_a_warning(again, tmp_path, monkeypatch):
     def no_locks(handle):
         raise OSError(errno.ENOLCK, "No locks available")
 
@@ -459,7 +459,7 @@ CHANGES = [_replaced_image, _replaced_mask, _renamed, _added, _moved]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__[1:])
-def test_numbers_of_other_images_are_never_taken_for_these(again, data, tmp_path, change):
+def test_a_run_on_changed_data_is_refused(again, data, tmp_path, change):
     out = tmp_path / "run"
     again(out, data=data, **ONE)
     before = contents(out)
@@ -469,13 +469,13 @@ def test_numbers_of_other_images_are_never_taken_for_these(again, data, tmp_path
     assert contents(out) == before
 
 
-def test_a_copy_of_the_data_goes_on_with_the_run(again, data, tmp_path, monkeypatch):
+def test_a_copy_of_the_data_continues_the_run(again, data, tmp_path, monkeypatch):
     again(tmp_path / "run", **ONE)
     monkeypatch.setattr(schedule, "record_category", None)
     again(tmp_path / "run", data=data, **ONE)  # nothing to do: no image goes to the network
 
 
-def test_a_run_keeps_the_fingerprint_of_each_category_it_was_given(again, data, tmp_path):
+def test_a_run_stores_the_fingerprint_of_each_category(again, data, tmp_path):
     shutil.copytree(data / "gear", data / "cog")
     _replaced_mask(data)
     out = tmp_path / "run"
@@ -506,7 +506,7 @@ def test_a_run_of_another_version_is_not_continued(again, tmp_path, monkeypatch)
         again(tmp_path / "run", **ONE)
 
 
-def test_a_network_replaced_under_its_name_is_another_network(again, write_tiny, tmp_path):
+def test_another_network_in_the_same_file_is_refused(again, write_tiny, tmp_path):
     network = write_tiny(tmp_path / "network.onnx")
     again(tmp_path / "run", backbone=network, **ONE)
     write_tiny(network, seed=1)
@@ -516,7 +516,7 @@ def test_a_network_replaced_under_its_name_is_another_network(again, write_tiny,
 
 @pytest.mark.parametrize("stage", ["record", "evaluate"])
 @pytest.mark.parametrize("what", ["image", "network"])
-def test_what_changes_while_it_is_measured_gives_no_unit(
+def test_data_or_a_network_that_changes_during_a_run_gives_no_unit(
     again, data, write_tiny, tmp_path, monkeypatch, stage, what
 ):
     out, network = tmp_path / "run", write_tiny(tmp_path / "network.onnx")
@@ -546,7 +546,7 @@ def test_a_file_that_cannot_be_read_is_named_before_anything_is_written(again, d
     assert not (tmp_path / "run").exists()
 
 
-def test_settings_that_were_edited_do_not_rename_what_was_measured(again, tmp_path):
+def test_units_do_not_fit_edited_settings(again, tmp_path):
     out = tmp_path / "run"
     again(out, **ONE)
     path = out / "settings.json"
@@ -559,7 +559,7 @@ def test_settings_that_were_edited_do_not_rename_what_was_measured(again, tmp_pa
     assert contents(out) == before
 
 
-def test_a_row_with_other_parameters_is_another_row(again, tmp_path):
+def test_a_row_with_the_same_name_but_other_parameters_is_refused(again, tmp_path):
     again(tmp_path / "run", [Row("PatchCore-5 mine", {"coreset_ratio": 0.05})], seeds=(0,))
     for other in (
         Row("PatchCore-5 mine", {"coreset_ratio": 0.05, "b": 3}),
@@ -577,21 +577,21 @@ def test_a_unit_under_another_units_name_is_measured_again(again, undisturbed, t
     run = again(tmp_path / "run")
     first, second = (unit.path(run.folder) for unit in run.finished()[:2])
     second.write_bytes(first.read_bytes())
-    with pytest.raises(ModelError, match="holds gear, PatchCore-10, seed 0"):
+    with pytest.raises(ModelError, match="contains gear, PatchCore-10, seed 0"):
         summary.write(run)
     assert results(again(tmp_path / "run")) == results(undisturbed)
 
 
-def test_a_damaged_unit_that_is_not_asked_for_is_named_at_once(again, tmp_path, monkeypatch):
+def test_a_damaged_unit_outside_the_call_is_reported_before_measuring(again, tmp_path, monkeypatch):
     run = again(tmp_path / "run", **ONE)
     path = run.finished()[0].path(run.folder)
     path.write_bytes(path.read_bytes()[:-1])
     monkeypatch.setattr(schedule, "record_category", None)
-    with pytest.raises(ModelError, match=r"seed0.safetensors: damaged.*; delete the file, or ask"):
+    with pytest.raises(ModelError, match=r"seed0.safetensors: damaged.*; delete the file, or add"):
         again(tmp_path / "run", ROWS[:1])
 
 
-def test_a_file_that_only_looks_like_a_unit_is_none(again, tmp_path):
+def test_files_with_names_like_a_unit_are_ignored(again, tmp_path):
     run = again(tmp_path / "run", **ONE)
     path = run.finished()[0].path(run.folder)
     for name in ("seed00.safetensors", "seed.safetensors", "seed1 copy.safetensors"):
@@ -611,7 +611,7 @@ def test_a_slash_after_a_category_changes_nothing(again, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["../{data}/gear", "{data}/gear", "./gear", "gear/train", ".", ""])
 @pytest.mark.parametrize("command", ["reproduce", "evaluate"])
-def test_a_path_is_no_category(mvtec_root, tiny, tmp_path, capsys, name, command):
+def test_a_path_as_category_is_refused(mvtec_root, tiny, tmp_path, capsys, name, command):
     name = name.format(data=mvtec_root.name)
     out = ["--out", str(tmp_path / "run")] if command == "reproduce" else []
     with pytest.raises(SystemExit) as end:
@@ -622,11 +622,11 @@ def test_a_path_is_no_category(mvtec_root, tiny, tmp_path, capsys, name, command
     assert not (tmp_path / "run").exists()
 
 
-def test_evaluate_calls_a_category_by_its_folder(mvtec_root):
+def test_evaluate_names_a_category_after_its_folder(mvtec_root):
     assert datasets.mvtec(mvtec_root, "gear/").name == "gear"
 
 
-def test_categories_of_a_data_set_without_any_are_refused(again, mvtec_root, tmp_path):
+def test_categories_of_a_layout_without_categories_are_refused(again, mvtec_root, tmp_path):
     with pytest.raises(DatasetError, match="mtd has no categories; leave out gear"):
         again(tmp_path / "run", layout="mtd", categories=["gear"])
 
@@ -649,7 +649,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_table(again, undisturbed, 
         killed = []
 
         def kill_one():
-            """Kill a worker as soon as the first unit is there, the others in work or waiting."""
+            """Kill a worker after the first unit, while the other units run or wait."""
             while not killed and not list(tmp_path.glob("run/units/*/*/*.safetensors")):
                 time.sleep(0.01)
             if not killed:
@@ -692,7 +692,7 @@ def line(row, seed, rate, category="bottle"):
     return summary.Line(row, seed, evaluation, None, {})
 
 
-def test_a_mark_stands_where_the_published_value_is_outside_the_seeds():
+def test_an_asterisk_marks_published_values_outside_the_range_of_the_seeds():
     found = [line("PatchCore-1", s, r) for s, r in enumerate((0.990, 0.992, 0.994))]
     text = summary.compared(found, "x", "image_auroc", published.IMAGE)
     assert "99.20 ± 0.20" in text and "−0.8*" in text  # 100.0 was published
@@ -702,7 +702,7 @@ def test_a_mark_stands_where_the_published_value_is_outside_the_seeds():
     assert "−10.0 " in summary.compared(alone, "x", "image_auroc", published.IMAGE)
 
 
-def test_means_are_over_categories_seed_by_seed():
+def test_means_over_categories_are_computed_for_each_seed():
     found = [
         line("PatchCore-1", s, r, c)
         for c, rates in (("bottle", (0.8, 0.9)), ("screw", (0.6, 0.5)))
@@ -716,7 +716,7 @@ def test_means_are_over_categories_seed_by_seed():
 
 
 @pytest.mark.parametrize("name", ["PatchCore", "PatchCore-0", "PatchCore-101", "patchcore-1", ""])
-def test_a_row_that_does_not_exist_is_refused(name):
+def test_an_unknown_row_is_refused(name):
     with pytest.raises(ValueError, match=r"rows: expected PatchCore-P .* got"):
         row(name)
 
@@ -729,7 +729,7 @@ def test_a_row_has_one_name():
 # The command
 
 
-def test_the_command_writes_tables_that_others_can_read(tiny, mvtec_root, tmp_path, capsys):
+def test_the_command_writes_markdown_csv_and_json(tiny, mvtec_root, tmp_path, capsys):
     out = tmp_path / "run"
     arguments = [mvtec_root, "gear", "--rows", "PatchCore-10", "--seeds", "0,1", "--out", out]
     arguments += ["--backbone", tiny, "--image-size", SIZE]
@@ -760,7 +760,7 @@ def test_the_command_writes_tables_that_others_can_read(tiny, mvtec_root, tmp_pa
         (["nothing"], "nothing"),
     ],
 )
-def test_the_command_refuses_in_one_line(tiny, mvtec_root, tmp_path, capsys, wrong, words):
+def test_the_command_reports_errors_in_one_line(tiny, mvtec_root, tmp_path, capsys, wrong, words):
     with pytest.raises(SystemExit) as end:
         main(["reproduce", str(mvtec_root), "--out", str(tmp_path / "run"), *wrong])
     error = capsys.readouterr().err
@@ -770,7 +770,7 @@ def test_the_command_refuses_in_one_line(tiny, mvtec_root, tmp_path, capsys, wro
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
-def test_a_run_goes_on_and_is_reported_though_names_are_not_utf8(mvtec_root, tiny, tmp_path, run):
+def test_names_that_are_not_utf8_stop_neither_run_nor_report(mvtec_root, tiny, tmp_path, run):
     data = tmp_path / os.fsdecode(b"data \xff")
     shutil.copytree(mvtec_root / "gear", data / os.fsdecode(b"gear \xfe"))
     command = ["reproduce", data, "-o", tmp_path / "run", "--backbone", tiny, "--image-size", 64]
@@ -782,7 +782,7 @@ def test_a_run_goes_on_and_is_reported_though_names_are_not_utf8(mvtec_root, tin
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_pipe_in_the_place_of_a_mask_is_an_error_not_a_hang(again, data, tmp_path):
+def test_a_pipe_instead_of_a_mask_is_an_error(again, data, tmp_path):
     mask = next((data / "gear/ground_truth").glob("*/*.png"))
     mask.unlink()
     os.mkfifo(mask)

@@ -48,7 +48,7 @@ STAGES = [
     (CONVERT, "os.fsync"),
     (BENCH, "minicore.studies.bench.run.measure"),
     (BENCH, "os.fsync"),
-    (DEMO, "minicore.cli.demo.evaluate"),
+    (DEMO, "minicore.cli.demo_run.evaluate"),
     (DEMO, "os.fsync"),
 ]
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -1,7 +1,16 @@
-"""How long each equation takes on this machine, beside others and beside the machine's own limit.
+"""Measure how long each equation takes, compared with other libraries and the machine's limits.
 
-`stages` says what is timed, one function a stage; `stopwatch` how; `material` on what. `growth`
-repeats it at several sizes, and `result` is what comes out: a table, JSON, what the pictures need.
+===========  ======================================================================
+`material`   the data: images, feature maps, memory bank, coreset
+`stages`     the work that is measured, one function per equation
+`peers`      other ways to do the same work
+`stopwatch`  how a time is measured
+`run`        one run of the benchmark
+`growth`     the same stages at several sizes
+`result`     the measured times as a table and as JSON
+`bound`      the lower bound with which the search skips rows
+`charts`     figures
+===========  ======================================================================
 """
 
 from minicore.studies.bench.bound import Bound, bound

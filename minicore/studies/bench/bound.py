@@ -1,4 +1,4 @@
-"""The bound that spares `fast.nearest` most distances, written out in NumPy to be looked at."""
+"""The lower bound with which `fast.nearest` skips most rows, written in NumPy for a figure."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 
 AXES = (4, 8, 16, 32, 64, 128, 256)
-SHOWN = 16  # axes in the picture of one patch: few, so that there is something left to see
+SHOWN = 16  # axes in the picture of one patch; with more, almost all rows are skipped
 
 
 @dataclass(frozen=True)
 class Bound:
-    r"""Lower bounds of distances, and how many rows they leave.
+    """Lower bounds of distances, and the share of rows that they cannot exclude.
 
     Attributes
     ----------
     shown : int
-        Axes of the bounds in `lower`.
+        Number of principal axes from which `lower` is computed.
     distances : (l,) float64
-        Of one patch to every row of the bank.
+        Distances from one patch to every row of the bank.
     lower : (l,) float64
-        What the first axes and the lengths of the rests say it must be at least.
+        Lower bounds of these distances.
     axes : tuple of int
-        Numbers of axes.
+        Numbers of axes for `surviving`.
     surviving : (len(axes), n) float64
-        Share of the rows whose bound does not exceed the distance to the nearest, of each patch.
+        Share of rows whose bound is not above the nearest distance, for each of n patches.
     """
 
     shown: int
@@ -36,10 +36,11 @@ class Bound:
 
 
 def bound(bank: np.ndarray, queries: np.ndarray) -> Bound:
-    r"""Bound the distances of patches to all rows of a bank.
+    r"""Compute lower bounds of the distances from patches to all rows of a bank.
 
-    With $x_k$ the first $k$ coordinates of $x - \mu$ along the bank's principal axes and $x_r$ the
-    length of the rest, $\lVert x - y \rVert^2 \ge \lVert x_k - y_k \rVert^2 + (x_r - y_r)^2$.
+    Let $x_k$ be the first $k$ coordinates of $x - \mu$ along the principal axes of the bank, and
+    $x_r$ the length of the remaining coordinates. Then
+    $\lVert x - y \rVert^2 \ge \lVert x_k - y_k \rVert^2 + (x_r - y_r)^2$.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def bound(bank: np.ndarray, queries: np.ndarray) -> Bound:
     Returns
     -------
     Bound
-        Of the query whose nearest row is at the middle distance, and of all queries.
+        `distances` and `lower` belong to the query with the median nearest distance.
     """
     centre = bank.mean(axis=0, dtype=np.float64)
     x, y = queries - centre, bank - centre
@@ -62,7 +63,7 @@ def bound(bank: np.ndarray, queries: np.ndarray) -> Bound:
     counts = tuple(k for k in AXES if k < bank.shape[1])
     shown = min(SHOWN, bank.shape[1])
     bounds = {k: _squared(_shorten(x, k), _shorten(y, k)) for k in (*counts, shown)}
-    # Rounding must not put the nearest row itself above its own distance.
+    # The nearest row itself must survive in spite of rounding.
     limit = nearest[:, None] * (1 + 1e-9)
     return Bound(
         shown,
@@ -74,11 +75,12 @@ def bound(bank: np.ndarray, queries: np.ndarray) -> Bound:
 
 
 def _shorten(x: np.ndarray, k: int) -> np.ndarray:
-    """First `k` coordinates and the length of the rest, (n, k + 1)."""
+    """Return the first `k` coordinates and the length of the others, (n, k + 1)."""
     return np.column_stack([x[:, :k], np.linalg.norm(x[:, k:], axis=1)])
 
 
 def _squared(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Squared distances (n, l), by inner products."""
+    """Return all squared distances (n, l), computed from inner products."""
     norms = np.einsum("ij,ij->i", x, x)[:, None] + np.einsum("ij,ij->i", y, y)
-    return np.maximum(norms - 2 * x @ y.T, 0)
+    squared: np.ndarray = np.maximum(norms - 2 * x @ y.T, 0)
+    return squared

@@ -1,4 +1,4 @@
-"""Figures of a benchmark: time by stage, growth with size, and the lower bound of the search."""
+"""Draw the figures of a benchmark: times, growth with the size, lower bound of the search."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DURATION = EngFormatter("s", places=None)
 
 
 def _colour(side: str) -> str:
-    """Blue for the fast engine, grey for the literal loops, vermilion for all others."""
+    """Return blue for the fast engine, grey for the literal loops, vermilion for all others."""
     if side.startswith("fast"):
         return GOOD
     return LITERAL if side == "equations" else PEER
@@ -37,13 +37,13 @@ def _colour(side: str) -> str:
 
 @styled
 def comparison(timings: Sequence[Timing]) -> Figure:
-    """Show how long each stage takes, a bar a side, on one logarithmic axis.
+    """Draw the time of each side of each stage as a bar, on one logarithmic axis.
 
     Parameters
     ----------
     timings : sequence of Timing
-        Bars of one stage stand together, in the order given. A limit is a dashed line across them.
-        Pale bars are extrapolated. A whisker goes from the least sample to the most.
+        Bars of one stage are grouped, in the given order. A limit is a dashed line. Pale bars are
+        extrapolated. The thin line on a bar goes from the smallest to the largest sample.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def comparison(timings: Sequence[Timing]) -> Figure:
     Raises
     ------
     ValueError
-        If there are none.
+        If the sequence is empty.
     """
     if not timings:
         raise ValueError("timings must not be empty")
@@ -61,7 +61,7 @@ def comparison(timings: Sequence[Timing]) -> Figure:
         stages.setdefault(timing.stage, []).append(timing)
     seconds = np.array([timing.median for timing in timings])
     left = 10 ** np.floor(np.log10(seconds.min() / 2))
-    right = seconds.max() * (seconds.max() / left) ** 0.25  # room for the number at the longest
+    right = seconds.max() * (seconds.max() / left) ** 0.25  # room for the number at the longest bar
     bars = [sum(not t.limit for t in group) for group in stages.values()]
     figure = Figure(figsize=(WIDTH, 0.6 + 0.22 * sum(bars) + 0.42 * len(bars)))
     figure.set_layout_engine("constrained", hspace=0, h_pad=0.04)
@@ -85,9 +85,9 @@ def _stage(axes: Axes, stage: str, group: list[Timing], left: float) -> None:
         axes.barh(row, t.median - left, left=left, height=0.66, color=_colour(t.side),
                   alpha=0.5 if t.part else 1)  # fmt: skip
         axes.plot([min(t.seconds), max(t.seconds)], [row, row], color=INK, linewidth=0.9)
-        words = DURATION(float(f"{t.median:.3g}")) + ("  (extrapolated)" if t.part else "")
+        label = DURATION(float(f"{t.median:.3g}")) + ("  (extrapolated)" if t.part else "")
         end = max(t.median, *t.seconds)
-        axes.annotate(words, (end, row), (4, 0), textcoords="offset points", va="center_baseline")
+        axes.annotate(label, (end, row), (4, 0), textcoords="offset points", va="center_baseline")
     axes.set_yticks(range(len(sides)), [t.side for t in sides])
     axes.set_ylim(len(sides) - 0.5, -0.5)
     axes.set_title(f"{stage} ({group[0].equation})", weight="bold", size=8.5, pad=4)
@@ -103,13 +103,13 @@ def _stage(axes: Axes, stage: str, group: list[Timing], left: float) -> None:
 
 @styled
 def growth(curves: Sequence[Curve]) -> Figure:
-    """Show how costs grow, a panel for each size that grows.
+    """Draw how times grow, one panel per stage and size.
 
     Parameters
     ----------
     curves : sequence of Curve
-        Those of one stage and axis share a panel. Both axes are logarithmic: a cost that grows as a
-        power is a straight line, and the power is its slope, written in the legend. Dashed lines
+        Curves of the same stage and size share a panel. Both axes are logarithmic, so a time that
+        grows as a power of the size is a straight line; the legend shows the power. Dashed lines
         are limits.
 
     Returns
@@ -119,7 +119,7 @@ def growth(curves: Sequence[Curve]) -> Figure:
     Raises
     ------
     ValueError
-        If there are none.
+        If the sequence is empty.
     """
     if not curves:
         raise ValueError("curves must not be empty")
@@ -138,10 +138,12 @@ def growth(curves: Sequence[Curve]) -> Figure:
 
 
 def _panel(axes: Axes, stage: str, axis: str, group: list[Curve]) -> None:
-    spare = iter((ANOMALOUS, TRUTH, GREY))
+    other_colours = iter((ANOMALOUS, TRUTH, GREY))
     for curve in group:
         sizes, medians = np.array(curve.sizes), curve.medians
-        colour = GOOD if curve.side.startswith("fast") else INK if curve.limit else next(spare)
+        colour = (
+            GOOD if curve.side.startswith("fast") else INK if curve.limit else next(other_colours)
+        )
         name = curve.side.replace(", 10 %", "")
         axes.plot(
             sizes, medians, color=colour, marker="" if curve.limit else "o", markersize=3.5,
@@ -158,7 +160,7 @@ def _panel(axes: Axes, stage: str, axis: str, group: list[Curve]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.tick_params(axis="x", labelsize=7)
     low, high = axes.get_ylim()
-    between = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)  # else there would be one tick
+    between = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)  # at least two ticks
     axes.yaxis.set_major_locator(LogLocator(subs=between, numticks=8))
     axes.yaxis.set_major_formatter(DURATION)
     axes.yaxis.set_minor_formatter(NullFormatter())
@@ -167,12 +169,12 @@ def _panel(axes: Axes, stage: str, axis: str, group: list[Curve]) -> None:
 
 
 @styled
-def bound(found: Bound) -> Figure:
-    """Show the bound of one patch to every row of the bank, and how many rows it leaves.
+def bound(values: Bound) -> Figure:
+    """Draw the lower bound against the distance for one patch, and the share of rows that survive.
 
     Parameters
     ----------
-    found : Bound
+    values : Bound
         From `minicore.studies.bench.bound`.
 
     Returns
@@ -181,33 +183,35 @@ def bound(found: Bound) -> Figure:
     """
     figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
     left, right = figure.subplots(1, 2)
-    best = found.distances.min()
-    stays = found.lower <= best * (1 + 1e-9)
-    size = float(np.clip(9000 / stays.size, 2, 12))
-    for rows, colour, area in ((~stays, PALE, size), (stays, ANOMALOUS, max(size, 8))):
-        left.scatter(found.distances[rows], found.lower[rows], area, color=colour, linewidths=0)
-    high = found.distances.max() * 1.04
+    best = values.distances.min()
+    survives = values.lower <= best * (1 + 1e-9)
+    size = float(np.clip(9000 / survives.size, 2, 12))
+    for rows, colour, area in ((~survives, PALE, size), (survives, ANOMALOUS, max(size, 8))):
+        left.scatter(values.distances[rows], values.lower[rows], area, color=colour, linewidths=0)
+    high = values.distances.max() * 1.04
     left.plot([0, high], [0, high], color=GREY, linewidth=0.8)
     left.axhline(best, color=INK, linewidth=1, linestyle=DASHED)
     note = {"textcoords": "offset points", "fontsize": 8}
-    left.annotate("the nearest row's distance", (high, best), (0, 4), color=INK, ha="right", **note)
+    left.annotate(
+        "distance of the nearest row", (high, best), (0, 4), color=INK, ha="right", **note
+    )
     left.annotate("bound = distance", (high, high), (-6, -2), color=GREY, ha="right", **note)
     left.set(xlim=(0, high), ylim=(0, high), xlabel="distance of one patch to a row of the bank")
-    left.set_ylabel(f"lower bound, from {found.shown} axes")
-    left.set_title(f"{stays.sum():,} of {stays.size:,} rows must be measured")
+    left.set_ylabel(f"lower bound, from {values.shown} axes")
+    left.set_title(f"{survives.sum():,} of {survives.size:,} rows need their distance")
 
-    share = 100 * found.surviving
+    share = 100 * values.surviving
     mean = share.mean(axis=1)
     low, high = np.percentile(share, [10, 90], axis=1)
-    right.fill_between(found.axes, low, high, color=GOOD, alpha=0.2, linewidth=0)
-    right.plot(found.axes, mean, color=GOOD, marker="o", markersize=4)
-    for k, value in zip(found.axes, mean, strict=True):
+    right.fill_between(values.axes, low, high, color=GOOD, alpha=0.2, linewidth=0)
+    right.plot(values.axes, mean, color=GOOD, marker="o", markersize=4)
+    for k, value in zip(values.axes, mean, strict=True):
         right.annotate(f"{value:.2g} %", (k, value), (5, 4), color=INK, **note)
     right.set(xscale="log", yscale="log", xlabel="principal axes used")
-    right.set_xlim(found.axes[0] / 1.15, found.axes[-1] * 2.2)  # room for the last number
+    right.set_xlim(values.axes[0] / 1.15, values.axes[-1] * 2.2)  # room for the last number
     right.set_ylabel("rows that survive, per cent")
-    right.set_title(f"mean of {found.surviving.shape[1]} patches, and the middle 80 %")
-    right.xaxis.set_major_locator(FixedLocator(list(found.axes)))
+    right.set_title(f"mean of {values.surviving.shape[1]} patches, and the central 80 %")
+    right.xaxis.set_major_locator(FixedLocator(list(values.axes)))
     right.xaxis.set_major_formatter("{x:.0f}")
     right.xaxis.set_minor_locator(NullLocator())
     right.yaxis.set_major_formatter("{x:g}")

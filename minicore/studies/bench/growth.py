@@ -1,4 +1,4 @@
-"""How the cost of each stage grows: the same stages at several sizes."""
+"""Measure the same stages at several sizes, to see how their times grow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from minicore.studies.bench.material import Material, RandomMaterial
 from minicore.studies.bench.stages import Stage, coreset_of, nearest_in, whole
 from minicore.studies.bench.stopwatch import measure
 
-SHOWN = {  # of the stages' sides: the fast engine, the plain way, the limit
+MEASURED = {  # sides of each stage: the fast engine, simple ways, the limit
     "coreset": ("fast", "parallel loop", "matrix product"),
     "nearest": ("fast", "scikit-learn", "faiss", "matrix product"),
     "fit and score": ("fast, 10 %", "network alone"),
@@ -24,17 +24,21 @@ SHOWN = {  # of the stages' sides: the fast engine, the plain way, the limit
 
 @dataclass(frozen=True)
 class Curve:
-    """Seconds of one side of a stage against one size, all other sizes held.
+    """Times of one side of a stage for several values of one size.
 
     Attributes
     ----------
-    stage, axis, fixed : str
-        What grows along `axis`; `fixed` says what does not.
+    stage : str
+    axis : str
+        The size that varies.
+    fixed : str
+        The sizes that do not vary.
     side : str
     sizes : tuple of int
     seconds : tuple of tuple of float
         The samples at each size.
     limit, extrapolated : bool
+        See `stopwatch.Side`; extrapolated if `part` is not empty.
     """
 
     stage: str
@@ -48,21 +52,21 @@ class Curve:
 
     @property
     def medians(self) -> np.ndarray:
-        """Seconds at each size."""
+        """Median seconds at each size, (len(sizes),) float64."""
         return np.median(self.seconds, axis=1)
 
     @property
     def slope(self) -> float:
-        """Exponent of the power of the size that fits the times best."""
+        """Exponent of the power of the size that fits the medians best."""
         return float(np.polyfit(np.log(self.sizes), np.log(self.medians), 1)[0])
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON's types."""
+        """Return a dict that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Curve:
-        """Restore it."""
+        """Return the curve that `to_json` stored."""
         seconds = tuple(map(tuple, stored["seconds"]))
         return cls(**{**stored, "sizes": tuple(stored["sizes"]), "seconds": seconds})
 
@@ -71,13 +75,13 @@ Sweep = tuple[str, str, str, list[int], Callable[[int], Stage]]
 
 
 def sweeps(m: Material) -> Iterator[Sweep]:
-    """Every (stage, axis, what is held, sizes, stage of a size), in the order they are drawn."""
+    """Yield each sweep: stage, axis, fixed sizes, values of the axis, and what makes a stage."""
     psi_M = m.psi_M
     N, d = psi_M.shape
     l = max(2, N // 100)
 
     def spread(rows: np.ndarray, n: int) -> np.ndarray:
-        """Take `n` rows, evenly from all images."""
+        """Return `n` rows, evenly spaced over all images."""
         return np.ascontiguousarray(rows[np.linspace(0, len(rows) - 1, n).astype(int)])
 
     yield (
@@ -112,9 +116,9 @@ def grow(m: Material, repeats: int = 3, progress: bool = False) -> list[Curve]:
     ----------
     m : Material
     repeats : int, default 3
-        Rounds at each size.
+        Number of rounds at each size.
     progress : bool, default False
-        Show how far each is.
+        Whether to show a progress bar per sweep.
 
     Returns
     -------
@@ -122,32 +126,31 @@ def grow(m: Material, repeats: int = 3, progress: bool = False) -> list[Curve]:
     """
     curves = []
     for stage, axis, fixed, sizes, make in sweeps(m):
-        found: dict[str, list[tuple[float, ...]]] = {}
-        about: dict[str, tuple[bool, bool]] = {}
+        samples: dict[str, list[tuple[float, ...]]] = {}
+        flags: dict[str, tuple[bool, bool]] = {}  # limit, extrapolated
         with progress_bar(len(sizes), f"{stage}, {axis}", "size", show=progress) as bar:
             for size in sizes:
-                sides = [side for side in make(size).sides if side.name in SHOWN[stage]]
-                samples, _, _ = measure(sides, repeats)
-                for side, seconds in zip(sides, samples, strict=True):
-                    found.setdefault(side.name, []).append(seconds)
-                    scaled = about.get(side.name, (False, False))[1] or bool(side.part)
-                    about[side.name] = (side.limit, scaled)
+                sides = [side for side in make(size).sides if side.name in MEASURED[stage]]
+                for side, seconds in zip(sides, measure(sides, repeats)[0], strict=True):
+                    samples.setdefault(side.name, []).append(seconds)
+                    extrapolated = flags.get(side.name, (False, False))[1] or bool(side.part)
+                    flags[side.name] = (side.limit, extrapolated)
                 bar.update()
         curves += [
-            Curve(stage, axis, fixed, name, tuple(sizes), tuple(seconds), *about[name])
-            for name, seconds in found.items()
+            Curve(stage, axis, fixed, name, tuple(sizes), tuple(seconds), *flags[name])
+            for name, seconds in samples.items()
         ]
     return curves
 
 
 def _sizes(largest: int, factor: int, n: int) -> list[int]:
-    """Up to `n` sizes, each `factor` times the one before, `largest` the last."""
-    every = {largest // factor**i for i in range(n)}
-    return sorted(size for size in every if size >= 2)
+    """Return up to `n` sizes, each `factor` times the size before. The last is `largest`."""
+    sizes = {largest // factor**i for i in range(n)}
+    return sorted(size for size in sizes if size >= 2)
 
 
 def _fewer(m: Material, n: int) -> Material:
-    """Give the same material with fewer images to learn from."""
+    """Return the same material with only `n` training images."""
     fewer = copy.copy(m)
     for name in ("prepared", "levels", "M", "psi_M", "queries", "bank"):
         fewer.__dict__.pop(name, None)

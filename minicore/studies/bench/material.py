@@ -1,4 +1,4 @@
-"""What is timed on: images, their feature maps, their bank, its coreset. Each made when needed."""
+"""The data of a benchmark: images, feature maps, memory bank, coreset. Computed when needed."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from minicore.equations import projection
 from minicore.errors import DatasetError
 from minicore.images import ImageLike, as_images, batches
 
-TRAIN, TEST = 40, 16  # images without --full
-FULL_TRAIN, FULL_TEST = 209, 83  # with it, of drawn parts: as many as MVTec AD has of bottles
+TRAIN, TEST = 40, 16  # number of images without --full
+FULL_TRAIN, FULL_TEST = 209, 83  # drawn parts with --full: as many as MVTec AD has bottles
 BATCH = 8
-QUERIES = 4  # test images that are searched for
+QUERIES = 4  # test images whose patches are searched
 
 
 class Material:
-    """Images through a network, and everything that comes of them.
+    """Images and everything that is computed from them.
 
     Parameters
     ----------
-    train, test : sequence of images
+    train, test : list of images
     backbone : Backbone
     embedding : {"concat", "paper"}
     ratio : float
-        Share of the bank that the coreset keeps.
+        Share of the memory bank that the coreset keeps.
     seed : int
-        Of the projection.
+        Seed of the projection.
     name : str
-        What to call it.
+        Description of the data for the table.
     """
 
     def __init__(
@@ -51,34 +51,34 @@ class Material:
 
     @property
     def dimensions(self) -> tuple[int, int] | tuple[None, None]:
-        """(d, d_target) of `patch_features`."""
+        """Arguments d and d_target of `patch_features`."""
         return (1024, 1024) if self.embedding == "paper" else (None, None)
 
     @cached_property
     def prepared(self) -> list[np.ndarray]:
-        """All images as the network takes them, in batches: (n, 3, h, w) float32."""
-        every = [*self.train, *self.test]
-        return list(batches(every, self.backbone.preprocessing, BATCH))
+        """All images, prepared for the network, in batches (n, 3, h, w) float32."""
+        images = [*self.train, *self.test]
+        return list(batches(images, self.backbone.preprocessing, BATCH))
 
     @cached_property
     def levels(self) -> tuple[np.ndarray, ...]:
-        """Feature maps of the first batch of training images."""
+        """Feature maps of the first batch of training images, each (n, h_j, w_j, c_j) float32."""
         first = next(batches(self.train[:BATCH], self.backbone.preprocessing, BATCH))
         return tuple(self.backbone(first).values())
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """(h, w) in pixels of the anomaly map."""
+        """Size (h, w) of the anomaly map in pixels."""
         first = next(batches(self.train[:1], self.backbone.preprocessing, 1))
         return first.shape[2], first.shape[3]
 
     @property
     def grid(self) -> tuple[int, int]:
-        """(h', w') of an image's patches."""
+        """Size (h', w') of the grid of patches of an image."""
         return self.levels[0].shape[2], self.levels[0].shape[3]
 
     def _patches(self, images: list[ImageLike]) -> np.ndarray:
-        """Patch features (n, h' w', D) of images."""
+        """Return the patch features of some images, (n, h' w', D) float32."""
         parts = []
         for batch in batches(images, self.backbone.preprocessing, BATCH):
             levels = tuple(self.backbone(batch).values())
@@ -94,36 +94,37 @@ class Material:
 
     @cached_property
     def queries(self) -> np.ndarray:
-        """Patch features (n, h' w', D) of a few test images: good and defective where both are."""
-        some = np.linspace(0, len(self.test) - 1, min(QUERIES, len(self.test))).astype(int)
-        return self._patches([self.test[i] for i in some])
+        """Patch features of a few test images, evenly spaced over all, (n, h' w', D) float32."""
+        chosen = np.linspace(0, len(self.test) - 1, min(QUERIES, len(self.test))).astype(int)
+        return self._patches([self.test[i] for i in chosen])
 
     def psi(self, d_star: int) -> np.ndarray:
-        """Give the projection to `d_star` dimensions, as `PatchCore` draws it."""
-        return projection(self.M.shape[1], d_star, self.seed)
+        """Return the projection that `PatchCore` uses, (D, d_star) float32."""
+        psi: np.ndarray = projection(self.M.shape[1], d_star, self.seed)
+        return psi
 
     @cached_property
     def psi_M(self) -> np.ndarray:
-        """The bank as the coreset sees it, projected to 128 dimensions if it has more."""
+        """The bank, projected to 128 dimensions if it has more: the input of the coreset."""
         return self.M if self.M.shape[1] <= 128 else fast.project(self.M, self.psi(128))
 
     @property
     def l(self) -> int:  # noqa: E743  # the paper's name
-        """Size of the coreset."""
+        """Number of rows of the coreset."""
         return max(1, round(self.ratio * len(self.M)))
 
     @cached_property
     def bank(self) -> np.ndarray:
-        """The coreset's rows of the bank, (l, D)."""
+        """The coreset, (l, D) float32."""
         return self.M[fast.greedy_coreset(self.psi_M, self.l)]
 
 
 class RandomMaterial(Material):
-    """Independent normal numbers in the same shapes: no structure, the worst case."""
+    """Independent normal numbers in the same shapes: without structure, the worst case."""
 
     @cached_property
     def levels(self) -> tuple[np.ndarray, ...]:
-        """Random feature maps of a batch."""
+        """Random feature maps in the shapes of the network's."""
         shapes = [maps.shape for maps in super().levels]
         return tuple(self._normal(1 + j, *shape) for j, shape in enumerate(shapes))
 
@@ -137,25 +138,26 @@ class RandomMaterial(Material):
 
 
 def read_images(data: Path | None, full: bool) -> tuple[str, list[ImageLike], list[ImageLike]]:
-    """Find images to learn from and images to score.
+    """Return images to learn from and images to score.
 
     Parameters
     ----------
     data : Path or None
-        A category of MVTec AD (a folder with ``train/good`` in it), or a folder of images, of which
-        one in eight is scored and the rest learned. None draws parts.
+        A category of MVTec AD (a folder that contains ``train/good``), or a folder of images: every
+        eighth image is scored, the others are learned. None draws parts.
     full : bool
-        All of them; otherwise at most `TRAIN` and `TEST`.
+        Whether to use all images. Otherwise at most `TRAIN` and `TEST`.
 
     Returns
     -------
     name : str
-    train, test : list
+        Description of the data.
+    train, test : list of images
 
     Raises
     ------
     MinicoreError
-        If there are none, or only one.
+        If there are fewer than two images.
     """
     if data is None:
         n_train, n_test = (FULL_TRAIN, FULL_TEST) if full else (TRAIN, TEST)
@@ -171,11 +173,13 @@ def read_images(data: Path | None, full: bool) -> tuple[str, list[ImageLike], li
     else:
         images = list(as_images(datasets.folder(data).train))
         if len(images) < 2:
-            raise DatasetError(f"{data}: expected two images or more, one to score; found one")
+            raise DatasetError(
+                f"{data}: expected two images or more, one of them to score; found one"
+            )
         test = images[::8]
         train = [image for i, image in enumerate(images) if i % 8]
     if not full:
         train = train[:TRAIN]
-        some = np.linspace(0, len(test) - 1, min(TEST, len(test))).astype(int)
-        test = [test[i] for i in some]
+        chosen = np.linspace(0, len(test) - 1, min(TEST, len(test))).astype(int)
+        test = [test[i] for i in chosen]
     return "/".join(data.resolve().parts[-3:]), train, test

@@ -1,4 +1,4 @@
-"""What the fast engine is held against: plain loops, libraries, and the machine's limits."""
+"""Other ways to do the work of a stage: simple loops, other libraries, limits of the machine."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from numba import prange
 from minicore.backbones import Backbone
 from minicore.runtime.kernels import parallel
 
-CHUNK = 512  # rows of one task of the plain loops
+CHUNK = 512  # rows that one thread takes at a time
 
 
 @parallel(cache=True)
-def plain_coreset(M, l, start):
-    """Algorithm 1 as one would first write it: the literal arithmetic, on all threads."""
+def plain_coreset(M: np.ndarray, l: int, start: int) -> np.ndarray:
+    """Pick `l` rows by Algorithm 1 in a simple parallel loop with the literal arithmetic.
+
+    Parameters and result are those of `equations.greedy_coreset`.
+    """
     N, d = M.shape
     tasks = (N + CHUNK - 1) // CHUNK
     picks = np.empty(l, np.int64)
@@ -46,8 +49,11 @@ def plain_coreset(M, l, start):
 
 
 @parallel(fastmath=True, cache=True)
-def plain_coreset_float32(M, l, start):
-    """Do the same in float32, in whatever order is fastest: near ties may be picked otherwise."""
+def plain_coreset_float32(M: np.ndarray, l: int, start: int) -> np.ndarray:
+    """Pick `l` rows like `plain_coreset`, but in float32 and in any order of summation.
+
+    Where two distances are almost equal, another row can be picked.
+    """
     N, d = M.shape
     tasks = (N + CHUNK - 1) // CHUNK
     picks = np.empty(l, np.int64)
@@ -75,14 +81,15 @@ def plain_coreset_float32(M, l, start):
 
 
 def sklearn_search(bank: np.ndarray) -> Callable[[np.ndarray], Any]:
-    """scikit-learn's brute force, ready to search."""
+    """Return the brute-force search of scikit-learn, fitted on a bank."""
     from sklearn.neighbors import NearestNeighbors
 
-    return NearestNeighbors(n_neighbors=1, algorithm="brute").fit(bank).kneighbors
+    fitted = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(bank)
+    return lambda queries: fitted.kneighbors(queries)
 
 
 def faiss() -> ModuleType | None:
-    """Give faiss, where it is installed; minicore never needs it."""
+    """Return the library faiss, or None if it is not installed. minicore does not need it."""
     try:
         return importlib.import_module("faiss")
     except ImportError:
@@ -90,7 +97,7 @@ def faiss() -> ModuleType | None:
 
 
 def faiss_search(bank: np.ndarray) -> Callable[[np.ndarray], Any] | None:
-    """Give faiss's flat index, ready to search; None where faiss is not installed."""
+    """Return the brute-force search of faiss on a bank, or None if faiss is not installed."""
     library = faiss()
     if library is None:
         return None
@@ -100,7 +107,7 @@ def faiss_search(bank: np.ndarray) -> Callable[[np.ndarray], Any] | None:
 
 
 def matrix_product(x: np.ndarray, y: np.ndarray) -> Callable[[], None]:
-    """Take the inner products of all rows of `x` with all of `y`, by BLAS, into memory at hand."""
+    """Return a function that computes `x @ y.T` by BLAS into memory that exists already."""
     out = np.empty((len(x), len(y)), np.float32)
 
     def run() -> None:
@@ -110,7 +117,7 @@ def matrix_product(x: np.ndarray, y: np.ndarray) -> Callable[[], None]:
 
 
 @parallel(cache=True)
-def _copy(source, target):
+def _copy(source: np.ndarray, target: np.ndarray) -> None:
     tile = 1 << 16
     for t in prange((source.shape[0] + tile - 1) // tile):
         part = slice(t * tile, min((t + 1) * tile, source.shape[0]))
@@ -118,14 +125,14 @@ def _copy(source, target):
 
 
 def memory_copy(read: int, written: int) -> Callable[[], None]:
-    """Move as many bytes as are read and written, by a copy on all threads."""
-    source = np.ones((read + written) // 8, np.float32)  # each value is read once and written once
+    """Return a function that copies memory on all threads: it moves `read + written` bytes."""
+    source = np.ones((read + written) // 8, np.float32)  # float32, read once and written once
     target = np.zeros_like(source)
     return lambda: _copy(source, target)
 
 
 def onnxruntime_alone(network: Backbone, prepared: list[np.ndarray]) -> Callable[[], None]:
-    """Run the network as onnxruntime does by itself: whole batches, each on all threads."""
+    """Return a function that runs the network with the default settings of onnxruntime."""
     from minicore.backbones.telemetry import onnxruntime
 
     options = onnxruntime.SessionOptions()

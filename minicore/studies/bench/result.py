@@ -1,4 +1,4 @@
-"""What a run of the benchmark gives: samples, the machine they are from, and a table of them."""
+"""The result of a benchmark: all samples, the machine, and tables."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from minicore.studies.bench.growth import Curve
 from minicore.studies.bench.stages import Stage
 from minicore.studies.bench.stopwatch import Timing
 
-GLUE = "\N{NO-BREAK SPACE}"  # a number and its unit stay on one line
+GLUE = "\N{NO-BREAK SPACE}"  # keeps a number and its unit on one line
 UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 
 
 @dataclass
 class Result:
-    """Everything that was measured, and what one needs to know to judge it.
+    """All measured times, with the settings and the machine.
 
     Attributes
     ----------
     settings : dict
-        What was asked for, and the data.
+        Options of the run, and the data.
     machine : dict
-        CPU, cores, threads, versions.
+        CPU, cores, threads, versions (`minicore.runtime.machine.describe`).
     timings : list of Timing
     same : dict of str to bool
-        For each stage that could be checked: whether the fast engine's results were those of the
-        literal loops, on what both did.
+        For each stage that was checked: whether the fast engine and the literal loops have equal
+        results, on the part of the work that both did.
     curves : list of Curve
-        How costs grow, if that was measured.
+        Growth of the times, if that was measured.
     """
 
     settings: dict[str, Any]
@@ -51,7 +51,7 @@ class Result:
         first: list[float],
         results: dict[str, Any],
     ) -> None:
-        """Add what `measure` found of a stage."""
+        """Add the results of `measure` for a stage."""
         for side, seconds, beyond in zip(stage.sides, samples, first, strict=True):
             self.timings.append(
                 Timing(
@@ -63,16 +63,14 @@ class Result:
             self.same[stage.name] = bool(stage.same(results))
 
     def stages(self) -> dict[str, list[Timing]]:
-        """Group the timings by stage, in order."""
-        found: dict[str, list[Timing]] = {}
+        """Return the timings of each stage, in order."""
+        groups: dict[str, list[Timing]] = {}
         for timing in self.timings:
-            found.setdefault(timing.stage, []).append(timing)
-        return found
-
-    # ------------------------------------------------------------------- files
+            groups.setdefault(timing.stage, []).append(timing)
+        return groups
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON's types."""
+        """Return a dict that JSON can hold."""
         return {
             "minicore": __version__,
             "settings": self.settings,
@@ -83,14 +81,14 @@ class Result:
         }
 
     def save(self, path: Path, *, overwrite: bool = False) -> None:
-        """Write it as JSON, whole or not at all; see `files.whole`."""
+        """Write the result as JSON. The file appears only when it is complete (`files.whole`)."""
         with whole(path, "w", overwrite=overwrite) as file:
             json.dump(self.to_json(), file, indent=1)
             file.write("\n")
 
     @classmethod
     def load(cls, path: Path) -> Result:
-        """Read what `save` wrote."""
+        """Read a file that `save` wrote."""
         stored = json.loads(Path(path).read_text(encoding="utf-8"))
         return cls(
             stored["settings"],
@@ -100,13 +98,9 @@ class Result:
             [Curve.from_json(curve) for curve in stored["curves"]],
         )
 
-    # ------------------------------------------------------------------- words
-
     def table(self) -> str:
-        """Lay the timings out as a Markdown table, a row a side."""
-        rows = [
-            ["stage", "side", "median", "least – most", "÷ fast", "÷ limit", "extrapolated from"]
-        ]
+        """Return the timings as a Markdown table, one row per side."""
+        rows = [["stage", "side", "median", "min – max", "÷ fast", "÷ limit", "extrapolated from"]]
         for stage, timings in self.stages().items():
             fast = next((t.median for t in timings if t.side.startswith("fast")), None)
             limit = next((t.median for t in timings if t.limit), None)
@@ -119,7 +113,7 @@ class Result:
         return markdown.table(rows, names=2)
 
     def growth_table(self) -> str:
-        """Lay the curves out as a Markdown table, a row a curve."""
+        """Return the curves as a Markdown table, one row per curve."""
         rows = [["stage", "grows with", "side", "from", "to", "time", "grows as"]]
         for c in self.curves:
             low, high = c.medians[[0, -1]]
@@ -131,8 +125,8 @@ class Result:
             )  # fmt: skip
         return markdown.table(rows, names=3)
 
-    def words(self) -> list[str]:
-        """Say what to know beside the table, in a few lines."""
+    def notes(self) -> list[str]:
+        """Return lines that explain the table: sizes, machine, versions, data, checks."""
         m, s = self.machine, self.settings
         blas = ", ".join(m["blas"])
         lines = [
@@ -141,52 +135,53 @@ class Result:
             "; ".join(f"{name} {version}" for name, version in m["versions"].items()),
             f"{s['data']}: {s['train']} images to learn, {s['test']} to score; network "
             f"{s['network']}, embedding {s['embedding']}; coreset {s['coreset']:.0%}",
-            f"medians of {s['repeats']} rounds; the sides take turns",
+            f"median of {s['repeats']} rounds; in each round all sides run once",
         ]
         if self.timings:
             lines.append(
                 f"first calls are not counted; they took {sum(t.first for t in self.timings):.1f} "
-                f"s more than later ones (compiling, or loading what was compiled)"
+                f"s more than later calls (to compile code, or to load compiled code)"
             )
-        wrong = [stage for stage, same in self.same.items() if not same]
+        different = [stage for stage, same in self.same.items() if not same]
         if self.same:
             lines.append(
-                f"NOT what the literal loops give: {', '.join(wrong)}"
-                if wrong
-                else f"checked against the literal loops, on what both did, and the same: "
-                f"{', '.join(self.same)}"
+                f"NOT EQUAL to the results of the literal loops: {', '.join(different)}"
+                if different
+                else f"checked: equal to the results of the literal loops: {', '.join(self.same)}"
             )
         if (m["load"] or 0) > m["cores"] / 2:
             lines.append(
-                f"other programs were running when this began (load {m['load']:.1f}, "
+                f"other programs were running at the start (load {m['load']:.1f}, "
                 f"{m['cores']} cores): these are times of a busy machine"
             )
         if "faiss-cpu" not in m["versions"]:
-            lines.append("faiss is not installed, so not compared: pip install faiss-cpu")
+            lines.append(
+                "faiss was not measured because it is not installed: pip install faiss-cpu"
+            )
         return lines
 
 
 def significant(x: float) -> str:
-    """Three significant digits, without an exponent."""
+    """Return a number with three significant digits, without an exponent."""
     digits = max(0, 2 - int(np.floor(np.log10(abs(x))))) if x else 0
     return f"{float(f'{x:.3g}'):,.{digits}f}"
 
 
 def duration(seconds: float) -> str:
-    """Three significant digits, in the unit that suits."""
+    """Return a duration with three significant digits, in s, ms or µs."""
     unit, size = _unit(seconds)
     return f"{significant(seconds / size)}{GLUE}{unit}"
 
 
 def span(low: float, high: float) -> str:
-    """Give two durations, the unit once if it is the same."""
+    """Return two durations. If they have the same unit, it is written once."""
     (unit, size), (other, _) = _unit(low), _unit(high)
     first = f"{significant(low / size)}" if unit == other else duration(low)
     return f"{first} – {duration(high)}"
 
 
 def _unit(seconds: float) -> tuple[str, float]:
-    """Name the largest unit of which there is one, or the smallest there is, and its seconds."""
+    """Return the largest unit that is not above a duration, or µs, and its length in seconds."""
     for unit, size in UNITS:
         if float(f"{seconds:.3g}") >= size:
             return unit, size

@@ -1,4 +1,4 @@
-"""One run of the benchmark: the stages asked for, on the threads asked for."""
+"""Run the benchmark: chosen stages, on a chosen number of threads."""
 
 from __future__ import annotations
 
@@ -24,37 +24,44 @@ def run(
     settings: dict[str, Any] | None = None,
     progress: bool = True,
 ) -> result.Result:
-    """Time the stages.
+    """Measure the times of the stages.
 
     Parameters
     ----------
     m : Material
-        What they work on.
+        The data.
     names : sequence of str, optional
-        Of `STAGES`; all by default.
+        Names from `STAGES`. By default all.
     repeats : int, default 5
-        Rounds; at least 1.
+        Number of rounds, at least 1.
     n_threads : int, optional
-        Of Numba, BLAS and OpenMP; by default all cores. The network has its own, from `m`.
+        Threads of Numba, BLAS and OpenMP. By default all cores. The network uses the number of
+        threads in `m`.
     settings : dict, optional
-        More to keep with the result.
+        More settings to store with the result.
     progress : bool, default True
+        Whether to show a progress bar per stage.
 
     Returns
     -------
     Result
+
+    Raises
+    ------
+    ValueError
+        If `repeats` is less than 1.
     """
-    with _started(m, repeats, n_threads, settings) as found:
+    with _new_result(m, repeats, n_threads, settings) as measured:
         for name in names or STAGES:
             if not possible(name, m):
                 continue
             stage = STAGES[name](m)
             runs = len(stage.sides) * (repeats + 1)
             with progress_bar(runs, stage.name, "run", show=progress) as bar:
-                found.add(stage, *measure(stage.sides, repeats, bar.update))
-        if "end to end" in found.stages():
-            add_literal(found, m)
-    return found
+                measured.add(stage, *measure(stage.sides, repeats, bar.update))
+        if "end to end" in measured.stages():
+            add_literal(measured, m)
+    return measured
 
 
 def run_growth(
@@ -65,26 +72,26 @@ def run_growth(
     settings: dict[str, Any] | None = None,
     progress: bool = True,
 ) -> result.Result:
-    """Measure how the costs grow. Parameters and result are those of `run`."""
-    with _started(m, repeats, n_threads, settings) as found:
-        found.curves = grow(m, repeats, progress)
-    return found
+    """Measure how the times grow. Parameters, result and errors are those of `run`."""
+    with _new_result(m, repeats, n_threads, settings) as measured:
+        measured.curves = grow(m, repeats, progress)
+    return measured
 
 
 @contextlib.contextmanager
-def _started(
+def _new_result(
     m: Material, repeats: int, n_threads: int | None, settings: dict[str, Any] | None
 ) -> Iterator[result.Result]:
-    """Give a result to fill, with all threads limited meanwhile."""
+    """Yield an empty result. All threads are limited inside the block."""
     from threadpoolctl import threadpool_limits
 
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, got {repeats}")
-    import sklearn.neighbors  # noqa: F401  # loaded now, so that its threads are limited too
+    import sklearn.neighbors  # noqa: F401  # loaded here, so that its threads are limited too
 
     peers.faiss()
     with threads.limit(n_threads) as used, threadpool_limits(used):
-        asked = {
+        options = {
             "data": m.name,
             "train": len(m.train),
             "test": len(m.test),
@@ -94,17 +101,17 @@ def _started(
             "seed": m.seed,
             "repeats": repeats,
         }
-        yield result.Result({**asked, **(settings or {})}, machine.describe(used))
+        yield result.Result({**options, **(settings or {})}, machine.describe(used))
 
 
-def add_literal(found: result.Result, m: Material) -> None:
-    """Put the literal engine first in "end to end": the sum of its stages, where all were timed.
+def add_literal(measured: result.Result, m: Material) -> None:
+    """Add the literal engine to "end to end", as the sum of its stages, if all were measured.
 
-    The whole would take minutes. The network and the projection are the same for both engines.
+    A direct measurement would take minutes. Both engines have the same network and projection.
     """
-    timed = {(t.stage, t.side): t.seconds for t in found.timings}
+    seconds_of = {(t.stage, t.side): t.seconds for t in measured.timings}
     learned, scored = len(m.train), len(m.test)
-    times = {
+    calls = {
         ("end to end", "network alone"): 1,
         ("patches", "equations"): learned + scored,
         ("projection", "fast"): 1 if m.psi_M is not m.M else 0,
@@ -113,15 +120,15 @@ def add_literal(found: result.Result, m: Material) -> None:
         ("score", "equations"): scored,
         ("map", "equations"): scored,
     }
-    if not times.keys() <= timed.keys():
+    if not calls.keys() <= seconds_of.keys():
         return
-    rounds = zip(*(timed[key] for key in times), strict=True)
+    rounds = zip(*(seconds_of[key] for key in calls), strict=True)
     seconds = tuple(
-        sum(n * one for n, one in zip(times.values(), turn, strict=True)) for turn in rounds
+        sum(n * s for n, s in zip(calls.values(), samples, strict=True)) for samples in rounds
     )
-    first = next(i for i, t in enumerate(found.timings) if t.stage == "end to end")
-    like = found.timings[first]
+    first = next(i for i, t in enumerate(measured.timings) if t.stage == "end to end")
+    other = measured.timings[first]
     part = f"the sum of its stages, {m.ratio:.0%}"
-    found.timings.insert(
-        first, Timing(like.stage, like.equation, like.size, "equations", seconds, part=part)
+    measured.timings.insert(
+        first, Timing(other.stage, other.equation, other.size, "equations", seconds, part=part)
     )

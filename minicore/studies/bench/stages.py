@@ -1,7 +1,8 @@
-r"""What is timed: one function a stage. It prepares the input, then lists the sides.
+r"""The stages of the benchmark, one function per stage.
 
-Only what stands inside a `Side` is timed. Where the literal loops would take minutes, they run on a
-part of the work, and the time is scaled: their cost is proportional to it.
+Each function prepares the input, then lists the sides: different ways to do the same work. Only
+the function of a `Side` is timed. Where the literal loops would take minutes, they do a part of the
+work and the time is scaled. Their time is proportional to the work.
 """
 
 from __future__ import annotations
@@ -18,22 +19,24 @@ from minicore.studies.bench import peers
 from minicore.studies.bench.material import Material, RandomMaterial
 from minicore.studies.bench.stopwatch import Side
 
-STEPS = 2e8  # multiplications that a literal loop may take, about a third of a second
-ROWS = 4096  # of the bank, in the matrix product that stands for all its rows
+STEPS = 2e8  # multiplications of a literal loop, about a third of a second
+ROWS = 4096  # rows of the bank in a matrix product; its time is scaled to all rows
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Work that several sides can do.
+    """Work that can be done in several ways.
 
     Attributes
     ----------
     name, equation : str
     size : str
-        How much work, in words.
+        The amount of work, in words.
     sides : list of Side
+        The ways to do it.
     same : callable or None
-        Takes the sides' results, by name; whether the fast engine's are the literal ones.
+        Takes the results of all sides by name. Returns whether the fast engine and the literal
+        loops have equal results.
     """
 
     name: str
@@ -44,25 +47,27 @@ class Stage:
 
 
 def patches(m: Material) -> Stage:
-    """Equations 1 to 3: feature maps to patch features, an image."""
+    """Return the stage of equations 1 to 3: patch features of one image."""
     levels, dimensions = m.levels, m.dimensions
     n = len(levels[0])
-    one = tuple(np.ascontiguousarray(maps[:1]) for maps in levels)
+    first = tuple(np.ascontiguousarray(maps[:1]) for maps in levels)
     out = fast.patch_features(levels, 3, 1, *dimensions)
     moved = sum(maps.nbytes for maps in levels), out.nbytes
     return Stage(
         "patches", "eq 1–3", f"one image, {out.shape[1] * out.shape[2]} patches, {out.shape[3]}-d",
         [
-            Side("equations", lambda: equations.patch_features(one, 3, 1, *dimensions)),
+            Side("equations", lambda: equations.patch_features(first, 3, 1, *dimensions)),
             Side("fast", lambda: fast.patch_features(levels, 3, 1, *dimensions), 1 / n),
             Side("memory copy", peers.memory_copy(*moved), 1 / n, limit=True),
         ],
-        lambda found: np.allclose(found["equations"], found["fast"][:1], rtol=1e-5, atol=1e-6),
+        lambda results: np.allclose(
+            results["equations"], results["fast"][:1], rtol=1e-5, atol=1e-6
+        ),
     )  # fmt: skip
 
 
 def project(m: Material) -> Stage:
-    r"""Equation 5's projection $\psi$ of the whole bank."""
+    r"""Return the stage of the projection $\psi$ of the whole bank (equation 5)."""
     M, psi = m.M, m.psi(128)
     columns = np.ascontiguousarray(psi.T)
     return Stage(
@@ -75,16 +80,16 @@ def project(m: Material) -> Stage:
 
 
 def coreset(m: Material) -> Stage:
-    """Equation 5, Algorithm 1: the picks."""
+    """Return the stage of Algorithm 1 (equation 5)."""
     return coreset_of(m.psi_M, m.l)
 
 
 def coreset_of(M: np.ndarray, l: int) -> Stage:
-    """Pick `l` rows of a projected bank."""
+    """Return the stage that picks `l` rows of a projected bank, (N, d) float32."""
     N, d = M.shape
 
     def part(steps: float) -> dict[str, Any]:
-        """As many picks as fit, and what they stand for; the first costs nothing."""
+        """Return how many picks fit into `steps`. The first pick costs nothing."""
         picks = int(np.clip(steps / (N * d), 2, l)) if l > 1 else 1
         return _part(picks, l, "picks", free=1 if l > 1 else 0)
 
@@ -103,43 +108,43 @@ def coreset_of(M: np.ndarray, l: int) -> Stage:
                 f"{rows:,} of {N:,} rows" if rows < N else "", limit=True,
             ),
         ],
-        lambda found: all(
-            np.array_equal(found[side], found["fast"][: len(found[side])])
+        lambda results: all(
+            np.array_equal(results[side], results["fast"][: len(results[side])])
             for side in ("equations", "parallel loop")
         ),
     )  # fmt: skip
 
 
 def nearest(m: Material) -> Stage:
-    """Equation 6: the nearest row of the coreset for every patch of an image."""
+    """Return the stage of equation 6: the nearest row for every patch of one image."""
     return nearest_in(m.bank, m.queries)
 
 
 def nearest_in(bank: np.ndarray, images: np.ndarray) -> Stage:
-    """Search a bank for the patches of each of a few images, (n, patches, D)."""
+    """Return the stage that searches a bank for the patches of some images, (n, patches, D)."""
     n, patches, D = images.shape
     literal = _part(int(np.clip(STEPS / bank.size, 1, patches)), patches, "queries")
     index = fast.Nearest(bank)
     sklearn, faiss = peers.sklearn_search(bank), peers.faiss_search(bank)
-    one = images[0]
+    first = images[0]
     sides = [
-        _side("equations", lambda q: equations.nearest(one[:q], bank), literal),
+        _side("equations", lambda q: equations.nearest(first[:q], bank), literal),
         Side("scikit-learn", lambda: [sklearn(image) for image in images], 1 / n),
         Side("fast", lambda: [index.query(image) for image in images], 1 / n),
-        Side("matrix product", peers.matrix_product(one, bank), limit=True),
+        Side("matrix product", peers.matrix_product(first, bank), limit=True),
     ]
     if faiss is not None:
         sides.insert(2, Side("faiss", lambda: [faiss(image) for image in images], 1 / n))
     return Stage(
         "nearest", "eq 6", f"one image, {patches} patches in {len(bank):,} rows, {D}-d", sides,
-        lambda found: np.array_equal(
-            found["equations"][1], found["fast"][0][1][: len(found["equations"][1])]
+        lambda results: np.array_equal(
+            results["equations"][1], results["fast"][0][1][: len(results["equations"][1])]
         ),
     )  # fmt: skip
 
 
 def build(m: Material) -> Stage:
-    """Prepare the bank for equation 6, once a model."""
+    """Return the stage that prepares the bank for equation 6, once per model."""
     bank = m.bank
     return Stage(
         "bank", "prepared for eq 6", f"once, {len(bank):,} rows, {bank.shape[1]}-d",
@@ -148,36 +153,42 @@ def build(m: Material) -> Stage:
 
 
 def score(m: Material) -> Stage:
-    """Equation 7: the weight of an image's score, b = 9."""
+    """Return the stage of equation 7 with b = 9. Equation 6 is computed before, outside of it."""
     bank, images = m.bank, m.queries
     b = min(9, len(bank))
     index = fast.Nearest(bank)
-    found = [index.query(image) for image in images]
+    deciding = []  # m_test*, s* = ‖m_test* − m*‖₂ and m* of each image
+    for image in images:
+        distances, rows = index.query(image)
+        i = distances[:, 0].argmax()
+        deciding.append((image[i], distances[i, 0], bank[rows[i, 0]]))
 
-    def weigh(nearest: Callable[..., Any]) -> np.ndarray:
-        scores = []
-        for image, (distances, rows) in zip(images, found, strict=True):
-            test_star = distances[:, 0].argmax()
-            _, around = nearest(bank[rows[test_star]], b)
-            to_around = [equations.distance(image[test_star], bank[row]) for row in around[0]]
-            scores.append(equations.reweight(distances[test_star, 0], np.array(to_around)))
-        return np.array(scores)
+    def scores(neighbours: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return the score of each image, (n,) float64."""
+        results = []
+        for m_test_star, s_star, m_star in deciding:
+            around = [equations.distance(m_test_star, bank[row]) for row in neighbours(m_star)]
+            results.append(equations.reweight(s_star, np.array(around)))
+        return np.array(results)
 
     return Stage(
         "score", "eq 7", f"one image, b = {b}, {len(bank):,} rows, {bank.shape[1]}-d",
         [
             Side(
-                "equations", lambda: weigh(lambda rows, k: equations.nearest(rows, bank, k)),
+                "equations", lambda: scores(lambda m_star: equations.neighbours(m_star, bank, b)),
                 1 / len(images),
             ),
-            Side("fast", lambda: weigh(index.query), 1 / len(images)),
+            Side(
+                "fast", lambda: scores(lambda m_star: index.query(m_star[None], b)[1][0]),
+                1 / len(images),
+            ),
         ],
         lambda results: np.allclose(results["equations"], results["fast"], rtol=1e-5),
     )  # fmt: skip
 
 
 def maps(m: Material) -> Stage:
-    """Section 3.3: patch scores to an anomaly map, upsampled and smoothed."""
+    """Return the stage of section 3.3: patch scores to a smooth anomaly map."""
     (height, width), grid = m.image_size, m.grid
     index = fast.Nearest(m.bank)
     scores = np.stack([index.query(image)[0].reshape(grid) for image in m.queries])
@@ -188,32 +199,32 @@ def maps(m: Material) -> Stage:
             Side("equations", lambda: equations.anomaly_map(scores, height, width), 1 / n),
             Side("fast", lambda: fast.anomaly_map(scores, height, width), 1 / n),
         ],
-        lambda found: np.allclose(found["equations"], found["fast"], rtol=1e-5),
+        lambda results: np.allclose(results["equations"], results["fast"], rtol=1e-5),
     )  # fmt: skip
 
 
 def whole(m: Material) -> Stage:
-    """Fit and score, images to scores and maps, against the network alone.
+    """Return the stage from images to scores and maps. Its limit is the network alone.
 
-    A coreset of 1 or 10 per cent; the last also places the threshold, as `PatchCore` does unless
-    told otherwise, with a second coreset. The network alone is run as they run it, and as
-    onnxruntime does by itself.
+    The coreset has 1 or 10 per cent of the bank. One side also computes the threshold, as
+    `PatchCore` does by default, with a second coreset. The network runs as in minicore, and with
+    the default settings of onnxruntime.
     """
     prepared, network = m.prepared, m.backbone
     train, test = m.train, m.test
-    least = 12 / (len(train) * m.grid[0] * m.grid[1])  # of few patches: enough for equation 7
+    smallest = 12 / (len(train) * m.grid[0] * m.grid[1])  # enough rows for equation 7
 
     def model(ratio: float, fpr: float | None) -> Callable[[], np.ndarray]:
         def run() -> np.ndarray:
             fitted = PatchCore(
-                network, m.embedding, max(ratio, least), m.seed,  # type: ignore[arg-type]
+                network, m.embedding, max(ratio, smallest), m.seed,  # type: ignore[arg-type]
                 false_positive_rate=fpr, n_threads=network.threads, progress=False,
             ).fit(train)  # fmt: skip
             return fitted.anomaly_score(test)
 
         return run
 
-    def alone() -> None:
+    def network_alone() -> None:
         for batch in prepared:
             network(batch)
 
@@ -224,7 +235,7 @@ def whole(m: Material) -> Stage:
             Side("fast, 10 %", model(0.1, None)),
             Side("fast, 10 %, threshold", model(0.1, 0.05)),
             Side("onnxruntime alone", peers.onnxruntime_alone(network, prepared)),
-            Side("network alone", alone, limit=True),
+            Side("network alone", network_alone, limit=True),
         ],
     )  # fmt: skip
 
@@ -242,14 +253,14 @@ STAGES: dict[str, Callable[[Material], Stage]] = {
 
 
 def possible(name: str, m: Material) -> bool:
-    """Whether a stage makes sense: random vectors have no images to begin with."""
+    """Return whether a stage can be measured. Random vectors have no images to start from."""
     return not (name == "whole" and isinstance(m, RandomMaterial))
 
 
-def _part(done: int, of: int, what: str, free: int = 0) -> dict[str, Any]:
-    """Say what `done` of `of` units of work stand for; `free` of them cost nothing."""
-    part = f"{done:,} of {of:,} {what}" if done < of else ""
-    return {"done": done, "scale": (of - free) / (done - free), "part": part}
+def _part(done: int, total: int, unit: str, free: int = 0) -> dict[str, Any]:
+    """Describe a part of the work: `done` of `total` units, of which `free` cost nothing."""
+    part = f"{done:,} of {total:,} {unit}" if done < total else ""
+    return {"done": done, "scale": (total - free) / (done - free), "part": part}
 
 
 def _side(name: str, run: Callable[[int], Any], part: dict[str, Any]) -> Side:

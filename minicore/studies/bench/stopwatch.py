@@ -1,4 +1,4 @@
-"""How time is taken: warm, alternating, several rounds, all samples kept."""
+"""Measure times: after a first call, in turn, in several rounds. All samples are kept."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-SHORTEST = 0.05  # seconds: what is quicker runs several times for one sample
-PAUSE = 0.03  # seconds before a sample: idle threads of BLAS and OpenMP spin on for a while
+SHORTEST = 0.05  # seconds of one sample: a quicker call is repeated
+PAUSE = 0.03  # seconds before a sample: until idle threads of BLAS and OpenMP have stopped
 
 
 @dataclass(frozen=True)
 class Side:
-    """One way to do a stage's work.
+    """One way to do the work of a stage.
 
     Attributes
     ----------
     name : str
-        "fast", "equations", a library.
+        "fast", "equations", or the name of a library.
     run : callable
         Does the work, or a part of it.
     scale : float
-        How many times the work of `run` is the stage's.
+        Work of the stage divided by the work of `run`.
     part : str
-        Which part `run` does where its time is extrapolated, such as "20 of 3,136 picks".
+        The part that `run` does if its time is extrapolated, such as "20 of 3,136 picks".
     limit : bool
-        Not a way to do the work but what no way can beat, or what brute force cannot.
+        True for a lower limit of the time, such as a memory copy: not a way to do the work.
     """
 
     name: str
@@ -39,21 +39,21 @@ class Side:
 
 @dataclass(frozen=True)
 class Timing:
-    """What one side of a stage took.
+    """Measured times of one side of a stage.
 
     Attributes
     ----------
     stage, equation, size : str
         The work; `size` in words.
     side : str
-        Who did it.
+        Name of the side.
     seconds : tuple of float
-        A sample a round, scaled to the whole work.
+        One sample per round, scaled to the whole work.
     first : float
-        Seconds that the first call took beyond the later ones: compiling, or loading what was
-        compiled before. In no sample.
+        Extra seconds of the first call, which compiles code or loads compiled code. They are not
+        part of the samples.
     part : str
-        What was measured, where it is extrapolated.
+        The part of the work that was measured if the time is extrapolated.
     limit : bool
         See `Side`.
     """
@@ -69,43 +69,43 @@ class Timing:
 
     @property
     def median(self) -> float:
-        """Seconds, the middle sample."""
+        """Median of the samples in seconds."""
         return statistics.median(self.seconds)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON's types."""
+        """Return a dict that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Timing:
-        """Restore it."""
+        """Return the timing that `to_json` stored."""
         return cls(**{**stored, "seconds": tuple(stored["seconds"])})
 
 
 def measure(
     sides: Sequence[Side], repeats: int, tick: Callable[[], None] = lambda: None
 ) -> tuple[list[tuple[float, ...]], list[float], dict[str, Any]]:
-    """Time all sides, taking turns.
+    """Measure the times of all sides, in turn.
 
-    Every side runs once before anything counts. Then each round takes a sample of every side, in an
-    order that rotates, so that a slow spell of the machine meets all of them.
+    Every side runs once before the first round. Each round takes one sample of every side, in an
+    order that rotates, so that a slow phase of the machine affects all sides.
 
     Parameters
     ----------
     sides : sequence of Side
     repeats : int
-        Rounds.
+        Number of rounds.
     tick : callable
         Called after every run.
 
     Returns
     -------
     samples : list of tuple of float
-        Of each side, seconds a round, scaled to the whole work.
+        For each side, one time per round in seconds, scaled to the whole work.
     first : list of float
-        Of each side, seconds of the first call beyond its quickest later one.
+        For each side, seconds of the first call minus those of the quickest later call.
     results : dict of str to object
-        What each side's first call returned.
+        For each side, the result of its first call.
     """
     first, results = [], {}
     for side in sides:
@@ -121,16 +121,16 @@ def measure(
             time.sleep(PAUSE)
             samples[s].append(_sample(sides[s].run))
             tick()
-    beyond = [max(0.0, f - min(own)) for f, own in zip(first, samples, strict=True)]
-    whole = [
-        tuple(side.scale * seconds for seconds in own)
-        for side, own in zip(sides, samples, strict=True)
+    extra = [max(0.0, f - min(s)) for f, s in zip(first, samples, strict=True)]
+    scaled = [
+        tuple(side.scale * seconds for seconds in seconds_of_side)
+        for side, seconds_of_side in zip(sides, samples, strict=True)
     ]
-    return whole, beyond, results
+    return scaled, extra, results
 
 
 def _sample(run: Callable[[], Any]) -> float:
-    """Seconds of one call: the mean of as many as fit into `SHORTEST`, one at least."""
+    """Return the mean seconds of one call, over all calls that fit into `SHORTEST`."""
     calls, before = 0, time.perf_counter()
     while True:
         run()

@@ -1,4 +1,4 @@
-"""What is shown of a category and row: its curves, and its images, the worst mistakes first."""
+"""Make the curves and the images of a category and row, the worst mistakes first."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from minicore.studies.report.reading import Key, Reading
 from minicore.studies.report.tables import Table, by_seed
 from minicore.studies.reproduce import Evidence
 
-SHOWN = 8  # images of a unit: fifteen categories of six rows stay below 30 MB
+SHOWN = 8  # images per unit: 15 categories with 6 rows are less than 30 MB
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image on the page, with what is drawn over it.
+    """An image on the page, with the lines that are drawn over it.
 
     Attributes
     ----------
     source : str
         A data URI.
-    caption, alternative : str
-        Below it, and for who cannot see it.
+    caption : str
+        Text below the image.
+    alternative : str
+        Description for readers who cannot see the image.
     height, width : int
-        Of the coordinates of what is drawn over it, in pixels.
+        Size in pixels of the coordinates of `truth` and `frame`.
     truth : str
-        Data of an SVG path around the defects.
+        SVG path around the defects.
     frame : (int, int, int, int) or None
-        Top, left, bottom, right.
+        A rectangle: top, left, bottom, right.
     """
 
     source: str
@@ -47,12 +49,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Card:
-    """A test image: what is known of it, and its pictures."""
+    """A test image on the page: its name, its numbers and its pictures."""
 
     name: str
     defect: str
     facts: list[tuple[str, str]]
-    verdict: str  # as a class of the style sheet too
+    verdict: str
     pictures: list[Picture]
 
     @property
@@ -68,7 +70,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Scale:
-    """The colours of a unit's maps: ends, and the threshold in the middle if there is one."""
+    """The colour scale of the maps of a unit. If there is a threshold, it is in the middle."""
 
     low: float
     high: float
@@ -76,7 +78,7 @@ class Scale:
 
     @classmethod
     def of(cls, e: Evidence) -> Scale:
-        """Take it from the limits of all maps, so that all images of a unit share it."""
+        """Return the scale of a unit. All its images share it."""
         low, threshold = map(float, e.map_limits)
         maps = e.maps if e.maps.size else np.zeros(1)
         low = low if np.isfinite(low) else float(maps.min())
@@ -87,14 +89,14 @@ class Scale:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The test images of a unit in the order of their scores.
+    """Ranks of the test images of a unit.
 
     Attributes
     ----------
     ranks : (n,) int64
-        1 for the most anomalous; equal scores share the better rank.
+        Rank of each image. Rank 1 is the most anomalous; equal scores share the better rank.
     threshold : float or None
-        With the best F1; None where only one class is there.
+        The threshold with the best F1. None if there is only one class.
     """
 
     ranks: np.ndarray
@@ -102,13 +104,13 @@ class Ranked:
 
     @classmethod
     def of(cls, e: Evidence) -> Ranked:
-        """Rank them."""
+        """Rank the test images of a unit."""
         both = 0 < e.labels.sum() < len(e.labels)
         threshold = metrics.f1_threshold(e.labels, e.scores)[0] if both else None
         return cls(rankdata(-e.scores, method="min").astype(np.int64), threshold)
 
     def verdict(self, e: Evidence, i: int) -> str:
-        """Say what the threshold makes of an image."""
+        """Return whether the threshold is right about image `i`, in words."""
         bad = bool(e.labels[i])
         if self.threshold is None:
             return "defective" if bad else "good"
@@ -117,8 +119,8 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A category and row, as the page shows it."""
+class Section:
+    """The section of the page about one category and row."""
 
     row: str
     seed: int
@@ -130,8 +132,8 @@ class Shown:
     stages: dict[str, float] = field(default_factory=dict)
 
 
-def show(reading: Reading, key: Key) -> Shown:
-    """Make what is shown of a category and row: of its first seed, for the pictures.
+def section(reading: Reading, key: Key) -> Section:
+    """Return the section about a category and row. The pictures are those of the first seed.
 
     Parameters
     ----------
@@ -141,89 +143,98 @@ def show(reading: Reading, key: Key) -> Shown:
 
     Returns
     -------
-    Shown
+    Section
     """
-    one = reading.load(key)
-    e, ranked = one.evidence, Ranked.of(one.evidence)
+    unit = reading.load(key)
+    e, ranked = unit.evidence, Ranked.of(unit.evidence)
     scale = Scale.of(e) if e.maps.size else None
     verdicts = [ranked.verdict(e, i) for i in range(len(e.names))]
     wrong = verdicts.count("missed") + verdicts.count("false alarm")
-    auroc = one.evaluation.image_auroc
-    summary = "only one class: no ranking" if auroc is None else f"image AUROC {100 * auroc:.2f} %"
+    auroc = unit.evaluation.image_auroc
+    summary = (
+        "only one class, so there is no AUROC"
+        if auroc is None
+        else f"image AUROC {100 * auroc:.2f} %"
+    )
     if ranked.threshold is not None:
-        summary += f", {wrong} of {len(e.names)} wrong at the best F1"
-    return Shown(
-        row=one.unit.row,
-        seed=one.unit.seed,
+        summary += f", {wrong} of {len(e.names)} images wrong at the threshold with the best F1"
+    return Section(
+        row=unit.unit.row,
+        seed=unit.unit.seed,
         summary=summary,
         curves=_curves(e, ranked, verdicts, f"{key[1]} on {key[0]}"),
         scale=scale,
         cards=[card(e, ranked, scale, k) for k in range(min(len(e.shown), SHOWN))],
         seeds=by_seed(reading, key),
-        stages=one.seconds,
+        stages=unit.seconds,
     )
 
 
 def card(e: Evidence, ranked: Ranked, scale: Scale | None, k: int) -> Card:
-    """Make the card of the k-th image that a unit shows.
+    """Return the card of the k-th shown image of a unit.
 
     Parameters
     ----------
     e : Evidence
     ranked : Ranked
     scale : Scale or None
-        None where there are no maps.
+        None if there are no maps.
     k : int
 
     Returns
     -------
     Card
-        With the image; its map, if there is one; and where a patch decided, that patch, the nearest
-        of the training patches, and the image that one is from.
+        Its pictures are the image and, if the method has them, the anomaly map, the deciding patch,
+        the nearest training patch, and the training image that contains it.
     """
     i = int(e.shown[k])
     name, defect = e.names[i], e.defects[i]
-    place = f"score {e.scores[i]:.4g}, rank {ranked.ranks[i]} of {len(e.names)}"
+    result = f"score {e.scores[i]:.4g}, rank {ranked.ranks[i]} of {len(e.names)}"
     window = _box(e.windows[k]) if len(e.windows) else None
     truth = pictures.outline(e.masks[k]) if e.masks.size else ""
-    found = [
-        _picture(e.images[k], "test image", f"Test image {name}, {defect}: {place}.", truth, window)
+    shown = [
+        _picture(
+            e.images[k], "test image", f"Test image {name}, {defect}: {result}.", truth, window
+        )
     ]
     if scale is not None:
-        found.append(heat(e, scale, k, "anomaly map", truth))
+        shown.append(heat(e, scale, k, "anomaly map", truth))
     if window is not None:
         origin, taken_from = _box(e.nearest_windows[k]), e.nearest[k]
         side = 3 * max(*_sides(window), *_sides(origin))
-        far = f"at the distance {e.distances[i]:.4g}"
+        distance = f"at the distance {e.distances[i]:.4g}"
         for pixels, box, caption, words in (
             (e.images[k], window, "deciding patch",
-             f"The patch of {name} that decided, framed, {_at(window)}."),
+             f"The deciding patch of {name}, in the frame: {_at(window)}."),
             (e.nearest_images[k], origin, "nearest training patch",
-             f"The nearest patch of the memory bank, framed, {far}."),
+             f"The nearest patch of the memory bank, in the frame, {distance}."),
         ):  # fmt: skip
             cut, frame = pictures.around(pixels, box, side)
-            found.append(_picture(cut, caption, words, "", frame))
-        words = f"Training image {taken_from}; the nearest patch is framed, {_at(origin)}."
-        found.append(_picture(e.nearest_images[k], f"from {taken_from}", words, "", origin))
+            shown.append(_picture(cut, caption, words, "", frame))
+        words = f"Training image {taken_from}; the frame shows the nearest patch: {_at(origin)}."
+        shown.append(_picture(e.nearest_images[k], f"from {taken_from}", words, "", origin))
     facts = [("score", f"{e.scores[i]:.4g}"), ("rank", f"{ranked.ranks[i]} of {len(e.names)}")]
     if window is not None:
         facts.insert(1, ("distance (eq 6)", f"{e.distances[i]:.4g}"))
-    return Card(name, defect, facts, ranked.verdict(e, i), found)
+    return Card(name, defect, facts, ranked.verdict(e, i), shown)
 
 
 def heat(e: Evidence, scale: Scale, k: int, caption: str, truth: str) -> Picture:
-    """Make the picture of an anomaly map."""
-    one = e.maps[k]
-    peak = np.unravel_index(int(one.argmax()), one.shape)
-    words = f"Anomaly map of {e.names[int(e.shown[k])]}: highest, {one.max():.4g}, at row " \
-            f"{peak[0]}, column {peak[1]}"  # fmt: skip
+    """Return the picture of the anomaly map of the k-th shown image."""
+    anomaly_map = e.maps[k]
+    peak = np.unravel_index(int(anomaly_map.argmax()), anomaly_map.shape)
+    words = (
+        f"Anomaly map of {e.names[int(e.shown[k])]}: maximum {anomaly_map.max():.4g} at row "
+        f"{peak[0]}, column {peak[1]}"
+    )
     if scale.threshold is not None:
-        words += f"; {(one >= scale.threshold).mean():.1%} of it at or above {scale.threshold:.4g}"
+        above = anomaly_map >= scale.threshold
+        words += f"; {above.mean():.1%} of the map is at or above {scale.threshold:.4g}"
         if e.masks.size and e.masks[k].any():
-            words += f", {(one >= scale.threshold)[e.masks[k]].mean():.0%} of the ground truth"
+            words += f", and {above[e.masks[k]].mean():.0%} of the ground truth"
     window = _box(e.windows[k]) if len(e.windows) else None
-    source = pictures.heat(e.images[k], one, scale.low, scale.high)
-    height, width = one.shape
+    source = pictures.heat(e.images[k], anomaly_map, scale.low, scale.high)
+    height, width = anomaly_map.shape
     return Picture(source, caption, f"{words}.", height, width, truth, window)
 
 
@@ -236,7 +247,7 @@ def _picture(
 
 
 def _curves(e: Evidence, ranked: Ranked, verdicts: list[str], what: str) -> list[Picture]:
-    """Draw the histogram, and where both classes are there the ROC."""
+    """Draw the histogram of the scores and, if there are both classes, the ROC curve."""
     groups = []
     for label, name in ((0, "good"), (1, "defective")):
         scores = e.scores[e.labels == label]
@@ -246,8 +257,9 @@ def _curves(e: Evidence, ranked: Ranked, verdicts: list[str], what: str) -> list
     drawn = []
     if ranked.threshold is not None:
         words += (
-            f"; the threshold of the best F1, {ranked.threshold:.4g}, gives "
-            f"{verdicts.count('false alarm')} false alarms and misses {verdicts.count('missed')}"
+            f"; at the threshold with the best F1, {ranked.threshold:.4g}, there are "
+            f"{verdicts.count('false alarm')} false alarms and {verdicts.count('missed')} missed "
+            f"defects"
         )
         area = metrics.image_auroc(e.labels, e.scores)
         figure = plots.roc(e.labels, e.scores)
@@ -255,7 +267,13 @@ def _curves(e: Evidence, ranked: Ranked, verdicts: list[str], what: str) -> list
         drawn.append(Picture(pictures.drawing(figure), "ROC", alternative, 350, 350))
     figure = plots.histogram(e.labels, e.scores, ranked.threshold)
     drawn.append(
-        Picture(pictures.drawing(figure), "scores; threshold of the best F1", f"{words}.", 280, 540)
+        Picture(
+            pictures.drawing(figure),
+            "scores; the line is the threshold with the best F1",
+            f"{words}.",
+            280,
+            540,
+        )
     )
     return drawn
 

@@ -1,4 +1,4 @@
-"""The numbers of a table: of units, and averaged over seeds and categories."""
+"""Compute the numbers of a table: means over seeds and categories."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ NONE = "–"
 
 
 class Column(NamedTuple):
-    """One number of a unit.
+    """A column of a table: one number of each unit.
 
     Attributes
     ----------
     head, unit : str
+        Title of the column, and unit of its numbers.
     of : callable
         Measured -> float or None.
     digits : int
-        After the point.
+        Number of decimal places.
     rate : bool
-        Whether it is a share: shown with its spread over seeds, and compared by the difference.
-        The others are compared by the quotient.
+        Whether the number is a rate. Rates have a standard deviation over the seeds, and two runs
+        are compared by the difference. Other numbers are compared by the quotient.
     published : callable or None
         (row, category) -> per cent or None.
     """
@@ -59,13 +60,13 @@ COLUMNS = (
 
 
 class Number(NamedTuple):
-    """A mean, and its standard deviation over seeds if there are at least two."""
+    """A mean, with the standard deviation over the seeds if there are at least two."""
 
     mean: float | None
     sd: float | None = None
 
     def text(self, column: Column) -> str:
-        """Write it as the column does."""
+        """Return the number in the format of a column."""
         if self.mean is None:
             return NONE
         text = f"{self.mean:,.{column.digits}f}"
@@ -73,7 +74,7 @@ class Number(NamedTuple):
 
 
 def over_seeds(units: Iterable[Measured], column: Column) -> Number:
-    """Average a number of units that differ in their seed.
+    """Return the mean of a number over units that differ in their seed.
 
     Parameters
     ----------
@@ -83,14 +84,14 @@ def over_seeds(units: Iterable[Measured], column: Column) -> Number:
     Returns
     -------
     Number
-        The standard deviation is that of a sample (n − 1).
+        With the sample standard deviation (n − 1).
     """
     values = [value for unit in units if (value := column.of(unit)) is not None]
     return Number(float(np.mean(values)), _sd(values)) if values else Number(None)
 
 
 def over_categories(reading: Reading, row: str, column: Column) -> Number:
-    """Average a number of a row over the categories that have it, each with the same weight.
+    """Return the mean of a number of a row over the categories. All have the same weight.
 
     Parameters
     ----------
@@ -101,8 +102,8 @@ def over_categories(reading: Reading, row: str, column: Column) -> Number:
     Returns
     -------
     Number
-        The standard deviation is that of the means of each seed; there is none where a category
-        lacks a seed that another has.
+        With the standard deviation of the means of the seeds, if all categories have the same
+        seeds.
     """
     per_category = [
         {seed: v for seed, unit in units.items() if (v := column.of(unit)) is not None}
@@ -121,21 +122,21 @@ def over_categories(reading: Reading, row: str, column: Column) -> Number:
 
 
 def published_of(reading: Reading, row: str, category: str, column: Column) -> float | None:
-    """Look up what the paper published; None for other data than the paper's."""
+    """Return the published number. None if there is none, or for other data than MVTec AD."""
     if column.published is None or reading.run.settings.get("layout") != "mvtec":
         return None
     return column.published(row, category)
 
 
 def published_over_categories(reading: Reading, row: str, column: Column) -> float | None:
-    """Average what the paper published of the run's own categories; None if it lacks one."""
+    """Return the mean of the published numbers of the run's categories. None if one is missing."""
     values = [
         published_of(reading, row, category, column)
         for category, name in reading.units
         if name == row
     ]
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
+    present = [value for value in values if value is not None]
+    return float(np.mean(present)) if present and len(present) == len(values) else None
 
 
 def _sd(values: list[float]) -> float | None:

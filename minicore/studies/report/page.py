@@ -1,4 +1,4 @@
-"""The page itself: what was read, counted and drawn goes into a template."""
+"""Fill the templates of the page and write the HTML file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from minicore.runtime import progress
 from minicore.runtime.files import REPORT, check_writable, identities, whole
 from minicore.studies.report import pictures, provenance, tables
 from minicore.studies.report.disagreement import disagree
-from minicore.studies.report.mistakes import show
+from minicore.studies.report.mistakes import section
 from minicore.studies.report.reading import Reading, read
 from minicore.studies.reproduce import Run
 
-# Names of files, categories and defects are text wherever they stand: the template engine escapes
-# them all, in attributes too, and a name it does not know is an error.
+# Names of files, categories and defects are untrusted text. The template engine escapes all text,
+# also in attributes. An unknown name in a template is an error.
 TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("minicore.studies.report"),
     autoescape=True,
@@ -31,20 +31,20 @@ TEMPLATES = jinja2.Environment(
 
 
 def page(run: Run, other: Run | None = None) -> bytes:
-    """Make the report of a run, or of two runs side by side.
+    """Return the report of one run or of two.
 
     Parameters
     ----------
     run : Run
-        From `Run.open`; it need not be finished.
+        From `Run.open`. It may be unfinished.
     other : Run, optional
-        Then the page has both runs' numbers and their differences, the settings that differ, and
-        the images on whose rank the two disagree most.
+        With a second run, the page shows the numbers of both runs, their differences, the settings
+        that differ, and the images whose ranks differ most.
 
     Returns
     -------
     bytes
-        HTML in UTF-8. Units whose file is damaged are named on it, and left out of the numbers.
+        HTML in UTF-8. It lists damaged units, which are left out of all numbers.
     """
     readings = [read(run)] if other is None else [read(run), read(other)]
     css = Markup(TEMPLATES.get_template("style.css").render())
@@ -62,35 +62,36 @@ def page(run: Run, other: Run | None = None) -> bytes:
         text = TEMPLATES.get_template("run.html").render(context)
     else:
         context["sections"] = _disagreements(*readings)
-        context["other_data"] = provenance.other_data(run, other)
+        context["changed_categories"] = provenance.changed_categories(run, other)
         context["differences"] = provenance.differences(*readings)
         text = TEMPLATES.get_template("pair.html").render(context)
-    return text.encode("utf-8", errors="replace")  # the names of files need not be UTF-8
+    return text.encode("utf-8", errors="replace")  # names of files may not be UTF-8
 
 
 def save(path: str | Path, run: Run, other: Run | None = None, *, overwrite: bool = False) -> Path:
-    """Write the report of a run, or of two runs side by side: one file, whole or not at all.
+    """Write the report of one run or of two. The file appears only when it is complete.
 
     Parameters
     ----------
     path : str or Path
     run : Run
     other : Run, optional
-        As for `page`.
+        See `page`.
     overwrite : bool, default False
-        Whether to replace a file that minicore did not make. The runs' own files are never
+        Whether to replace a file that minicore did not make. The files of the runs are never
         replaced.
 
     Returns
     -------
     Path
+        `path`.
 
     Raises
     ------
     OutputError
         If the file cannot be written, or must not be replaced.
     """
-    inputs = identities(file for its in (run, other) if its for file in its.files())
+    inputs = identities(file for r in (run, other) if r for file in r.files())
     check_writable(path, inputs=inputs, overwrite=overwrite, kind=REPORT)
     content = page(run, other)
     with whole(path, inputs=inputs, overwrite=overwrite) as file:
@@ -100,7 +101,7 @@ def save(path: str | Path, run: Run, other: Run | None = None, *, overwrite: boo
 
 @dataclass(frozen=True)
 class Provenance:
-    """What it takes to repeat a run, for the template."""
+    """What is needed to repeat a run, for the template."""
 
     settings: dict[str, str]
     rows: list[str]
@@ -110,7 +111,7 @@ class Provenance:
 
     @classmethod
     def of(cls, reading: Reading) -> Provenance:
-        """Collect it."""
+        """Return the provenance of a run."""
         return cls(
             provenance.flat(reading.run.settings),
             *provenance.configurations(reading),
@@ -119,19 +120,19 @@ class Provenance:
 
 
 def _sections(reading: Reading) -> list[tuple[str, list[Any]]]:
-    """Show every category: its rows, one after the other."""
+    """Return the sections of each category, one per row."""
     with progress.bar(len(reading.units), "report", "row") as bar:
-        found: dict[str, list[Any]] = {}
+        sections: dict[str, list[Any]] = {}
         for key in reading.units:
-            found.setdefault(key[0], []).append(show(reading, key))
+            sections.setdefault(key[0], []).append(section(reading, key))
             bar.update()
-    return list(found.items())
+    return list(sections.items())
 
 
 def _disagreements(a: Reading, b: Reading) -> list[tuple[str, list[Any]]]:
-    """Show every category that both runs have: the rows that both have."""
-    found: dict[str, list[Any]] = {}
+    """Return the sections of each category that both runs have, one per common row."""
+    sections: dict[str, list[Any]] = {}
     for key in a.units:
         if key in b.units:
-            found.setdefault(key[0], []).append(disagree(a, b, key))
-    return list(found.items())
+            sections.setdefault(key[0], []).append(disagree(a, b, key))
+    return list(sections.items())

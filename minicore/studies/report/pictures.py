@@ -1,4 +1,4 @@
-"""Pixels and figures as text that stands inside the page: data URIs, and paths of SVG."""
+"""Encode pictures as text inside the page: data URIs, and SVG paths."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from PIL import Image
 from minicore.plots.segmentation import overlay
 from minicore.plots.style import render
 
-SIDE = 256  # pixels: more is not seen at the size of a card, and weighs
-WEBP = {"quality": 80, "method": 4}  # a third of a PNG of the same photograph; all browsers, 2020
-Box = tuple[int, int, int, int]  # top, left, bottom, right; the latter two exclusive
+SIDE = 256  # pixels: the size of a picture on the page
+WEBP = {
+    "quality": 80,
+    "method": 4,
+}  # a third of the size of a PNG; all browsers since 2020 support it
+Box = tuple[int, int, int, int]  # top, left, bottom, right; bottom and right are exclusive
 
 
 def photograph(pixels: np.ndarray) -> str:
-    """Encode pixels as WebP, no larger than a card shows them.
+    """Return an image as WebP, reduced to at most `SIDE` pixels.
 
     Parameters
     ----------
@@ -37,14 +40,14 @@ def photograph(pixels: np.ndarray) -> str:
 
 
 def heat(pixels: np.ndarray, anomaly_map: np.ndarray, low: float, high: float) -> str:
-    """Lay an anomaly map over its image, as `minicore.plots.panels` does.
+    """Return an image with its anomaly map on top, as in `minicore.plots.panels`.
 
     Parameters
     ----------
     pixels : (h, w, 3) uint8
     anomaly_map : (h, w) float
     low, high : float
-        Ends of the scale of colours.
+        Ends of the colour scale.
 
     Returns
     -------
@@ -57,20 +60,20 @@ def heat(pixels: np.ndarray, anomaly_map: np.ndarray, low: float, high: float) -
 
 
 def colours() -> str:
-    """Draw the colours of `heat` without an image below, from low to high."""
+    """Return the colour scale of `heat` from low to high, as a PNG."""
     buffer = io.BytesIO()
-    ramp = overlay(np.zeros((1, 128, 3)), np.linspace(0, 1, 128)[None])
-    Image.fromarray((255 * ramp + 0.5).astype(np.uint8)).save(buffer, "PNG")
+    scale = overlay(np.zeros((1, 128, 3)), np.linspace(0, 1, 128)[None])
+    Image.fromarray((255 * scale + 0.5).astype(np.uint8)).save(buffer, "PNG")
     return _uri("image/png", buffer.getvalue())
 
 
 def drawing(figure: Figure) -> str:
-    """Encode a figure as SVG: sharp when projected, small when the figure is simple."""
+    """Return a figure as SVG, which is sharp at any size."""
     return _uri("image/svg+xml", render(figure, "svg"))
 
 
 def around(pixels: np.ndarray, window: Box, side: int) -> tuple[np.ndarray, Box]:
-    """Cut a square around a window, moved inward where it would reach out of the image.
+    """Cut a square around a window out of an image. At the border the square is moved inside.
 
     Parameters
     ----------
@@ -82,7 +85,7 @@ def around(pixels: np.ndarray, window: Box, side: int) -> tuple[np.ndarray, Box]
     -------
     pixels : (at most side, at most side, 3) uint8
     window : (int, int, int, int)
-        Where it is on the cut.
+        Position of the window in the cut.
     """
     top, left, bottom, right = window
     height, width = (min(side, n) for n in pixels.shape[:2])
@@ -92,7 +95,7 @@ def around(pixels: np.ndarray, window: Box, side: int) -> tuple[np.ndarray, Box]
 
 
 def outline(mask: np.ndarray) -> str:
-    """Follow the edges of a mask, exactly between the pixels.
+    """Return the outline of a mask. It runs exactly between the pixels.
 
     Parameters
     ----------
@@ -101,7 +104,7 @@ def outline(mask: np.ndarray) -> str:
     Returns
     -------
     str
-        Data of an SVG path, one unit a pixel; empty if the mask is.
+        SVG path in units of pixels. Empty if the mask is empty.
     """
     padded = np.pad(mask, 1).astype(np.int8)
     moves = []

@@ -1,4 +1,4 @@
-"""What it takes to repeat a run: settings, configuration, times, checksums."""
+"""Collect what is needed to repeat a run: settings, configuration, times."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from minicore.studies.report.reading import Reading
 from minicore.studies.reproduce import Run
 from minicore.studies.reproduce.methods import order
 
-LISTED = 4  # different values of one setting; more are counted
+LISTED = 4  # with more different values of a setting, only their number is shown
 
 
 def flat(value: Any, name: str = "") -> dict[str, str]:
-    """Name every leaf of nested settings: ``backbone.sha256``.
+    """Return nested settings as a flat dict with names such as ``backbone.sha256``.
 
     Parameters
     ----------
-    value : what JSON can hold
+    value : object
+        Anything that JSON can hold.
     name : str
-        Of the whole.
+        Name of `value`, used as a prefix.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def _word(value: Any) -> str:
 
 
 def configurations(reading: Reading) -> tuple[list[str], dict[str, list[str]]]:
-    """Lay out what decided the outcome of each row.
+    """Return the configuration of each row.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def configurations(reading: Reading) -> tuple[list[str], dict[str, list[str]]]:
     -------
     rows : list of str
     settings : dict of str to list of str
-        For each row its value; values that differ among a row's units are all given.
+        For each setting, its value in each row. If the units of a row differ, all their values.
     """
     rows = reading.rows
     found: dict[str, dict[str, dict[str, None]]] = {}  # ordered sets of values
@@ -75,7 +76,7 @@ def configurations(reading: Reading) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def stages(reading: Reading) -> tuple[list[str], dict[str, list[float | None]]]:
-    """Average the seconds of each stage over a row's units.
+    """Return the mean seconds of each stage over the units of a row.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def stages(reading: Reading) -> tuple[list[str], dict[str, list[float | None]]]:
     -------
     names : list of str
     seconds : dict of str to list
-        For each row, the mean of each stage; None where the row has no such stage.
+        For each row, the mean of each stage. None if the row does not have the stage.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for (_, row), units in sorted(reading.units.items(), key=lambda item: order(item[0][1])):
@@ -100,7 +101,7 @@ def stages(reading: Reading) -> tuple[list[str], dict[str, list[float | None]]]:
 
 
 def differences(a: Reading, b: Reading) -> list[tuple[str, str, str]]:
-    """List what differs between two runs: settings, and the configuration of the rows both have.
+    """Return the settings and the configurations of common rows that differ between two runs.
 
     Parameters
     ----------
@@ -109,7 +110,7 @@ def differences(a: Reading, b: Reading) -> list[tuple[str, str, str]]:
     Returns
     -------
     list of (str, str, str)
-        Setting, its value in A, its value in B.
+        The setting, its value in A, its value in B.
     """
     listed = _unequal(*(flat(reading.run.settings) for reading in (a, b)))
     (rows_a, of_a), (rows_b, of_b) = configurations(a), configurations(b)
@@ -123,15 +124,15 @@ def differences(a: Reading, b: Reading) -> list[tuple[str, str, str]]:
     }
     for name in dict.fromkeys(name for of_row in by_row.values() for name in of_row):
         values = [of_row.get(name) for of_row in by_row.values()]
-        if len(set(values)) == 1 and values[0] is not None:  # in all rows the same: said once
+        if len(set(values)) == 1 and values[0] is not None:  # the same in all rows: listed once
             listed[name] = values[0]
         else:
             listed |= {f"{row}: {name}": of[name] for row, of in by_row.items() if name in of}
     return [(name, *values) for name, values in listed.items()]
 
 
-def other_data(a: Run, b: Run) -> list[str]:
-    """List the categories that two runs have, but with different images or masks.
+def changed_categories(a: Run, b: Run) -> list[str]:
+    """Return the common categories of two runs that have different images or masks.
 
     Parameters
     ----------

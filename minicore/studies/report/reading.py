@@ -1,4 +1,4 @@
-"""What is in a run's folder: which units, their numbers, and which files are of no use."""
+"""Read the units of a run: their numbers, and which are damaged or missing."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ Key = tuple[str, str]  # category, row
 
 @dataclass(frozen=True)
 class Measured:
-    """A unit without its evidence: thousands fit in memory."""
+    """A unit without its evidence, so that thousands fit into memory."""
 
     evaluation: Evaluation
     seconds: dict[str, float]
     peak_memory: int | None
     config: dict[str, Any]
     sha256: str  # of its file
-    size: int
+    size: int  # of its file, bytes
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A run's folder, read once.
+    """The content of the folder of a run.
 
     Attributes
     ----------
     run : Run
     name : str
-        Of the folder: where it stands is nobody's business.
-    units : dict
+        Name of the folder without its path, which is private.
+    units : dict of (str, str) to dict of int to Measured
         By category and row, then by seed, all in order.
     damaged : dict of Unit to str
-        What is wrong with its file.
+        Damaged units, with the reason.
     missing : list of Unit
-        What other units of the run let expect: each category with each row and each seed, but of
-        a method in which nothing is random the first seed only.
+        Unfinished units: each category of the run with each row and each seed of the run. Methods
+        without random choices have the first seed only.
     """
 
     run: Run
@@ -54,21 +54,21 @@ class Reading:
 
     @property
     def rows(self) -> list[str]:
-        """Name the rows of all categories, in order."""
+        """The rows of all categories, in order."""
         return sorted({row for _, row in self.units}, key=order)
 
     @property
     def count(self) -> int:
-        """Count the units that are of use."""
+        """The number of units that are not damaged."""
         return sum(map(len, self.units.values()))
 
     def load(self, key: Key, seed: int | None = None) -> Finished:
-        """Read a unit with its evidence; by default that of the smallest seed."""
+        """Return a unit with its evidence, by default the unit of the smallest seed."""
         return self.run.load(Unit(*key, min(self.units[key]) if seed is None else seed))
 
 
 def read(run: Run) -> Reading:
-    """Read every unit of a run, one after the other.
+    """Read every unit of a run.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def read(run: Run) -> Reading:
     Returns
     -------
     Reading
-        Damaged units are named in it; they raise nothing.
+        Damaged units are listed in it. They raise no error.
     """
     units: dict[Key, dict[int, Measured]] = {}
     damaged: dict[Unit, str] = {}
@@ -86,17 +86,17 @@ def read(run: Run) -> Reading:
         path = unit.path(run.folder)
         try:
             content = path.read_bytes()
-            one = run.load(unit)
-            check(one)
+            finished = run.load(unit)
+            check(finished)
         except (ModelError, OSError) as error:
-            # Without the folder: the page is the same wherever the run's folder lies.
+            # Without the path of the folder, so that the page does not depend on it.
             damaged[unit] = str(error).replace(str(path), path.name)
             continue
         units.setdefault((unit.category, unit.row), {})[unit.seed] = Measured(
-            one.evaluation,
-            one.seconds,
-            one.peak_memory,
-            one.config,
+            finished.evaluation,
+            finished.seconds,
+            finished.peak_memory,
+            finished.config,
             hashlib.sha256(content).hexdigest(),
             len(content),
         )

@@ -1,4 +1,4 @@
-"""The tables of a report, as text: one run's, or two runs' with what lies between them."""
+"""Make the tables of a report: of one run, or of two runs with their differences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MINUS = "\N{MINUS SIGN}"
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a table: what it is about, and a cell for each column."""
+    """A line of a table: its heads and one cell per column."""
 
     heads: tuple[str, ...]
     cells: list[str]
@@ -38,9 +38,9 @@ class Table:
     Attributes
     ----------
     heads : tuple of str
-        Of what a line is about.
+        Titles of the heads of the lines.
     columns : list of (str, str)
-        Head and unit; what the paper published has the unit "published".
+        Title and unit. Columns of published numbers have the unit "published".
     groups : list of (str, list of Line)
     """
 
@@ -50,7 +50,7 @@ class Table:
 
 
 def by_category(readings: Sequence[Reading]) -> Table:
-    """Lay out every category and row, averaged over seeds.
+    """Return the table of all categories and rows: means over the seeds.
 
     Parameters
     ----------
@@ -60,16 +60,16 @@ def by_category(readings: Sequence[Reading]) -> Table:
     Returns
     -------
     Table
-        A group a category.
+        One group per category.
     """
 
     def lines(key: Key) -> list[Line]:
         category, row = key
-        there = [r for r in readings if key in r.units]
+        measured = [r for r in readings if key in r.units]
         return _lines(
             row,
             readings,
-            there,
+            measured,
             lambda reading: ", ".join(map(str, reading.units[key])),
             lambda reading, column: over_seeds(reading.units[key].values(), column),
             lambda reading, column: published_of(reading, row, category, column),
@@ -77,25 +77,25 @@ def by_category(readings: Sequence[Reading]) -> Table:
 
     keys = sorted({key for reading in readings for key in reading.units}, key=_order)
     groups = [
-        (category, [line for key in of_it for line in lines(key)])
-        for category, of_it in groupby(keys, key=lambda key: key[0])
+        (category, [line for key in group for line in lines(key)])
+        for category, group in groupby(keys, key=lambda key: key[0])
     ]
     return Table(("row", "seeds" if len(readings) == 1 else "run"), _columns(), groups)
 
 
 def means(readings: Sequence[Reading]) -> Table | None:
-    """Lay out each row's means over its categories.
+    """Return the table of the means of each row over its categories.
 
     Parameters
     ----------
     readings : sequence of Reading
-        One or two. Of two, only the rows that both have with the same categories: means over
-        different categories say nothing beside each other.
+        One or two. With two, only rows that both runs have measured on the same categories, because
+        other means cannot be compared.
 
     Returns
     -------
     Table or None
-        None where there are fewer than two categories, or no such row.
+        None if there is no such row with at least two categories.
     """
 
     def categories(reading: Reading, row: str) -> list[str]:
@@ -119,7 +119,7 @@ def means(readings: Sequence[Reading]) -> Table | None:
 
 
 def by_seed(reading: Reading, key: Key) -> Table:
-    """Lay out the units of a category and row."""
+    """Return the table of the units of a category and row."""
     lines = [
         Line((str(seed),), [Number(column.of(unit)).text(column) for column in COLUMNS])
         for seed, unit in reading.units[key].items()
@@ -132,7 +132,7 @@ def _order(key: Key) -> tuple[str, tuple[bool, float, str]]:
 
 
 def _columns() -> list[tuple[str, str]]:
-    """Name the columns; right of some stands what the paper published."""
+    """Return the columns, with a column of published numbers to the right of some."""
     heads = []
     for column in COLUMNS:
         heads.append((column.head, column.unit))
@@ -144,27 +144,29 @@ def _columns() -> list[tuple[str, str]]:
 def _lines(
     row: str,
     readings: Sequence[Reading],
-    there: Sequence[Reading],
-    about: Callable[[Reading], str],
+    measured: Sequence[Reading],
+    head: Callable[[Reading], str],
     number: Callable[[Reading, Column], Number],
-    known: Callable[[Reading, Column], float | None],
+    published: Callable[[Reading, Column], float | None],
 ) -> list[Line]:
-    """Write a line for each run that has the row, and of two the difference."""
+    """Return one line per run that has the row, and with two runs a line of the differences."""
     lines = []
-    for reading in there:
+    for reading in measured:
         cells = []
         for column in COLUMNS:
             cells.append(number(reading, column).text(column))
             if column.published is not None:
-                value = known(reading, column)
+                value = published(reading, column)
                 cells.append(NONE if value is None else f"{value:.1f}")
-        second = about(reading) if len(readings) == 1 else "AB"[readings.index(reading)]
+        second = head(reading) if len(readings) == 1 else "AB"[readings.index(reading)]
         lines.append(Line((row, second), cells))
-    if len(there) == 2:
+    if len(measured) == 2:
         cells = []
         for column in COLUMNS:
             cells.append(
-                _between(number(there[0], column).mean, number(there[1], column).mean, column)
+                _compared(
+                    number(measured[0], column).mean, number(measured[1], column).mean, column
+                )
             )
             if column.published is not None:
                 cells.append("")
@@ -172,8 +174,8 @@ def _lines(
     return lines
 
 
-def _between(a: float | None, b: float | None, column: Column) -> str:
-    """Write rates as a difference in points, and times and sizes as a quotient."""
+def _compared(a: float | None, b: float | None, column: Column) -> str:
+    """Return the difference of two rates in points, or the quotient of other numbers."""
     if a is None or b is None:
         return NONE
     if column.rate:

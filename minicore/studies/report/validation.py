@@ -1,4 +1,4 @@
-"""Whether the parts of a unit belong together: a checksum only tells that its file is whole."""
+"""Check that the parts of a unit fit together. A checksum detects only damage of the file."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from minicore.evaluation.evaluate import Evaluation
 from minicore.studies.reproduce import Evidence, Finished
 
 
-def check(one: Finished) -> None:
-    """Refuse a unit that a report could not show.
+def check(unit: Finished) -> None:
+    """Check that a report can show a unit.
 
     Parameters
     ----------
-    one : Finished
+    unit : Finished
 
     Raises
     ------
     ModelError
-        With what does not fit.
+        If not, with the reason.
     """
     for name in (f.name for f in fields(Evaluation) if f.name != "category"):
-        if not _number(getattr(one.evaluation, name)):
-            raise ModelError(f"its {name} is no number")
-    if not _number(one.peak_memory) or not isinstance(one.config, dict):
-        raise ModelError("its peak memory or configuration is of another kind")
-    if not isinstance(one.seconds, dict) or not all(map(_number, one.seconds.values())):
-        raise ModelError("its seconds are no numbers")
-    _check_evidence(one.evidence)
+        if not _number(getattr(unit.evaluation, name)):
+            raise ModelError(f"its {name} is not a finite number")
+    if not _number(unit.peak_memory) or not isinstance(unit.config, dict):
+        raise ModelError("its peak memory or its configuration has the wrong type")
+    if not isinstance(unit.seconds, dict) or not all(map(_number, unit.seconds.values())):
+        raise ModelError("its seconds are not finite numbers")
+    _check_evidence(unit.evidence)
 
 
 def _check_evidence(e: Evidence) -> None:
@@ -54,20 +54,20 @@ def _check_evidence(e: Evidence) -> None:
     for name, expected in shapes.items():
         kind = getattr(e, name).dtype.kind
         if kind != kinds.get(name, kind):
-            raise ModelError(f"its {name} are of the type {getattr(e, name).dtype}")
+            raise ModelError(f"its {name} have the wrong type {getattr(e, name).dtype}")
         shape = getattr(e, name).shape
         if shape not in expected:
             raise ModelError(f"its {name} have the shape {shape}, expected {expected[0]}")
     if {getattr(e, name).dtype.kind for name in ("shown", "windows", "nearest_windows")} - {"i"}:
-        raise ModelError("its pixels or images are not counted in whole numbers")
+        raise ModelError("its indices or windows are not whole numbers")
     if n == 0 or len(e.defects) != n or not np.isin(e.labels, (0, 1)).all():
-        raise ModelError("its images, defects and labels do not belong together")
+        raise ModelError("its images, defects and labels do not fit together")
     if not (np.isfinite(e.scores).all() and np.isfinite(e.maps).all()):
-        raise ModelError("a score or a map of it is not finite")
+        raise ModelError("one of its scores or maps is not finite")
     if k and (min(size) == 0 or e.shown.min() < 0 or e.shown.max() >= n):
-        raise ModelError(f"it shows images that are not among its {n}")
+        raise ModelError(f"it shows images that are not among its {n} test images")
     if len({len(e.windows), len(e.nearest), len(e.nearest_images), len(e.nearest_windows)}) > 1:
-        raise ModelError("its windows and nearest patches are not as many")
+        raise ModelError("it has different numbers of windows and nearest patches")
     for windows, pixels in ((e.windows, e.images), (e.nearest_windows, e.nearest_images)):
         top, left, bottom, right = windows.T
         height, width = pixels.shape[1:3]
@@ -75,10 +75,10 @@ def _check_evidence(e: Evidence) -> None:
             not ((top >= 0) & (left >= 0) & (top < bottom) & (left < right)).all()
             or not ((bottom <= height) & (right <= width)).all()
         ):
-            raise ModelError("a window of it is not on its image")
+            raise ModelError("one of its windows is outside the image")
 
 
 def _number(value: Any) -> bool:
-    """Tell whether it is a finite number, or None."""
+    """Return whether a value is None or a finite number."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return value is None or (number and bool(np.isfinite(value)))

@@ -1,4 +1,4 @@
-"""What a study draws: picked out of what a run has measured, and laid out as a table."""
+"""Select the numbers that a figure shows from the lines of a run, and make a table of them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TITLES = {IMAGE: "image AUROC", PIXEL: "pixel AUROC"}
 
 @dataclass(frozen=True)
 class Dot:
-    """A measured point.
+    """A point of a curve.
 
     Attributes
     ----------
     x : float
     y : Spread
-        Over the seeds, per cent.
+        Per cent, over the seeds.
     label : str
     """
 
@@ -34,18 +34,18 @@ class Dot:
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of a panel, measured.
+    """A measured curve of a figure.
 
     Attributes
     ----------
     panel : str
-        What y is, in words.
+        Name of the metric on the y axis.
     name : str
-        Of the line.
+        Name of the curve.
     category : str
-        Or "mean": over all of them.
+        A category, or "mean" for the mean over all categories.
     main : bool
-        The mean, or the only category.
+        Whether this is the mean or the only category. It is drawn thick.
     dots : tuple of Dot
         In order of x.
     """
@@ -57,32 +57,34 @@ class Curve:
     dots: tuple[Dot, ...]
 
 
-def curves(study: Study, found: Sequence[Line], seeds: Collection[int]) -> list[Curve]:
-    """Pick what a study draws out of what a run has measured.
+def curves(study: Study, lines: Sequence[Line], seeds: Collection[int]) -> list[Curve]:
+    """Return the curves of a study.
 
     Parameters
     ----------
     study : Study
-    found : sequence of Line
-        Of a run, other rows among them. Categories that lack a row of the study are left out.
+    lines : sequence of Line
+        All lines of a run; lines of other rows are ignored. A category that lacks a row of the
+        study is left out.
     seeds : collection of int
-        Which to draw.
+        Seeds to use.
 
     Returns
     -------
     list of Curve
-        Panel by panel; of each line the categories and, if there are several, their mean. What has
-        no such figure (MahalanobisAD has no maps) has no curve.
+        Ordered by panel. Each curve of the figure has one `Curve` per category and, if there are
+        several categories, one for their mean. A method without the metric has no curve:
+        MahalanobisAD, for example, has no maps and so no pixel AUROC.
     """
-    its = {row.name for row in study.rows}
-    found = [line for line in found if line.row in its and line.seed in seeds]
+    row_names = {row.name for row in study.rows}
+    lines = [line for line in lines if line.row in row_names and line.seed in seeds]
     complete = [
         category
-        for category in sorted({line.category for line in found})
-        if its <= {line.row for line in found if line.category == category}
+        for category in sorted({line.category for line in lines})
+        if row_names <= {line.row for line in lines if line.category == category}
     ]
-    found = [line for line in found if line.category in complete]
-    shown = [*complete, published.MEAN] if len(complete) > 1 else complete
+    lines = [line for line in lines if line.category in complete]
+    categories = [*complete, published.MEAN] if len(complete) > 1 else complete
     names = list(dict.fromkeys(point.line for point in study.points))
     result = []
     for figure in study.panels:
@@ -92,51 +94,51 @@ def curves(study: Study, found: Sequence[Line], seeds: Collection[int]) -> list[
                 for p in study.points
                 if p.line == name and (p.figure is None or figure == study.panels[0])
             ]
-            rates = {p.figure or figure: spreads(found, p.figure or figure) for p in points}
-            for category in shown:
+            rates = {p.figure or figure: spreads(lines, p.figure or figure) for p in points}
+            for category in categories:
                 dots = [
-                    Dot(_where(study, p, category, found), y, p.label)
+                    Dot(_x(study, p, category, lines), y, p.label)
                     for p in points
                     if (y := rates[p.figure or figure].get((p.row.name, category))) is not None
                 ]
                 if dots:
                     dots.sort(key=lambda dot: dot.x)
-                    words = category.replace(published.MEAN, "mean")
-                    main = category == shown[-1]
-                    result.append(Curve(TITLES[figure], name, words, main, tuple(dots)))
+                    label = category.replace(published.MEAN, "mean")
+                    main = category == categories[-1]
+                    result.append(Curve(TITLES[figure], name, label, main, tuple(dots)))
     return result
 
 
-def _where(study: Study, point: Point, category: str, found: Sequence[Line]) -> float:
-    """Place a point on the axis."""
+def _x(study: Study, point: Point, category: str, lines: Sequence[Line]) -> float:
+    """Return the x of a point: fixed by the study, or the mean of a measured value."""
     if study.measured is None:
         return point.x
     values = [
         line.evaluation[study.measured]
-        for line in found
+        for line in lines
         if line.row == point.row.name and category in (line.category, published.MEAN)
     ]
     return float(np.mean(values))
 
 
-def table(study: Study, drawn: Sequence[Curve]) -> str:
-    """Lay out the numbers of a figure as Markdown: mean and span over the seeds, per cent."""
-    columns = list(dict.fromkeys((c.panel, c.category) for c in drawn))
+def table(study: Study, measured: Sequence[Curve]) -> str:
+    """Return the numbers of a figure as a Markdown table: mean and range over the seeds."""
+    columns = list(dict.fromkeys((c.panel, c.category) for c in measured))
     head = [f"{panel}, {category}" for panel, category in columns]
     cells: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
-    wheres: dict[tuple[str, str], str] = {}
-    for curve in drawn:
+    x_of: dict[tuple[str, str], str] = {}
+    for curve in measured:
         for dot in curve.dots:
             key = curve.name, dot.label
             cells.setdefault(key, {})[curve.panel, curve.category] = _spread(dot.y)
-            wheres[key] = f"{dot.x:.1f}"  # the mean over categories comes last
+            x_of[key] = f"{dot.x:.1f}"  # the mean over categories, which is the last curve
     timed, several = study.measured == "milliseconds", len({line for line, _ in cells}) > 1
     rows = [["", "" if timed else study.axis, *([study.axis] if timed else []), *head]]
     for (line, label), values in cells.items():
-        where = [wheres[line, label]] if timed else []
+        x = [x_of[line, label]] if timed else []
         label = "" if label == line else label
-        rows.append([line, label, *where, *(values.get(c, "–") for c in columns)])
-    if not several:  # the title says what it is
+        rows.append([line, label, *x, *(values.get(c, "–") for c in columns)])
+    if not several:  # the only curve is named in the title
         rows = [cells[1:] for cells in rows]
     return f"**{study.title}**\n\n{markdown.table(rows, names=1 + several)}"
 

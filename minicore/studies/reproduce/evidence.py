@@ -1,4 +1,4 @@
-"""What stands behind the numbers of a unit: the images that were judged worst, and why."""
+"""Collect the images that explain the numbers of a unit: the worst mistakes and their maps."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from minicore.patchcore.search import Detection
 from minicore.patchcore.trace import Rectangle, trace
 from minicore.studies.reproduce.unit import Evidence
 
-SHOWN = 8
+SHOWN = 8  # images of a unit
 
 
-def gather(
+def collect_evidence(
     model: Detector,
     dataset: Dataset,
-    found: Detection,
+    detection: Detection,
     masks: np.ndarray | None,
     *,
     pictures: bool = True,
 ) -> Evidence:
-    """Collect it.
+    """Return the evidence of a unit.
 
     Parameters
     ----------
     model : Detector
-        Fitted.
+        A fitted model.
     dataset : Dataset
-    found : Detection
-        Of the test images.
+    detection : Detection
+        Result for the test images.
     masks : (n, h, w) bool or None
-        Ground truth.
+        Ground truth of the test images.
     pictures : bool
-        With the images that are shown. Without, scores only.
+        Whether to include images. Otherwise only scores.
 
     Returns
     -------
     Evidence
     """
-    scores = found.scores
+    scores = detection.scores
     shown = worst(dataset.labels, scores)[: SHOWN if pictures else 0]
-    maps = np.empty((len(scores), 0, 0), np.float32) if found.maps is None else found.maps
+    maps = np.empty((len(scores), 0, 0), np.float32) if detection.maps is None else detection.maps
     limits = np.array([maps.min() if maps.size else np.nan, np.nan])
     if maps.size and pictures and masks is not None and 0 < np.count_nonzero(masks) < masks.size:
         limits[1] = f1_threshold(masks, maps)[0]
@@ -60,7 +60,7 @@ def gather(
         "defects": tuple(dataset.defects),
         "labels": dataset.labels,
         "scores": scores,
-        "distances": found.distances,
+        "distances": detection.distances,
         "shown": shown.astype(np.int64),
         "images": np.stack(images) if images else np.empty((0, *size, 3), np.uint8),
         "maps": maps[shown],
@@ -73,36 +73,37 @@ def gather(
 
 
 def worst(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Order images by how wrong their score is, the worst first.
+    """Return the order of images by the error of their score, the largest error first.
 
-    How wrong is the share of images of the other class that are on the wrong side of it: good ones
-    that score at least as high as a defective one, defective ones no higher than a good one. The
-    mean of it over either class is one minus the AUROC (up to ties). Equally wrong ones, those that
-    are not wrong at all among them, come by how close to the other class they are.
+    The error of a defective image is the share of good images that score at least as high. The
+    error of a good image is the share of defective images that do not score higher. Up to ties, the
+    mean error of either class is one minus the AUROC. Images with the same error are ordered by
+    their distance to the scores of the other class, the smallest first.
 
     Parameters
     ----------
     labels : (n,) int
+        0 good, 1 defective.
     scores : (n,) float
 
     Returns
     -------
-    (n,) int
-        Indices.
+    (n,) int64
+        Indices of the images.
     """
     bad = labels == 1
     good_scores, bad_scores = np.sort(scores[~bad]), np.sort(scores[bad])
     above = len(good_scores) - np.searchsorted(good_scores, scores, "left")
     below = np.searchsorted(bad_scores, scores, "right")
-    wrong = np.where(bad, above / max(len(good_scores), 1), below / max(len(bad_scores), 1))
+    error = np.where(bad, above / max(len(good_scores), 1), below / max(len(bad_scores), 1))
     margin = np.where(bad, scores, -scores)
     if len(good_scores) and len(bad_scores):
         margin = np.where(bad, scores - good_scores[-1], bad_scores[0] - scores)
-    return np.lexsort((margin, -wrong))
+    return np.lexsort((margin, -error))
 
 
 def _closest(model: PatchCore, dataset: Dataset, shown: np.ndarray) -> dict[str, Any]:
-    """Trace each shown image to the training patch that its deciding patch came closest to."""
+    """Return the deciding patch of each shown image, and the training patch nearest to it."""
     height, width = model.input_size_
     windows, nearest, images = [], [], []
     names: list[str] = []
@@ -122,12 +123,13 @@ def _closest(model: PatchCore, dataset: Dataset, shown: np.ndarray) -> dict[str,
 
 
 def _clipped(window: Rectangle, height: int, width: int) -> tuple[int, int, int, int]:
+    """Return a window without the part outside the image."""
     top, left, bottom, right = window
     return max(top, 0), max(left, 0), min(bottom, height), min(right, width)
 
 
 def _names(images: Any) -> tuple[str, ...]:
-    """Name each by the end of its path, test/broken_large/000.png; an array by its number."""
+    """Return a name per image: the end of its path, such as test/broken_large/000.png."""
     return tuple(
         f"image {i}"
         if isinstance(image, np.ndarray)

@@ -1,12 +1,13 @@
-"""A run's folder: what was asked for, and the units that are finished.
+"""The folder of a run: its settings and its finished units.
 
 =====================================  ===================================
-settings.json                          what every unit has in common
-units/CATEGORY/ROW/seedN.safetensors   one file a finished unit
-features/CATEGORY                      feature maps, while they are needed
-table.md, table.csv, table.json        made from the units
-report.html                            likewise
-.lock                                  held while a run works here
+settings.json                          settings that all units share
+units/CATEGORY/ROW/seedN.safetensors   one file per finished unit
+features/CATEGORY                      feature maps, until the category is finished
+table.md, table.csv, table.json        tables, made from the units
+report.html                            report, made from the units
+times.jsonl                            one line per start: its time
+.lock                                  locked while a process works here
 =====================================  ===================================
 """
 
@@ -30,20 +31,20 @@ from minicore.studies.reproduce.unit import SUFFIX, Finished, Unit
 SETTINGS = "settings.json"
 TABLES = ("table.md", "table.csv", "table.json")
 DECISIVE = ("minicore", "layout", "network", "image_size", "layers", "parameters")
-PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{8}\.partial")  # the names of minicore.runtime.files.beside
+PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{8}\.partial")  # names from `minicore.runtime.files.beside`
 UNIT = re.compile(rf"seed\d+{re.escape(SUFFIX)}")
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a folder holds.
+    """A folder and its settings.
 
     Attributes
     ----------
     folder : Path
     settings : dict
-        ``minicore`` (version), ``command``, ``data`` (the folder's name), ``data_sha256`` (the
-        `fingerprint` of each category), ``layout``, ``network``, ``backbone``
+        ``minicore`` (version), ``command``, ``data`` (name of the data's folder), ``data_sha256``
+        (`dataset_fingerprint` of each category), ``layout``, ``network`` (SHA-256), ``backbone``
         (`Backbone.describe`), ``layers``, ``image_size``, ``parameters`` (of the detectors),
         ``machine``.
     """
@@ -53,18 +54,19 @@ class Run:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Fingerprints of the run's categories: ``data_sha256`` of the settings."""
-        return self.settings["data_sha256"]
+        """The fingerprint of each category: ``data_sha256`` of the settings."""
+        fingerprints: dict[str, str] = self.settings["data_sha256"]
+        return fingerprints
 
     def decisive(self, category: str) -> dict[str, Any]:
-        """Return the settings that decide the numbers of a category's units."""
+        """Return the settings on which the numbers of a category depend."""
         shared = {key: self.settings.get(key) for key in DECISIVE}
         return {**shared, "data_sha256": self.fingerprints.get(category)}
 
     def finished(self) -> list[Unit]:
-        """Give the units that have a file, sorted."""
-        found = (self.folder / "units").glob(f"*/*/seed*{SUFFIX}")
-        units = {path: Unit.of(path) for path in found if UNIT.fullmatch(path.name)}
+        """Return the units that have a file, sorted."""
+        paths = (self.folder / "units").glob(f"*/*/seed*{SUFFIX}")
+        units = {path: Unit.of(path) for path in paths if UNIT.fullmatch(path.name)}
         return sorted(unit for path, unit in units.items() if path == unit.path(self.folder))
 
     def load(self, unit: Unit, row: Row | None = None) -> Finished:
@@ -74,27 +76,31 @@ class Run:
         ----------
         unit : Unit
         row : Row, optional
-            What the unit's row stands for; by default anything.
+            The row that the unit must belong to. By default it is not checked.
+
+        Returns
+        -------
+        Finished
 
         Raises
         ------
         ModelError
-            If its file is damaged, or another unit's.
+            If the file is damaged or contains another unit.
         OtherRun
-            If the unit was measured with other settings than the run has, or of another row.
+            If the unit was measured with other settings or parameters.
         """
         path = unit.path(self.folder)
-        found = Finished.load(path)
-        if found.unit != unit:
-            its = found.unit
-            raise ModelError(f"{path}: holds {its.category}, {its.row}, seed {its.seed}")
+        finished = Finished.load(path)
+        if finished.unit != unit:
+            other = finished.unit
+            raise ModelError(f"{path}: contains {other.category}, {other.row}, seed {other.seed}")
         expected = self.decisive(unit.category) | (row.decisive if row else {})
-        for key, value in _different(expected, found.settings):
+        for key, value in _different(expected, finished.settings):
             raise OtherRun(f"{path}: was measured with another {key} ({value})")
-        return found
+        return finished
 
     def files(self) -> list[Path]:
-        """List the files that reports are made from."""
+        """Return the files from which reports are made."""
         return [self.folder / SETTINGS, *(unit.path(self.folder) for unit in self.finished())]
 
     @classmethod
@@ -104,7 +110,7 @@ class Run:
         Raises
         ------
         DatasetError
-            If it is none.
+            If the folder does not contain a run.
         """
         path = Path(folder) / SETTINGS
         try:
@@ -117,121 +123,123 @@ class Run:
             raise DatasetError(f"{path}: cannot be read ({error.strerror})") from error
         except ValueError as error:
             raise DatasetError(
-                f"{path}: damaged, or no settings of a run ({error}); give another folder"
+                f"{path}: damaged, or not the settings of a run ({error}); choose another folder"
             ) from error
-        known = isinstance(settings, dict) and "minicore" in settings
-        if not known or not isinstance(settings.get("data_sha256"), dict):
-            raise DatasetError(f"{path}: damaged, or no settings of a run; give another folder")
+        valid = isinstance(settings, dict) and "minicore" in settings
+        if not valid or not isinstance(settings.get("data_sha256"), dict):
+            raise DatasetError(
+                f"{path}: damaged, or not the settings of a run; choose another folder"
+            )
         return cls(Path(folder), settings)
 
     @classmethod
     def create(cls, folder: str | Path, settings: dict[str, Any]) -> Run:
-        """Open a run's folder, or make it.
+        """Open the folder of a run, or create it.
 
         Parameters
         ----------
         folder : str or Path
         settings : dict
-            As `Run.settings`. Categories that the run in the folder does not have are added to it.
+            As `Run.settings`. New categories are added to those of the run in the folder.
 
         Returns
         -------
         Run
-            With the settings that the folder has, those of the first start.
+            With the settings of the first start.
 
         Raises
         ------
         OutputError
-            If the folder holds a run with other decisive settings or other data, or something that
-            is no run, or cannot be written.
+            If the folder contains a run with other settings or other data, or other files, or if it
+            cannot be written.
         """
         path = Path(folder) / SETTINGS
-        there = cls.found(folder)
-        if there is not None:
-            for key, values in _different({k: settings.get(k) for k in DECISIVE}, there.settings):
+        old = cls.find(folder)
+        if old is not None:
+            for key, values in _different({k: settings.get(k) for k in DECISIVE}, old.settings):
                 raise OutputError(
-                    f"{folder}: holds a run with another {key} ({values}); give another folder "
-                    f"with --out"
+                    f"{folder}: contains a run with another {key} ({values}); choose another "
+                    f"folder with --out"
                 )
-            both = there.fingerprints | settings["data_sha256"]
-            changed = [name for name, sha in there.fingerprints.items() if both[name] != sha]
+            fingerprints = old.fingerprints | settings["data_sha256"]
+            changed = [name for name, sha in old.fingerprints.items() if fingerprints[name] != sha]
             if changed:
                 raise OutputError(
-                    f"{folder}: holds a run with other images or masks of {', '.join(changed)} "
-                    f"(from {there.settings.get('data')!r}, now from {settings['data']!r}); give "
+                    f"{folder}: contains a run with other images or masks of {', '.join(changed)} "
+                    f"(from {old.settings.get('data')!r}, now from {settings['data']!r}); choose "
                     f"another folder with --out, or delete {folder} to measure again"
                 )
-            if both == there.fingerprints:
-                return there
-            settings = there.settings | {"data_sha256": both}
+            if fingerprints == old.fingerprints:
+                return old
+            settings = old.settings | {"data_sha256": fingerprints}
         with whole(path, "w") as file:
-            json.dump(settings, file, indent=2)  # ASCII: the names of folders need not be UTF-8
+            json.dump(settings, file, indent=2)  # ASCII, because names of folders may not be UTF-8
         return cls(Path(folder), settings)
 
     @classmethod
-    def found(cls, folder: str | Path) -> Run | None:
-        """Open the run that a folder holds; None if the folder is missing or empty.
+    def find(cls, folder: str | Path) -> Run | None:
+        """Return the run in a folder, or None if the folder is missing or empty.
 
         Raises
         ------
         OutputError, DatasetError
-            If it holds something else.
+            If the folder contains other files, or cannot be read.
         """
         folder = Path(folder)
         try:
             names = {path.name for path in folder.iterdir()}
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:  # a file, or a name that no folder can have
+        except (OSError, ValueError) as error:  # not a folder, or an impossible name
             reason = getattr(error, "strerror", None) or error
             raise OutputError(
-                f"{folder}: cannot be used: {reason}; give another folder with --out"
+                f"{folder}: cannot be used: {reason}; choose another folder with --out"
             ) from error
         if SETTINGS in names:
             return cls.open(folder)
-        foreign = sorted(n for n in names if n != LOCK and _replaced(n) != SETTINGS)
+        foreign = sorted(n for n in names if n != LOCK and _final_name(n) != SETTINGS)
         if foreign:
             raise OutputError(
-                f"{folder}: holds {cut(', '.join(foreign[:3]), 100)}, and no run of `minicore "
-                f"reproduce`; give a new or an empty folder with --out"
+                f"{folder}: contains {cut(', '.join(foreign[:3]), 100)}, but no run of `minicore "
+                f"reproduce`; choose a new or empty folder with --out"
             )
         return None
 
-    def sweep(self) -> None:
-        """Remove what an earlier start has left half-written; call it with the lock held.
+    def remove_partial_files(self) -> None:
+        """Remove half-written files of an earlier start. The caller must hold the lock.
 
-        Nothing else is touched: only names that minicore makes, in the places where it makes them,
-        and nothing behind a link.
+        Only files with names that minicore makes are removed, in the folders where minicore makes
+        them. Links are not followed.
         """
         for path in _entries(self.folder):
-            if _replaced(path.name) in (SETTINGS, *TABLES):
+            if _final_name(path.name) in (SETTINGS, *TABLES):
                 _remove(path)
         for row in _folders(_folders([self.folder / "units"])):
             for path in _entries(row):
-                if UNIT.fullmatch(_replaced(path.name) or ""):
+                if UNIT.fullmatch(_final_name(path.name) or ""):
                     _remove(path)
         for path in _folders([self.folder / "features"]):
-            if _replaced(path.name):
+            if _final_name(path.name):
                 recording.remove(path)
 
 
 class OtherRun(ModelError):
-    """A unit's file that is sound, and does not belong to the run in whose folder it is."""
+    """The file of a unit is valid but does not belong to the run."""
 
 
-def _different(expected: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the keys whose values differ, each with both values, as JSON has them."""
-    for key, value in json.loads(json.dumps(expected)).items():
-        if value != found.get(key):
-            yield key, f"{_brief(found.get(key))}, now {_brief(value)}"
+def _different(new: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each key whose values differ, with a text of both values."""
+    for key, value in json.loads(json.dumps(new)).items():  # tuples become lists, as in the file
+        if value != old.get(key):
+            yield key, f"{_short(old.get(key))}, now {_short(value)}"
 
 
-def _brief(value: Any) -> str:
+def _short(value: Any) -> str:
     return cut(json.dumps(value), 200)
 
 
-def _replaced(name: str) -> str | None:
-    """Return what a half-written file was to be called; None for the name of another file."""
+def _final_name(name: str) -> str | None:
+    """Return the final name of a half-written file, or None for other files."""
     match = PARTIAL.fullmatch(name)
     return match and match[1]
 
@@ -244,7 +252,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _folders(parents: Iterable[Path]) -> list[Path]:
-    """List the folders in some folders, neither the one nor the other being links."""
+    """Return the folders inside some folders. Links are left out."""
     return [
         path
         for parent in parents

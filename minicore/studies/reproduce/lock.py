@@ -1,4 +1,4 @@
-"""One `minicore reproduce` at a time in a run's folder."""
+"""Allow only one `minicore reproduce` at a time in the folder of a run."""
 
 from __future__ import annotations
 
@@ -16,49 +16,53 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def locked(folder: str | Path) -> Iterator[None]:
-    """Hold the lock of a run's folder over a block.
+    """Hold the lock of a folder while the block runs.
 
-    The operating system holds the lock for as long as the file ``.lock`` is open, and releases it
-    when the process ends, however it ends: the file may stay, a lock never does. It holds between
-    containers and PID namespaces of one machine. The processes that measure the units of a run do
-    not take it: the process that started them has it.
+    The lock belongs to the open file ``.lock``. The operating system releases it when the process
+    ends, for whatever reason; the file itself may remain. The lock also works between containers of
+    one machine. Only the process that starts a run takes the lock, not the processes that measure
+    its units.
 
-    On network file systems it depends on the server. NFS since version 4, and version 3 with its
-    lock service, hold it between machines; mounted with ``nolock`` or ``local_lock``, each machine
-    has locks of its own. Where the file system has no locks at all, there is a warning, and the
-    block runs without.
+    On a network file system the lock depends on the server. NFS 4, and NFS 3 with its lock service,
+    lock between machines. With the mount options ``nolock`` or ``local_lock``, each machine has its
+    own locks. If the file system has no locks, a warning is issued and the block runs without one.
 
     Parameters
     ----------
     folder : str or Path
-        Made if it is missing.
+        It is created if it does not exist.
 
     Raises
     ------
     OutputError
-        If somebody else holds the lock, or the folder cannot be written.
+        If another process holds the lock, or the folder cannot be written.
+
+    Warns
+    -----
+    MinicoreWarning
+        If the file system has no locks.
     """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
-    except (OSError, ValueError) as error:  # a ValueError of a NUL in the name
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise OutputError(
-            f"{folder}: cannot be written: {reason}; give another folder with --out"
+            f"{folder}: cannot be written: {reason}; choose another folder with --out"
         ) from error
     try:
         try:
             _lock(handle)
-        except (BlockingIOError, PermissionError) as error:  # the latter on Windows
+        except (BlockingIOError, PermissionError) as error:  # PermissionError on Windows
             raise OutputError(
-                f"{folder}: another `minicore reproduce` is working in this folder; wait until it "
-                f"has ended, or give another folder with --out"
+                f"{folder}: another `minicore reproduce` is running in this folder; wait until it "
+                f"ends, or choose another folder with --out"
             ) from error
         except OSError as error:
             warnings.warn(
                 f"{folder}: this file system has no locks ({error.strerror or error}); do not "
-                f"start a second `minicore reproduce` in this folder before this one has ended",
+                f"start a second `minicore reproduce` in this folder before this one ends",
                 MinicoreWarning,
                 stacklevel=3,
             )

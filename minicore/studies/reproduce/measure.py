@@ -1,7 +1,8 @@
-"""Measure one unit: make the detector, fit, score, write the file. Runs on any machine of a run."""
+"""Measure one unit: fit, score, write its file. This can run on any machine of a run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,41 +16,41 @@ from minicore.datasets import Dataset
 from minicore.errors import BackboneError, DatasetError
 from minicore.evaluation.evaluate import evaluate
 from minicore.patchcore.detector import Detector
-from minicore.studies.reproduce.evidence import gather
-from minicore.studies.reproduce.fingerprint import fingerprint
+from minicore.studies.reproduce.evidence import collect_evidence
+from minicore.studies.reproduce.fingerprint import dataset_fingerprint
 from minicore.studies.reproduce.folder import Run
 from minicore.studies.reproduce.methods import Row
 from minicore.studies.reproduce.peak import peak_memory
 from minicore.studies.reproduce.unit import Finished, Unit
 
 SHARED_STAGE = "network, shared by all rows"
-NOT_DECISIVE = {"n_threads", "batch_size", "progress"}
+WITHOUT_EFFECT = {"n_threads", "batch_size", "progress"}
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all units of a run have in common; everything a worker needs to know.
+    """What all units of a run share, and what a worker needs.
 
     Attributes
     ----------
     data : str
-        The data set's folder.
+        Folder of the data set.
     layout : str
-        How it is laid out: the name of a loader in `minicore.datasets`.
+        Its layout: the name of a loader in `minicore.datasets`.
     folder : str
-        The run's. Workers on other machines must see it, and the data, under the same names.
+        Folder of the run. On every machine, this folder and the data must have the same paths.
     network : str
         An ONNX file or a known network.
     layers : tuple of str
-        To record: all that any row asks for.
+        Layers to record: those of all rows.
     resize, crop : int
-        Pixels.
+        Size of the images in pixels.
     shared : dict
         Parameters of all detectors.
     threads : int or None
-        Of each worker.
+        Threads of each worker.
     settings : dict
-        As `Run.settings`; empty until the run's folder is open.
+        As `Run.settings`. Empty until the folder of the run is open.
     """
 
     data: str
@@ -64,31 +65,33 @@ class Setup:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def dataset(self, category: str) -> Dataset:
-        """Open a category; of a data set without any, the data set itself."""
-        load = getattr(datasets, self.layout)
+        """Return a category, or the whole data set if the layout has no categories."""
+        load: Callable[..., Dataset] = getattr(datasets, self.layout)
         return load(self.data) if category == self.layout else load(self.data, category)
 
     def check(self, category: str) -> None:
-        """Refuse files of a category that are no longer those that the run started with.
+        """Check that the files of a category have not changed since the run started.
 
         Raises
         ------
         DatasetError
+            If they have changed.
         """
-        found = fingerprint(self.dataset(category), self.data)
-        if found != self.settings["data_sha256"][category]:
+        current = dataset_fingerprint(self.dataset(category), self.data)
+        if current != self.settings["data_sha256"][category]:
             raise DatasetError(
                 f"{self.data}: the images or masks of {category} have changed while they were "
-                f"measured, or are not the same on every machine; restore them, or give another "
+                f"measured, or are not the same on every machine; restore them, or choose another "
                 f"folder with --out"
             )
 
     def backbone(self) -> Backbone:
-        """Open the network; once the run has started, only the one that it started with.
+        """Return the network.
 
         Raises
         ------
         BackboneError
+            If its file cannot be used, or has changed since the run started.
         """
         network = Backbone(
             self.network,
@@ -100,41 +103,45 @@ class Setup:
         if self.settings and network.sha256 != self.settings["network"]:
             raise BackboneError(
                 f"{network.path}: has changed since the run started, or is not the same on every "
-                f"machine; restore it, or give another folder with --out"
+                f"machine; restore it, or choose another folder with --out"
             )
         return network
 
     def recording(self, category: str) -> Path:
-        """Where the feature maps of a category are, while it is in work."""
+        """Return the folder of the recorded feature maps of a category."""
         return Path(self.folder) / "features" / category
 
-    def forget(self, category: str) -> None:
-        """Delete them."""
+    def delete_recording(self, category: str) -> None:
+        """Delete the recorded feature maps of a category."""
         recording.remove(self.recording(category))
 
 
 def record_category(setup: Setup, category: str, progress: bool = False) -> float:
-    """Run the network on all images of a category, unless that has been done.
+    """Run the network on all images of a category, unless its feature maps are recorded already.
 
     Returns
     -------
     float
-        Seconds that the network took. An earlier pass that can still be used counts as what it took
-        then.
+        Seconds of the network. For feature maps of an earlier start, the seconds of that start.
+
+    Raises
+    ------
+    DatasetError, BackboneError
+        If the files of the data or of the network have changed since the run started.
     """
     dataset = setup.dataset(category)
     images = [*dataset.train, *dataset.test]
-    made = record(setup.backbone(), images, setup.recording(category), progress=progress)
+    recorded = record(setup.backbone(), images, setup.recording(category), progress=progress)
     try:
         setup.check(category)
     except DatasetError:
-        setup.forget(category)
+        setup.delete_recording(category)
         raise
-    return made.network_seconds
+    return recorded.network_seconds
 
 
 def measure(setup: Setup, unit: Unit, row: Row, pictures: bool = True) -> Unit:
-    """Fit and score a category by one row with one seed, and write what was found.
+    """Fit and score one category with one row and one seed, and write the file of the unit.
 
     Parameters
     ----------
@@ -142,36 +149,36 @@ def measure(setup: Setup, unit: Unit, row: Row, pictures: bool = True) -> Unit:
     unit : Unit
     row : Row
     pictures : bool
-        Keep the images that a report shows.
+        Whether to store the images that a report shows.
 
     Returns
     -------
     Unit
-        The same, now with a file.
+        `unit`.
 
     Raises
     ------
     DatasetError, BackboneError
-        If the files of the data or of the network are not those that the run started with; no
-        file is written.
+        If the files of the data or of the network have changed since the run started. Then no file
+        is written.
     """
     dataset = setup.dataset(unit.category)
     if row.n_train is not None:
-        dataset = replace(dataset, train=_some(dataset, row.n_train, unit.seed))
-    wanted = {"n_threads": setup.threads, "progress": False, **setup.shared}
-    layers = row.parameters.get("layers", wanted.pop("layers"))
+        dataset = replace(dataset, train=_drawn(dataset, row.n_train, unit.seed))
+    parameters = {"n_threads": setup.threads, "progress": False, **setup.shared}
+    layers = row.parameters.get("layers", parameters.pop("layers"))
     recorded = Recording(setup.backbone(), setup.recording(unit.category), layers)
-    model = row.detector(recorded, unit.seed, wanted)
+    model = row.detector(recorded, unit.seed, parameters)
     with peak_memory() as peak:
-        evaluation, found = evaluate(model, dataset)
-    each = recorded.seconds_an_image
+        evaluation, detection = evaluate(model, dataset)
+    seconds_per_image = recorded.seconds_an_image
     evaluation = replace(
         evaluation,
-        fit_seconds=evaluation.fit_seconds + each * len(dataset.train),
-        milliseconds=evaluation.milliseconds + 1e3 * each,
+        fit_seconds=evaluation.fit_seconds + seconds_per_image * len(dataset.train),
+        milliseconds=evaluation.milliseconds + 1e3 * seconds_per_image,
     )
     seconds = dict(getattr(model, "seconds_", {}))
-    seconds[SHARED_STAGE] = each * (len(dataset.train) + len(dataset.test))
+    seconds[SHARED_STAGE] = seconds_per_image * (len(dataset.train) + len(dataset.test))
     masks = None if dataset.masks is None else dataset.read_masks(model.preprocessing_)
     finished = Finished(
         unit,
@@ -180,29 +187,30 @@ def measure(setup: Setup, unit: Unit, row: Row, pictures: bool = True) -> Unit:
         peak.bytes,
         _config(model, row),
         Run(Path(setup.folder), setup.settings).decisive(unit.category) | row.decisive,
-        gather(model, dataset, found, masks, pictures=pictures),
+        collect_evidence(model, dataset, detection, masks, pictures=pictures),
     )
     setup.check(unit.category)
     finished.save(Path(setup.folder))
     return unit
 
 
-def _some(dataset: Dataset, n: int, seed: int) -> Any:
+def _drawn(dataset: Dataset, n: int, seed: int) -> Any:
+    """Return `n` training images, drawn at random."""
     if n > len(dataset.train):
         raise ValueError(
-            f"{dataset.name}: {n} training images asked for, there are {len(dataset.train)}"
+            f"{dataset.name}: a row needs {n} training images, but there are {len(dataset.train)}"
         )
     chosen = np.sort(np.random.default_rng([seed, n]).permutation(len(dataset.train))[:n])
     return [dataset.train[i] for i in chosen]
 
 
 def _config(model: Detector, row: Row) -> dict[str, Any]:
-    """Everything that decided the outcome; of the network its file's name, and its checksum."""
-    config = model.config_.to_json()
-    own = {k: v for k, v in model.get_params(deep=False).items() if k not in NOT_DECISIVE}
+    """Return everything on which the results depend. The network has its file name and checksum."""
+    config: dict[str, Any] = model.config_.to_json()
+    parameters = {k: v for k, v in model.get_params(deep=False).items() if k not in WITHOUT_EFFECT}
     named = {
         "method": row.method,
         "n_train": row.n_train,
         "backbone": Path(config["backbone"]).name,
     }
-    return own | config | named
+    return parameters | config | named

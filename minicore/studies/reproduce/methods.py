@@ -1,7 +1,7 @@
-"""The rows of the table: what each method is called, and how it is made.
+"""The rows of a table. A row is a method with its parameters.
 
-Rows have the paper's names. ``PatchCore-10`` keeps 10 % of the memory bank; any percentage will do.
-A study of one parameter is a few rows that differ in it (`minicore.studies.reproduce.sweeps`).
+Rows have the names of the paper. ``PatchCore-10`` keeps 10 % of the memory bank; any percentage is
+possible. A study of one parameter consists of rows that differ in this parameter (`sweeps`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from minicore.patchcore.detector import Detector
 from minicore.patchcore.estimator import PatchCore
 
 PATCHCORE = "PatchCore-"
-BASELINES = {  # the paper's name, and that in `minicore.evaluation.baselines`
+BASELINES = {  # name in the paper, and in `minicore.evaluation.baselines`
     "SPADE": "SPADE",
     "PaDiM": "PaDiM",
     "MahalanobisAD": "MahalanobisAD",
     "OCSVM": "OneClassSVM",
 }
-SEEDLESS = {"SPADE", "MahalanobisAD"}  # nothing in them is drawn: one seed says all
+SEEDLESS = {"SPADE", "MahalanobisAD"}  # without random choices: one seed is enough
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Row:
     Attributes
     ----------
     name : str
-        As in the table; also a folder's name.
+        Name in the table. It is also the name of a folder.
     parameters : dict
-        What it is made with, beside what all rows of a run share.
+        Parameters of the method, in addition to those that all rows of a run share.
     n_train : int or None
-        Learn from so many of the good images only, drawn by the seed; None: from all.
+        Number of good images to learn from, drawn at random with the seed. None means all.
     """
 
     name: str
@@ -43,48 +43,53 @@ class Row:
 
     @property
     def method(self) -> str:
-        """Name of the method without its parameters."""
+        """The name of the method, without its parameters."""
         return self.name.split("-")[0].split(" ")[0]
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """What decides the row's numbers, beside the settings of the run."""
+        """What the numbers of the row depend on, in addition to the settings of the run."""
         return {"row_parameters": self.parameters, "n_train": self.n_train}
 
     @property
     def seeded(self) -> bool:
-        """Whether the seed can change anything."""
+        """Whether the result depends on the seed."""
         return self.method not in SEEDLESS or self.n_train is not None
 
     def detector(self, backbone: Backbone, seed: int, shared: dict[str, Any]) -> Detector:
-        """Make the detector, not fitted yet.
+        """Return the unfitted detector.
 
         Parameters
         ----------
         backbone : Backbone
         seed : int
         shared : dict
-            Parameters that all rows of a run share; those that a method does not have are left out.
+            Parameters that all rows of a run share. A method ignores those that it does not have.
+
+        Returns
+        -------
+        Detector
         """
         cls: Any = PatchCore
         if self.method in BASELINES:
             from minicore.evaluation import baselines
 
             cls = getattr(baselines, BASELINES[self.method])
-        own = cls._get_param_names()
-        parameters = {k: v for k, v in shared.items() if k in own} | self.parameters
-        if cls is PatchCore:  # the table needs no threshold; placing one takes a second coreset
+        names = cls._get_param_names()
+        parameters = {k: v for k, v in shared.items() if k in names} | self.parameters
+        if cls is PatchCore:  # a threshold would need a second coreset
             parameters.setdefault("false_positive_rate", None)
-        return cls(backbone, seed=seed, **parameters)
+        detector: Detector = cls(backbone, seed=seed, **parameters)
+        return detector
 
 
 def row(name: str) -> Row:
-    """Find a row by its name.
+    """Return the row with a given name.
 
     Parameters
     ----------
     name : str
-        ``PatchCore-P`` with P per cent, or a baseline.
+        ``PatchCore-P`` for P per cent of the memory bank, or the name of a baseline.
 
     Returns
     -------
@@ -111,7 +116,7 @@ def row(name: str) -> Row:
 
 
 def order(name: str) -> tuple[bool, float, str]:
-    """Sort rows by this: PatchCore first, the larger coreset before the smaller; then by name."""
+    """Return a key to sort rows: PatchCore first, larger coresets first, then by name."""
     percent = name.removeprefix(PATCHCORE).split(" ")[0]
     try:
         share = float(percent) if name.startswith(PATCHCORE) else 0.0

@@ -1,4 +1,4 @@
-"""The most memory that this process held over a stretch of work, where the system tells."""
+"""Measure the peak memory of this process, on Linux."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class Peak:
-    """Bytes, once the block has ended; None where the system does not tell (all but Linux)."""
+    """Peak memory in bytes, set at the end of the block. None on other systems than Linux."""
 
     bytes: int | None = None
 
 
 @contextlib.contextmanager
 def peak_memory() -> Iterator[Peak]:
-    """Watch the resident memory of this process over a block.
+    """Measure the peak of the resident memory of this process during a block.
 
-    What it held before counts as well: it is the process's peak, not the block's own share.
+    It includes the memory that the process used before the block.
 
     Yields
     ------
@@ -27,7 +27,7 @@ def peak_memory() -> Iterator[Peak]:
     """
     peak = Peak()
     try:
-        CLEAR.write_text("5")  # the kernel's word for: start the high-water mark anew (proc(5))
+        CLEAR.write_text("5")  # resets the peak (proc(5))
         started = True
     except OSError:
         started = False

@@ -1,9 +1,9 @@
-"""The numbers that the paper published, per cent.
+"""The published numbers of the paper, in per cent.
 
-Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022: table S1 (image
-AUROC) and table S2 (pixel AUROC) of its supplement, row by row; what it took from other papers
-stands there as it stands here. The rows of methods that train networks of their own (GeoTrans,
-GANomaly, DSEBM, ITAE, CAVGA, PatchSVDD, DifferNet, autoencoders) are not measured by minicore.
+They are tables S1 (image AUROC) and S2 (pixel AUROC) in the supplement of Roth et al., "Towards
+Total Recall in Industrial Anomaly Detection", CVPR 2022. Some of them are copied there from other
+papers. minicore does not measure the methods that train their own networks (GeoTrans, GANomaly,
+DSEBM, ITAE, CAVGA, PatchSVDD, DifferNet, autoencoders).
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import csv
 import functools
 from importlib import resources
 
-MEAN = "avg"  # the column of means over the 15 categories
+MEAN = "avg"  # name of the column with the mean over the 15 categories
 IMAGE, PIXEL = "table_s1_image_auroc.csv", "table_s2_pixel_auroc.csv"
 
 
 @functools.cache
 def table(name: str) -> dict[str, dict[str, float]]:
-    """Read one of the tables, `IMAGE` or `PIXEL`.
+    """Return one of the tables, `IMAGE` or `PIXEL`.
 
     Returns
     -------
-    dict
-        Method to category to per cent; what was not reported is left out.
+    dict of str to dict of str to float
+        Per cent for each method and category. Numbers that were not published are left out.
     """
     text = (resources.files("minicore.studies.reproduce") / name).read_text("utf-8")
     return {
@@ -33,10 +33,10 @@ def table(name: str) -> dict[str, dict[str, float]]:
 
 
 def image_auroc(method: str, category: str = MEAN) -> float | None:
-    """Give the published image AUROC in per cent, None where there is none (table S1)."""
+    """Return the published image AUROC in per cent (table S1), or None."""
     return table(IMAGE).get(method, {}).get(category)
 
 
 def pixel_auroc(method: str, category: str = MEAN) -> float | None:
-    """Give the published pixel AUROC in per cent, None where there is none (table S2)."""
+    """Return the published pixel AUROC in per cent (table S2), or None."""
     return table(PIXEL).get(method, {}).get(category)

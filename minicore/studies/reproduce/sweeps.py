@@ -1,8 +1,8 @@
-"""The paper's figures: how well the method does as one of its parameters changes.
+"""Studies of one parameter, for the figures of the paper.
 
-A study is a list of rows of one table that differ in a single parameter, so it is measured as any
-row is: unit by unit, on the same recorded feature maps, and what is done stays done. A row that is
-in the paper's table goes by its name there and is measured once for table and figures.
+A study is a list of rows that differ in one parameter. These rows are measured like all others:
+unit by unit, on the same recorded feature maps, and finished units are not repeated. A row that is
+also in the table has the same name there, so it is measured only once.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ SHARES = (25.0, 10.0, 1.0, 0.1)  # per cent of the memory bank
 SELECTIONS = (
     ("greedy", "greedy (Algorithm 1)", SHARES),
     ("random", "random", SHARES),
-    ("kmeans", "k-means", (1.0, 0.1)),  # its work grows with their square: 10 % takes minutes
+    ("kmeans", "k-means", (1.0, 0.1)),  # quadratic in the share: 10 % would take minutes
 )
-ABLATED = "PatchCore-1"  # level 1 has four times the patches: a coreset of 10 % takes too long
+ABLATED = "PatchCore-1"  # level 1 has four times more patches: 10 % would take too long
 PATCHSIZES = (1, 3, 5, 7, 9, 11)
 LEVELS = ("1", "2", "3", "1+2", "2+3", "1+2+3")
 SHOTS = (1, 2, 5, 10, 16, 20, 50)
@@ -37,13 +37,14 @@ class Point:
     ----------
     row : Row
     line : str
-        Of the figure; points of one line are joined where the axis is one of numbers.
+        Name of the curve that contains the point.
     x : float
-        Where on the axis, unless the study measures that.
+        Position on the axis, unless the study measures it.
     label : str
-        In words: of the tick, the table, or beside the point.
+        Label of the tick or of the point, also used in the table.
     figure : str or None
-        Draw this figure of the row, and in the first panel only; None: each panel's own.
+        The metric of this point. It is drawn in the first panel only. None means the metric of each
+        panel.
     """
 
     row: Row
@@ -55,25 +56,24 @@ class Point:
 
 @dataclass(frozen=True)
 class Study:
-    """A figure to be measured.
+    """A figure and the rows that it needs.
 
     Attributes
     ----------
     name : str
-        Also of its file: ``figure-NAME.png``.
+        Name of the study. Its file is ``figure-NAME.png``.
     title : str
-        What is looked at, and with which method.
     axis : str
-        What x is, with its unit.
+        Label of the x axis, with the unit.
     points : tuple of Point
     varies : str
-        The parameter, which a run must not set for all of its rows.
+        The parameter that varies. A run must not set it for all rows.
     panels : tuple of str
-        Figures of `minicore.evaluation.evaluate.Evaluation`.
+        Metrics: attributes of `minicore.evaluation.evaluate.Evaluation`.
     scale : {"log", "linear", "names"}
-        Of x; "names" stand side by side and are not joined.
+        Scale of the x axis. With "names" the points are not connected.
     measured : str or None
-        x is a figure of the evaluation as well.
+        The attribute of the evaluation that is x. None if x is the parameter.
     """
 
     name: str
@@ -87,11 +87,11 @@ class Study:
 
     @property
     def rows(self) -> list[Row]:
-        """What has to be measured, each once."""
+        """The rows to measure, each once."""
         return list({point.row.name: point.row for point in self.points}.values())
 
     def within(self, n: int) -> Study:
-        """Leave out what would need more than n training images."""
+        """Return the study without the points that need more than `n` training images."""
         kept = (p for p in self.points if p.row.n_train is None or p.row.n_train <= n)
         return replace(self, points=tuple(kept))
 
@@ -103,7 +103,7 @@ def _coreset() -> Study:
         for percent in percents
     ]
     return Study(
-        "coreset", "PatchCore, by how much of the memory bank is kept, and how that is picked",
+        "coreset", "PatchCore with coresets of several sizes, selected in three ways",
         "rows kept, per cent of the memory bank", tuple(points), "coreset_ratio", scale="log",
     )  # fmt: skip
 
@@ -117,7 +117,7 @@ def _selected(selection: str, percent: float) -> Row:
 
 
 def _varied(base: Row, words: str, name: str, value: object, standard: object) -> Row:
-    """Give a row with one parameter changed; with the standard value, the row itself."""
+    """Return a row with one parameter changed. With the standard value, this is the row itself."""
     if value == standard:
         return base
     return Row(f"{base.name} {words}", {**base.parameters, name: value})
@@ -129,7 +129,7 @@ def _patchsize() -> Study:
         Point(_varied(base, f"p={p}", "patchsize", p, 3), base.name, p, str(p)) for p in PATCHSIZES
     ]
     return Study(
-        "patchsize", f"{base.name}, by the size of a neighbourhood (equation 1)",
+        "patchsize", f"{base.name} with neighbourhoods of several sizes (equation 1)",
         "side of a neighbourhood p, positions of the map", tuple(points), "patchsize",
     )  # fmt: skip
 
@@ -139,22 +139,22 @@ def _levels() -> Study:
     points = []
     for x, name in enumerate(LEVELS):
         layers = tuple(f"layer{j}" for j in name.split("+"))
-        its = _varied(base, f"levels {name}", "layers", layers, ("layer2", "layer3"))
-        points.append(Point(its, base.name, x, name))
+        varied = _varied(base, f"levels {name}", "layers", layers, ("layer2", "layer3"))
+        points.append(Point(varied, base.name, x, name))
     return Study(
-        "levels", f"{base.name}, by the levels of the network (equation 2)",
+        "levels", f"{base.name} with several levels of the network (equation 2)",
         "levels j of the hierarchy", tuple(points), "layers", scale="names",
     )  # fmt: skip
 
 
 def _shots() -> Study:
-    base = row("PatchCore-10")  # 1 % of a single image's patches are fewer than b
+    base = row("PatchCore-10")  # 1 % of the patches of one image are fewer than b
     points = [
         Point(Row(f"{base.name} n={n}", base.parameters, n), base.name, n, str(n)) for n in SHOTS
     ]
     points.append(Point(base, base.name, np.inf, "all"))
     return Study(
-        "shots", f"{base.name}, by the number of images it learns from",
+        "shots", f"{base.name} with several numbers of training images",
         "training images", tuple(points), "n_train", scale="log", measured="n_train",
     )  # fmt: skip
 
@@ -166,8 +166,8 @@ def _time() -> Study:
     ]
     points += [Point(row(name), name, 0.0, name) for name in BASELINES]
     return Study(
-        "time", "What an image takes, network included, and what comes of it",
-        "milliseconds an image", tuple(points), "coreset_ratio", scale="log",
+        "time", "AUROC and time per image, including the network",
+        "milliseconds per image", tuple(points), "coreset_ratio", scale="log",
         measured="milliseconds",
     )  # fmt: skip
 
@@ -175,10 +175,10 @@ def _time() -> Study:
 def _reweighting() -> Study:
     base = row(ABLATED)
     by_b = [(b, _varied(base, f"b={b}", "b", b, 9)) for b in NEIGHBOURS]
-    points = [Point(its, "equation 7", b, str(b)) for b, its in by_b]
-    points += [Point(its, "equation 6 only", b, str(b), DISTANCE) for b, its in by_b]
+    points = [Point(varied, "equation 7", b, str(b)) for b, varied in by_b]
+    points += [Point(varied, "equation 6 only", b, str(b), DISTANCE) for b, varied in by_b]
     return Study(
-        "reweighting", f"{base.name}, by the neighbours in equation 7",
+        "reweighting", f"{base.name} with several numbers of neighbours in equation 7",
         "neighbours b", tuple(points), "b", panels=(IMAGE,), scale="log",
     )  # fmt: skip
 
@@ -194,7 +194,7 @@ STUDIES: dict[str, Callable[[], Study]] = {
 
 
 def study(name: str) -> Study:
-    """Find a study by its name.
+    """Return the study with a given name.
 
     Parameters
     ----------

@@ -1,10 +1,9 @@
-r"""The unit of work of a reproduction: one category, one row of the table, one seed.
+r"""A unit of a reproduction (one category, one row, one seed), and the file of a finished unit.
 
-A finished unit is one file of a run's folder, written whole or not at all: what is there is done,
-and a run that was stopped goes on with the rest. It holds the numbers of the table, and the
-evidence for them: every image's score, and for the images worth looking at their maps, the patch
-that decided and the training patch that came closest to it. Reports are made from these files
-alone; neither the data set nor the network has to be at hand any more.
+A file appears in the folder of the run only when its unit is finished, so a stopped run continues
+with the other units. The file contains the numbers of the table and the evidence for them: the
+scores of all images, and for some images the anomaly map, the deciding patch and the nearest
+training patch. Reports need only these files, not the data set or the network.
 """
 
 from __future__ import annotations
@@ -24,14 +23,13 @@ SUFFIX = ".safetensors"
 
 @dataclass(frozen=True, order=True)
 class Unit:
-    """What one finished unit is about.
+    """Category, row and seed of a unit.
 
     Attributes
     ----------
     category : str
-        Of the data set.
     row : str
-        Of the table: ``PatchCore-10``, ``PaDiM`` …
+        Name of a row of the table: ``PatchCore-10``, ``PaDiM``, …
     seed : int
     """
 
@@ -40,47 +38,47 @@ class Unit:
     seed: int
 
     def path(self, folder: Path) -> Path:
-        """Find its file in a run's folder."""
+        """Return the path of its file in the folder of a run."""
         return folder / "units" / self.category / self.row / f"seed{self.seed}{SUFFIX}"
 
     @classmethod
     def of(cls, path: Path) -> Unit:
-        """Read what a file is about off its path, the other way round."""
+        """Return the unit of a file, from the path of the file."""
         return cls(path.parts[-3], path.parts[-2], int(path.stem.removeprefix("seed")))
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the numbers of a unit came from: n test images, of which k are shown.
+    """Scores of the n test images of a unit, and k of these images.
 
     Attributes
     ----------
     names, defects : tuple of str
-        Of the n test images: file below the category's folder, and what is wrong with it ("good").
+        Names of the n test images, and of their defects ("good" without a defect).
     labels : (n,) int64
         0 good, 1 anomalous.
     scores, distances : (n,) float64
-        Equations 7 and 6.
+        Results of equations 7 and 6.
     shown : (k,) int64
-        Which test images are shown, the worst mistakes first (`evidence`).
+        Indices of the images below, the largest error first (`evidence.worst`).
     images : (k, h, w, 3) uint8
-        As the network saw them: resized and cropped.
+        The images, resized and cropped like the input of the network.
     maps : (k, h, w) float32
-        Their anomaly maps; without any, (k, 0, 0).
+        Their anomaly maps; (k, 0, 0) if the method has none.
     masks : (k, h, w) bool
-        Ground truth; without any, (k, 0, 0).
+        Their ground truth; (k, 0, 0) if the data set has none.
     map_limits : (2,) float64
-        Smallest value of all maps, and the threshold on pixels with the best F1 (NaN without
-        masks): one scale of colours for all images of a unit.
+        The smallest value of all maps, and the pixel threshold with the best F1 (NaN without
+        masks). They define one colour scale for all images of a unit.
     windows : (k, 4) int64
-        Pixels of the deciding patch's neighbourhood: top, left, bottom, right, the latter two
-        exclusive; clipped to the image. (0, 4) where a method has no such patch.
+        Neighbourhood of the deciding patch in pixels, clipped to the image: top, left, bottom,
+        right; bottom and right are exclusive. (0, 4) if the method has no deciding patch.
     nearest : tuple of str
-        The training image that each deciding patch's nearest row of the memory bank came from.
+        Names of the training images that contain the nearest training patch.
     nearest_images : (k, h, w, 3) uint8
-        That image, as the network saw it. (0, 0, 0, 3) where a method has none.
+        These training images, resized and cropped; (0, 0, 0, 3) if the method has none.
     nearest_windows : (k, 4) int64
-        Where on it.
+        Neighbourhoods of the nearest training patches, as `windows`.
     """
 
     names: tuple[str, ...]
@@ -101,24 +99,23 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class Finished:
-    """A unit that was measured.
+    """The results of a unit.
 
     Attributes
     ----------
     unit : Unit
     evaluation : Evaluation
-        The numbers of the table. `fit_seconds` and `milliseconds` count the network too.
+        The numbers of the table. `fit_seconds` and `milliseconds` include the network.
     seconds : dict of str to float
-        Of each stage, fitting and scoring together.
+        Seconds of each stage, for fitting and scoring together.
     peak_memory : int or None
-        Most bytes of memory that the process held while it was measured; None where the system
-        does not tell.
+        Peak memory of the process in bytes. None on other systems than Linux.
     config : dict
-        Everything that decided the outcome, checksum of the network included.
+        Everything on which the results depend, including the checksum of the network.
     settings : dict
-        What was asked for: the decisive settings of the run, ``data_sha256`` (the fingerprint of
-        the category) among them, and of the row ``row_parameters`` and ``n_train``. A unit belongs
-        to a run only if they are the run's.
+        The decisive settings of the run with ``data_sha256`` (the fingerprint of the category), and
+        ``row_parameters`` and ``n_train`` of the row. A unit belongs to a run only if they are
+        equal to those of the run.
     evidence : Evidence
     """
 
@@ -131,12 +128,14 @@ class Finished:
     evidence: Evidence
 
     def save(self, folder: Path) -> Path:
-        """Write it into a run's folder, whole or not at all.
+        """Write the file of the unit into the folder of a run, and return its path.
+
+        The file appears only when it is complete.
 
         Raises
         ------
         OutputError
-            If that fails.
+            If the file cannot be written.
         """
         evidence = vars(self.evidence)
         header = {
@@ -149,23 +148,23 @@ class Finished:
             "words": {k: v for k, v in evidence.items() if isinstance(v, tuple)},
         }
         arrays = {k: v for k, v in evidence.items() if isinstance(v, np.ndarray)}
-        # A unit's name in a run's folder is its own, also if a failing disk has spoiled the file.
+        # Only a unit has this name, so a damaged file is replaced too.
         return tensors.write(self.unit.path(folder), arrays, header, overwrite=True)
 
     @classmethod
     def load(cls, path: Path) -> Finished:
-        """Read what `save` wrote.
+        """Return the unit that `save` wrote.
 
         Raises
         ------
         ModelError
-            If the file is missing, damaged, or something else.
+            If the file is missing or damaged, or is not a unit.
         """
         arrays, header = tensors.read(path)
         try:
             words = {k: tuple(map(str, v)) for k, v in header["words"].items()}
-            known = {f.name for f in fields(Evidence)}
-            kept: dict[str, Any] = {k: v for k, v in {**arrays, **words}.items() if k in known}
+            names = {f.name for f in fields(Evidence)}
+            evidence: dict[str, Any] = {k: v for k, v in {**arrays, **words}.items() if k in names}
             return cls(
                 unit=Unit(**header["unit"]),
                 evaluation=Evaluation(**header["evaluation"]),
@@ -173,7 +172,7 @@ class Finished:
                 peak_memory=header["peak_memory"],
                 config=header["config"],
                 settings=dict(header["settings"]),
-                evidence=Evidence(**kept),
+                evidence=Evidence(**evidence),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ModelError(f"{path}: not a unit of a reproduction: {error}") from error
