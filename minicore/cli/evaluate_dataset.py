@@ -10,7 +10,7 @@ import typer
 
 from minicore import __version__
 from minicore.cli.messages import print_message
-from minicore.cli.model import files_of_networks, new_model
+from minicore.cli.model import files_of_networks, neighbours, new_model
 from minicore.cli.options import (
     BackbonesOption,
     BankStorageOption,
@@ -60,7 +60,7 @@ def evaluate(
     layers: LayersOption = None,
     patchsize: PatchsizeOption = 3,
     stride: StrideOption = 1,
-    b: BOption = 9,
+    b: BOption = "9",
     resize: ResizeOption = None,
     crop: CropOption = None,
     fpr: FprOption = 0.05,
@@ -103,7 +103,7 @@ def evaluate(
     check_outputs(outputs, inputs=inputs, overwrite=overwrite)
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
-        patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,
+        patchsize=patchsize, stride=stride, b=neighbours(b), resize=resize, crop=crop,
         false_positive_rate=fpr, bank_storage=bank_storage, seed=seed, threads=threads,
         engine=engine, batch_size=batch_size,
     )  # fmt: skip

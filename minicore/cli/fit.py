@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minicore.cli.messages import count, print_message
-from minicore.cli.model import files_of_networks, new_model
+from minicore.cli.model import files_of_networks, neighbours, new_model
 from minicore.cli.options import (
     BackbonesOption,
     BankStorageOption,
@@ -43,7 +43,7 @@ def fit(
     layers: LayersOption = None,
     patchsize: PatchsizeOption = 3,
     stride: StrideOption = 1,
-    b: BOption = 9,
+    b: BOption = "9",
     resize: ResizeOption = None,
     crop: CropOption = None,
     fpr: FprOption = 0.05,
@@ -63,7 +63,7 @@ def fit(
     check_writable(out, inputs=inputs, overwrite=overwrite, kind=MODEL)
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
-        patchsize=patchsize, stride=stride, b=b, resize=resize, crop=crop,
+        patchsize=patchsize, stride=stride, b=neighbours(b), resize=resize, crop=crop,
         false_positive_rate=fpr, bank_storage=bank_storage, seed=seed, threads=threads,
         engine=engine, batch_size=batch_size,
     ).fit(train)  # fmt: skip

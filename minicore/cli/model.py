@@ -97,6 +97,21 @@ def image_size(text: str | None, option: str) -> Any:
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
+def neighbours(text: str) -> int | None:
+    """Return the b that ``9`` or ``none`` describes, as `PatchCore` takes it.
+
+    Raises
+    ------
+    MinicoreError
+        If the text has another form.
+    """
+    if text == "none":
+        return None
+    if not text.isdecimal():
+        raise MinicoreError(f"--b {text}: expected a whole number of at least 2, or none")
+    return int(text)
+
+
 def files_of_networks(backbone: list[str] | None) -> list[Path]:
     """Return the files of the networks that ``--backbone`` names."""
     from minicore.backbones import network_files

@@ -62,8 +62,12 @@ LayersOption = Annotated[
 PatchsizeOption = Annotated[int, typer.Option(help="Side p of the neighbourhood (equation 1).")]
 StrideOption = Annotated[int, typer.Option(help="Step s between patches (equation 3).")]
 BOption = Annotated[
-    int,
-    typer.Option("--b", help="Number of neighbours b in equation 7. 1 turns the re-weighting off."),
+    str,
+    typer.Option(
+        "--b",
+        metavar="INTEGER",
+        help="Number of neighbours b in equation 7, or none to leave equation 7 out.",
+    ),
 ]
 ResizeOption = Annotated[
     str | None,

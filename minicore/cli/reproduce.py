@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from minicore.cli.messages import print_message
+from minicore.cli.model import neighbours
 from minicore.cli.options import (
     BackboneOption,
     EmbeddingOption,
@@ -73,8 +74,13 @@ def reproduce(
         typer.Option(help="Side p of the neighbourhood (equation 1).", show_default="3"),
     ] = None,
     b: Annotated[
-        int | None,
-        typer.Option("--b", help="Number of neighbours b in equation 7.", show_default="9"),
+        str | None,
+        typer.Option(
+            "--b",
+            metavar="INTEGER",
+            help="Number of neighbours b in equation 7, or none to leave equation 7 out.",
+            show_default="9",
+        ),
     ] = None,
     jobs: Annotated[
         int,
@@ -91,8 +97,11 @@ def reproduce(
     from minicore.studies.reproduce import reproduce as run_units
     from minicore.studies.reproduce import row, smallest, summary
 
-    varied = {"embedding": embedding, "patchsize": patchsize, "b": b}
-    parameters = {name: value for name, value in varied.items() if value is not None}
+    parameters: dict[str, Any] = {"embedding": embedding}
+    if patchsize is not None:
+        parameters["patchsize"] = patchsize
+    if b is not None:
+        parameters["b"] = neighbours(b)
     studies = _studies(figure or [], {*parameters, *(["layers"] if layers else [])})
     if studies:
         n_train = smallest(data, category, layout)
