@@ -353,7 +353,7 @@ def test_backbone_list_prints_cost_and_auroc_of_each_network(run, monkeypatch, t
         (["--stride", 0], "--stride must be"),
         (["--b", 9999], "--b must be at most the 64 rows of the memory bank without the held-out "),
         (["--b", 9999], "lower --b or raise --coreset\n"),
-        (["--b", 1], "--b must be a whole number of at least 2, or None, got 1\n"),
+        (["--b", 1], "--b must be a whole number of at least 2, got 1\n"),
         (["--b", "1.5"], "--b 1.5: expected a whole number of at least 2, or none\n"),
         (["--crop", 99999], "--crop must be pixels"),
         (["--resize", 99999], "--resize must be pixels"),
