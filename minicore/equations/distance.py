@@ -5,7 +5,7 @@ from numba import njit
 
 
 @njit(cache=True)
-def squared_distance(x, y):
+def squared_distance(x: np.ndarray, y: np.ndarray) -> float:
     """Compute ‖x − y‖₂², in float64, coordinate by coordinate.
 
     The order of the sum is fixed. So a search that compares these values finds the same row on
@@ -20,6 +20,6 @@ def squared_distance(x, y):
 
 
 @njit(cache=True)
-def distance(x, y):
+def distance(x: np.ndarray, y: np.ndarray) -> float:
     """Compute ‖x − y‖₂ as float64."""
     return np.sqrt(squared_distance(x, y))

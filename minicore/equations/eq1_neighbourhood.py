@@ -21,7 +21,7 @@ from numba import njit
 
 
 @njit(cache=True)
-def neighbourhood(h, w, p):
+def neighbourhood(h: int, w: int, p: int) -> np.ndarray:
     r"""List the positions of $\mathcal{N}_p^{(h,w)}$, row by row (equation 1).
 
     Parameters

@@ -30,7 +30,7 @@ from minicore.equations.eq1_neighbourhood import neighbourhood
 
 
 @njit(cache=True)
-def adaptive_average_pool(v, d):
+def adaptive_average_pool(v: np.ndarray, d: int) -> np.ndarray:
     r"""Average a vector in `d` consecutive segments, as $f_{agg}$ does.
 
     Parameters
@@ -70,7 +70,7 @@ def adaptive_average_pool(v, d):
 
 
 @njit(cache=True)
-def aggregate(phi, h, w, p, d):
+def aggregate(phi: np.ndarray, h: int, w: int, p: int, d: int) -> np.ndarray:
     r"""Compute the locally aware feature $\phi_{i,j}(\mathcal{N}_p^{(h,w)})$ (equation 2).
 
     Parameters

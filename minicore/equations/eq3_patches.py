@@ -43,7 +43,7 @@ from minicore.equations.eq2_aggregate import adaptive_average_pool, aggregate
 
 
 @njit(cache=True)
-def patch_collection(phi, p, s, d):
+def patch_collection(phi: np.ndarray, p: int, s: int, d: int) -> np.ndarray:
     r"""Collect the locally aware features of one feature map, $\mathcal{P}_{s,p}(\phi_{i,j})$.
 
     Parameters
@@ -84,7 +84,9 @@ def patch_collection(phi, p, s, d):
 
 
 @njit(cache=True)
-def upsample(grid, height, width, step=None, s=1):
+def upsample(
+    grid: np.ndarray, height: int, width: int, step: tuple[float, float] | None = None, s: int = 1
+) -> np.ndarray:
     r"""Bilinear interpolation of a grid of vectors to another size.
 
     Parameters
@@ -134,7 +136,14 @@ def upsample(grid, height, width, step=None, s=1):
 
 
 @njit(cache=True)
-def patch_features(levels, p=3, s=1, d=None, d_target=None, cells=None):
+def patch_features(
+    levels: tuple[np.ndarray, ...],
+    p: int = 3,
+    s: int = 1,
+    d: int | None = None,
+    d_target: int | None = None,
+    cells: tuple[tuple[float, float], ...] | None = None,
+) -> np.ndarray:
     r"""Patch features of a batch of images from the feature maps of all levels.
 
     Parameters

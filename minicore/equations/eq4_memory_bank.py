@@ -19,7 +19,7 @@ from numba import njit
 
 
 @njit(cache=True)
-def memory_bank(patches):
+def memory_bank(patches: np.ndarray) -> np.ndarray:
     r"""Collect the patch features of all images in $\mathcal{M}$ (equation 4).
 
     Parameters

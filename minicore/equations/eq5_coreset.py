@@ -34,7 +34,7 @@ from numba import njit
 from minicore.equations.distance import squared_distance
 
 
-def projection(D, d_star=128, seed=0):
+def projection(D: int, d_star: int = 128, seed: int = 0) -> np.ndarray:
     r"""Draw the random linear projection $\psi: \mathbb{R}^D \to \mathbb{R}^{d^*}$ (section 3.2).
 
     Parameters
@@ -64,7 +64,7 @@ def projection(D, d_star=128, seed=0):
 
 
 @njit(cache=True)
-def project(M, psi):
+def project(M: np.ndarray, psi: np.ndarray) -> np.ndarray:
     r"""Project every row of the memory bank, $\psi(\mathcal{M})$.
 
     Parameters
@@ -93,7 +93,7 @@ def project(M, psi):
 
 
 @njit(cache=True)
-def greedy_coreset(M, l, start=0):
+def greedy_coreset(M: np.ndarray, l: int, start: int = 0) -> np.ndarray:
     r"""Choose `l` rows by Algorithm 1: each is the farthest from the rows before it.
 
     Parameters
@@ -148,7 +148,7 @@ def greedy_coreset(M, l, start=0):
 
 
 @njit(cache=True)
-def covering_radii(M, M_C):
+def covering_radii(M: np.ndarray, M_C: np.ndarray) -> np.ndarray:
     r"""Compute what equation 5 minimises, after each row of a coreset.
 
     Parameters

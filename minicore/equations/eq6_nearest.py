@@ -23,7 +23,7 @@ from minicore.equations.distance import squared_distance
 
 
 @njit(cache=True)
-def nearest(queries, bank, k=1):
+def nearest(queries: np.ndarray, bank: np.ndarray, k: int = 1) -> tuple[np.ndarray, np.ndarray]:
     r"""Find the `k` nearest rows of the bank for each query.
 
     Parameters
@@ -72,7 +72,7 @@ def nearest(queries, bank, k=1):
 
 
 @njit(cache=True)
-def deciding_patch(patches, bank):
+def deciding_patch(patches: np.ndarray, bank: np.ndarray) -> tuple[int, int, float]:
     r"""Find the patch that is farthest from the memory bank (equation 6).
 
     Parameters
@@ -101,7 +101,7 @@ def deciding_patch(patches, bank):
 
     # m_test* , m* = arg max_{m_test ∈ P(x_test)} arg min_{m ∈ M} ‖m_test − m‖₂
     distances, indices = nearest(patches, bank, 1)
-    test_star = np.argmax(distances[:, 0])
+    test_star = int(np.argmax(distances[:, 0]))
     m_star = indices[test_star, 0]
 
     # s* = ‖m_test* − m*‖₂

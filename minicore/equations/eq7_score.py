@@ -38,7 +38,7 @@ from minicore.equations.eq6_nearest import deciding_patch, nearest
 
 
 @njit(cache=True)
-def neighbours(m, M, b):
+def neighbours(m: np.ndarray, M: np.ndarray, b: int) -> np.ndarray:
     r"""Find $\mathcal{N}_b(m)$: the rows of the memory bank nearest to one of them.
 
     Parameters
@@ -60,7 +60,7 @@ def neighbours(m, M, b):
 
 
 @njit(cache=True)
-def reweight(s_star, distances):
+def reweight(s_star: float, distances: np.ndarray) -> float:
     r"""Multiply the deciding patch's distance by the weight of equation 7.
 
     Parameters
@@ -98,7 +98,7 @@ def reweight(s_star, distances):
 
 
 @njit(cache=True)
-def reweighted_distance(m_test_star, around):
+def reweighted_distance(m_test_star: np.ndarray, around: np.ndarray) -> float:
     r"""Score the deciding patch, given the neighbourhood of its nearest row (equation 7).
 
     Parameters
@@ -129,7 +129,7 @@ def reweighted_distance(m_test_star, around):
 
 
 @njit(cache=True)
-def anomaly_score(patches, bank, b=9):
+def anomaly_score(patches: np.ndarray, bank: np.ndarray, b: int = 9) -> float:
     r"""Score one image from its patch features (equations 6 and 7).
 
     Parameters
@@ -160,7 +160,14 @@ def anomaly_score(patches, bank, b=9):
 
 
 @njit(cache=True)
-def anomaly_map(patch_scores, height, width, sigma=4.0, s=1, cell=None):
+def anomaly_map(
+    patch_scores: np.ndarray,
+    height: int,
+    width: int,
+    sigma: float = 4.0,
+    s: int = 1,
+    cell: tuple[float, float] | None = None,
+) -> np.ndarray:
     r"""Bring patch scores to the image's size and smooth them.
 
     Parameters
@@ -235,7 +242,7 @@ def anomaly_map(patch_scores, height, width, sigma=4.0, s=1, cell=None):
 
 
 @njit(cache=True)
-def mirror(position, size):
+def mirror(position: int, size: int) -> int:
     """Reflect a position into ``0 … size − 1``, the edge value repeated: ``… 1 0 | 0 1 2 …``."""
     position %= 2 * size
     return position if position < size else 2 * size - 1 - position

@@ -18,7 +18,7 @@ import numpy as np
 from minicore import equations as eq
 
 
-def memory_bank(levels, p=3, s=1):
+def memory_bank(levels: tuple[np.ndarray, ...], p: int = 3, s: int = 1) -> np.ndarray:
     """Learn the patch features of good images: equations 1 to 4.
 
     Parameters
@@ -36,7 +36,7 @@ def memory_bank(levels, p=3, s=1):
     return eq.memory_bank(patches)  # equation 4
 
 
-def coreset(M, l, seed=0):
+def coreset(M: np.ndarray, l: int, seed: int = 0) -> np.ndarray:
     """Keep l rows of a memory bank: equation 5, by Algorithm 1.
 
     Parameters
@@ -56,7 +56,14 @@ def coreset(M, l, seed=0):
     return M[eq.greedy_coreset(eq.project(M, psi), l, start)]
 
 
-def score(levels, M_C, size, p=3, s=1, b=9):
+def score(
+    levels: tuple[np.ndarray, ...],
+    M_C: np.ndarray,
+    size: tuple[int, int],
+    p: int = 3,
+    s: int = 1,
+    b: int = 9,
+) -> tuple[float, np.ndarray]:
     """Judge one new image: equations 6 and 7.
 
     Parameters
@@ -84,13 +91,13 @@ def score(levels, M_C, size, p=3, s=1, b=9):
     return eq.anomaly_score(P, M_C, b), maps[0]  # equations 6 and 7: the detection
 
 
-def read(path):
+def read(path: Path) -> tuple[np.ndarray, ...]:
     """Read the feature maps of one image, (1, c_j, h_j, w_j) float32 per level."""
     with np.load(path) as file:
         return tuple(file[name][None].astype(np.float32) for name in file.files)
 
 
-def main(folder):
+def main(folder: str) -> None:
     """Print the score of each image in ``folder/test``, learnt from those in ``folder/good``."""
     good = [read(path) for path in sorted(Path(folder).glob("good/*.npz"))]
     M = memory_bank(tuple(np.concatenate(level) for level in zip(*good, strict=True)))

@@ -150,7 +150,7 @@ def semi_orthogonal(D: int, d: int, seed: int) -> np.ndarray:
 
 
 @parallel(cache=True)
-def _learn_more(x, seen, mu, scatter):
+def _learn_more(x: np.ndarray, seen: int, mu: np.ndarray, scatter: np.ndarray) -> None:
     """Update mean (P, d) and scatter (P, d, d) with images `x` (n, P, d), in their order.
 
     Welford's update, Technometrics 4, 1962: no image is stored, and rounding errors are relative to
@@ -203,7 +203,7 @@ def whitening(scatter: np.ndarray, N: int, epsilon: float) -> np.ndarray:
 
 # Sums may be reordered, for the vector instructions of the processor.
 @parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def _mahalanobis(x, mu, inverses):
+def _mahalanobis(x: np.ndarray, mu: np.ndarray, inverses: np.ndarray) -> np.ndarray:
     """Return the distances of `x` (n, P, d) to the Gaussians of their positions, (n, P) float32."""
     n, P, d = x.shape
     M = np.empty((n, P), np.float32)
