@@ -85,13 +85,13 @@ def panels(
     truth = None if masks is None else np.asarray(masks).astype(bool)
     if truth is not None and truth.shape != heat.shape:
         raise ValueError(f"masks must have the shape of maps, {heat.shape}, got {truth.shape}")
-    beside = _row_texts(len(heat), titles, labels, scores, limit)
+    row_texts = _row_texts(len(heat), titles, labels, scores, limit)
     norm = _scale(heat, vmin, vmax)
 
     heads = ["image", "anomaly map"]
     heads += [] if threshold is None else [f"map ≥ {threshold:.3g}"]
     heads += [] if truth is None else ["ground truth"]
-    figure, grid, bar = _grid(heads, heat.shape, beside)
+    figure, grid, bar = _grid(heads, heat.shape, row_texts)
     for i, row in enumerate(grid):
         cells = dict(zip(heads, row, strict=True))
         cells["image"].imshow(pictures[i])
@@ -154,18 +154,18 @@ def _shortened(word: str) -> str:
 
 
 def _grid(
-    heads: list[str], shape: tuple[int, ...], beside: list[list[Line]]
+    heads: list[str], shape: tuple[int, ...], row_texts: list[list[Line]]
 ) -> tuple[Figure, list[list[Axes]], Axes]:
     """Return the figure, the axes of its cells without ticks, and the axes of the scale."""
-    rows, columns = len(beside), len(heads)
+    rows, columns = len(row_texts), len(heads)
     right, top, edge, gap, line = 0.98, 0.28, 0.06, 0.07, 0.17
     letter = {"bold": 0.085, "normal": 0.066}  # mean width in inches, at 8.5 points
-    longest = max((len(words) * letter[w] for row in beside for words, _, w in row), default=0)
+    longest = max((len(words) * letter[w] for row in row_texts for words, _, w in row), default=0)
     left = longest + 0.16 if longest else edge
-    # A bar shorter than 1.3 inches is too short for its label.
     cell = min((WIDTH - left - right - gap * (columns - 1)) / columns, 2.0)
     tall = cell * shape[1] / shape[2]
     width = left + columns * (cell + gap) - gap + right
+    # A colour bar shorter than 1.3 inches has no space for its label.
     height = top + max(rows * (tall + gap) - gap, 1.3) + edge
     figure = Figure(figsize=(width, height))
 
@@ -181,7 +181,7 @@ def _grid(
         axes.spines[:].set_visible(False)
     for axes, head in zip(grid[0], heads, strict=True):
         axes.set_title(head)
-    for i, lines in enumerate(beside):
+    for i, lines in enumerate(row_texts):
         middle = top + i * (tall + gap) + tall / 2
         for k, (words, colour, weight) in enumerate(lines):
             y = 1 - (middle + (k - (len(lines) - 1) / 2) * line) / height
@@ -195,7 +195,7 @@ def _scale(maps: Array, vmin: float | None, vmax: float | None) -> Normalize:
     high = float(maps.max()) if vmax is None else vmax
     if vmin is None and vmax is None and low == high:
         high = low + 1  # all values are equal: any scale works
-    if not low < high:  # NaN too
+    if not low < high:  # also false for NaN
         raise ValueError(f"maps must be finite and vmin below vmax, got {low} and {high}")
     return Normalize(low, high, clip=True)
 
