@@ -169,15 +169,16 @@ def _find_hits(q, bounds, limit, hits):
     """
     least = np.float32(bounds.of_query[q] - limit)
     products, peaks = bounds.products, bounds.peaks
-    n, likeliest = 0, 0
+    n = 0
     for b in range(peaks.shape[1]):
         if peaks[q, b] >= least:
             for r in range(b * BLOCK, min((b + 1) * BLOCK, products.shape[1])):
-                if products[q, r] >= least:
-                    hits[n] = r
-                    if products[q, r] > products[q, hits[likeliest]]:
-                        likeliest = n
-                    n += 1
+                hits[n] = r  # overwritten by the next one if it is not a hit
+                n += products[q, r] >= least
+    likeliest = 0
+    for i in range(1, n):
+        if products[q, hits[i]] > products[q, hits[likeliest]]:
+            likeliest = i
     if n > 0:
         hits[0], hits[likeliest] = hits[likeliest], hits[0]
     return n
