@@ -1,10 +1,17 @@
-"""The paper, literally: equations 1 to 7 as explicit loops, one file per equation.
+"""The paper as code: equations 1 to 7 as explicit loops, one file per equation.
 
-Read the seven files in order, then `section3`, which composes them. Together they are section 3 of
-Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022. Nothing here is
-optimised. `minicore.fast` has the same functions at the machine's speed, and tests compare the two.
+These files are section 3 of Roth et al., "Towards Total Recall in Industrial Anomaly Detection",
+CVPR 2022. The input is feature maps: the outputs of some layers of a network that was trained on
+other images. PatchCore does not train this network.
+
+Read the seven files in order, then `section3`, which composes them. The loops follow the formulas;
+Numba compiles them (``@njit``). `minicore.fast` has the same functions in a fast version, and tests
+compare the two.
 """
 
+from minicore.runtime import kernels  # noqa: F401  (sets the folder of compiled code, so it is first)
+
+# isort: split
 from minicore.equations.distance import distance, squared_distance
 from minicore.equations.eq1_neighbourhood import neighbourhood
 from minicore.equations.eq2_aggregate import adaptive_average_pool, aggregate
@@ -19,7 +26,6 @@ from minicore.equations.eq7_score import (
     reweight,
     reweighted_distance,
 )
-from minicore.runtime import kernels  # noqa: F401  (keeps compiled code out of the package's folder)
 
 __all__ = [
     "adaptive_average_pool",

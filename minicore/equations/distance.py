@@ -8,8 +8,8 @@ from numba import njit
 def squared_distance(x: np.ndarray, y: np.ndarray) -> float:
     """Compute ‖x − y‖₂², in float64, coordinate by coordinate.
 
-    The order of the sum is fixed. So a search that compares these values finds the same row on
-    every machine.
+    A sum of floating-point numbers depends on their order. Here the order is fixed, so that every
+    search compares the same values.
     """
     total = 0.0
     # ‖x − y‖₂² = Σ_k (x_k − y_k)²

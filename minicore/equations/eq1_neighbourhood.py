@@ -1,9 +1,9 @@
 r"""Equation 1: the neighbourhood of a position.
 
-A feature map $\phi_{i,j}$ of image $x_i$ at hierarchy level $j$ holds one vector of $c^*$ channels
-at each position $(h, w)$. Each vector describes only a small part of the image. PatchCore describes
-a position by the square of positions around it (section 3.1). The side of the square is the
-*patchsize* $p$.
+A feature map $\phi_{i,j}$ is the output of the network for image $x_i$ at hierarchy level $j$ (one
+of its blocks of layers). It has one vector of $c$ channels at each position $(h, w)$. PatchCore
+describes a position by the square of positions around it, its neighbourhood
+$\mathcal{N}_p^{(h,w)}$ (section 3.1). The side of the square is the *patchsize* $p$.
 
 Edge cases
 ----------
@@ -11,9 +11,8 @@ Border
     Positions outside the map stay in the set. Equation 2 reads zeros there, so every neighbourhood
     has the same number of members.
 Even p
-    There are $\lfloor p/2 \rfloor$ positions on each side, so $p = 2$ gives the same square as
-    $p = 3$. (For even $p$ the authors' code takes $p$ positions and loses one row and one column
-    of the map. For odd $p$ both agree.)
+    The square has $\lfloor p/2 \rfloor$ positions on each side of $(h, w)$, so $p = 2$ gives the
+    same square as $p = 3$. The authors' code agrees for odd $p$ only.
 """
 
 import numpy as np
@@ -49,11 +48,11 @@ def neighbourhood(h: int, w: int, p: int) -> np.ndarray:
     positions = np.empty((side * side, 2), np.int64)
 
     # N_p^(h,w) = { (a, b) | a ∈ [h − ⌊p/2⌋, …, h + ⌊p/2⌋], b ∈ [w − ⌊p/2⌋, …, w + ⌊p/2⌋] }
-    k = 0
+    row = 0
     for a in range(h - half, h + half + 1):
         for b in range(w - half, w + half + 1):
-            positions[k, 0] = a
-            positions[k, 1] = b
-            k += 1
+            positions[row, 0] = a
+            positions[row, 1] = b
+            row += 1
 
     return positions

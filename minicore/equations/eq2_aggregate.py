@@ -1,26 +1,25 @@
 r"""Equation 2: one locally aware feature from a neighbourhood.
 
 An aggregation function $f_{agg}$ merges the vectors of a neighbourhood (equation 1) into one. The
-paper uses *adaptive average pooling*: write the $c \cdot p^2$ values channel by channel, cut them
-into $d$ consecutive segments of nearly equal length, and average each segment.
+result is *locally aware*: it describes the position and its surroundings. The paper uses *adaptive
+average pooling*: write the $L = c \cdot p^2$ values channel by channel, divide them into $d$
+segments of nearly equal length, and average each segment.
 
 Two choices of $d$ matter:
 
-* $d = c$: one segment is one channel. The feature is the plain mean over the neighbourhood
-  (embedding ``"concat"``).
-* $d = 1024$ at every level: the authors' code (embedding ``"paper"``). With $c = 512$ and $p = 3$ a
-  segment is 4.5 values long. Neighbouring segments share one value, the centre of the
-  neighbourhood, which therefore counts twice.
+* $d = c$: one segment is one channel. The feature is the mean over the neighbourhood (the option
+  ``embedding="concat"`` of `PatchCore`).
+* $d = 1024$ at every level, as in the authors' code (``embedding="paper"``). With $c = 512$ and
+  $p = 3$ the nine values of each channel give two segments of five. Both contain the centre of the
+  neighbourhood, so the centre counts twice.
 
 Edge cases
 ----------
 Border
     A position outside the map contributes zeros, and the divisor stays the same.
-d does not divide c p²
-    Segment $i$ goes from $\lfloor i L / d \rfloor$ to $\lceil (i+1) L / d \rceil$ (exclusive) of
-    the $L = c p^2$ values. Neighbouring segments may share a value.
-d is larger than c p²
-    The same rule repeats values.
+d does not divide L
+    Segment $i$ goes from $\lfloor i L / d \rfloor$ to $\lceil (i+1) L / d \rceil$ (exclusive).
+    So segments may overlap in one value, and for $d > L$ values repeat.
 """
 
 import numpy as np
@@ -60,7 +59,7 @@ def adaptive_average_pool(v: np.ndarray, d: int) -> np.ndarray:
     #     with a_i = ⌊i L / d⌋ and e_i = ⌈(i + 1) L / d⌉
     for i in range(d):
         a_i = (i * L) // d
-        e_i = ((i + 1) * L + d - 1) // d
+        e_i = ((i + 1) * L + d - 1) // d  # rounded up
         total = 0.0
         for k in range(a_i, e_i):
             total += v[k]
@@ -97,13 +96,13 @@ def aggregate(phi: np.ndarray, h: int, w: int, p: int, d: int) -> np.ndarray:
     positions = neighbourhood(h, w, p)
     k = positions.shape[0]
 
-    # { φ_{i,j}(a, b) | (a, b) ∈ N_p^(h,w) }, channel by channel, zero outside the map
+    # { φ_{i,j}(a, b) | (a, b) ∈ N_p^(h,w) } as a list: channel by channel, zero outside the map
     members = np.zeros(c * k, np.float64)
     for channel in range(c):
-        for n in range(k):
-            a, b = positions[n, 0], positions[n, 1]
+        for member in range(k):
+            a, b = positions[member, 0], positions[member, 1]
             if 0 <= a < h_star and 0 <= b < w_star:
-                members[channel * k + n] = phi[channel, a, b]
+                members[channel * k + member] = phi[channel, a, b]
 
     # φ_{i,j}(N_p^(h,w)) = f_agg({ φ_{i,j}(a, b) | (a, b) ∈ N_p^(h,w) })
     return adaptive_average_pool(members, d)

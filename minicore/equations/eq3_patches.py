@@ -9,31 +9,16 @@ and concatenated to it (section 3.1).
 Edge cases
 ----------
 Stride
-    Positions are those with $h \bmod s = 0$ and $w \bmod s = 0$, so a level of $h^*$ rows gives
-    $\lceil h^* / s \rceil$.
+    Positions are those with $h \bmod s = 0$ and $w \bmod s = 0$. A level of $h^*$ rows gives
+    $\lceil h^* / s \rceil$ rows of patches.
 Order
-    Aggregate first, upsample after, as the authors' code does. Upsampling acts between patches of
-    one channel and pooling between channels of one patch, so these two could be swapped.
+    Aggregate first, upsample after, as the authors' code does.
 Border of the upsampling
-    The outer edges of the two grids are aligned (not the centres of their corner cells), and the
-    outermost values are repeated: ``align_corners=False`` in the language of PyTorch.
-Where a patch lies
-    A network of stride $t$ gives one cell for every $t$ pixels. Cell $k$ covers the pixels from
-    $t k$ to $t (k + 1)$, so its centre is $t (k + \tfrac12)$. Patch $i$ of stride $s$ was taken at
-    cell $s i$, so its centre is $t (s i + \tfrac12)$, not the centre of the $s$ cells up to the
-    next patch. A side of the image that $t$ does not divide ends inside its last cell.
-Where the coarser patches lie
-    A fine patch lies among the coarser ones as a fine cell lies among the coarser cells: this gives
-    the right place for $s = 1$ and sides of any length. With a stride, the coarser patches are then
-    taken to lie $(s - 1)(t_{j+1} - t_j) / 2$ pixels behind their true places (4 for $s = 2$ and
-    layers 2 and 3). We keep this, as the authors' code does. Each patch mixes its coarser
-    neighbours in the same shares, $\tfrac14$ and $\tfrac34$. At the true places the shares would
-    alternate between $\tfrac18$ and $\tfrac38$, and two patches of the same surface would differ.
-    The map has the places of the finer patches (equation 7).
-Sides that the network's strides do not divide
-    The authors' code stretches the coarser grid over the finer one, edge on edge. This squeezes the
-    coarser grid by up to $t_{j+1} - t_j$ pixels at the far border. It happens here too if `cells`
-    is not given. `PatchCore` gives it.
+    The outer edges of the two grids coincide, not the centres of their corner cells, and the
+    outermost values are repeated: ``align_corners=False`` in PyTorch.
+Sizes that do not fit, and strides above 1
+    `cells` gives the place of every patch in pixels. By default the levels cover the same area. See
+    "Where patches lie" in the documentation.
 """
 
 import numpy as np
@@ -73,7 +58,7 @@ def patch_collection(phi: np.ndarray, p: int, s: int, d: int) -> np.ndarray:
         raise ValueError("stride s must be at least 1")
 
     h_star, w_star = phi.shape[1], phi.shape[2]
-    patches = np.empty(((h_star + s - 1) // s, (w_star + s - 1) // s, d), np.float64)
+    patches = np.empty((len(range(0, h_star, s)), len(range(0, w_star, s)), d), np.float64)
 
     # P_{s,p}(φ_{i,j}) = { φ_{i,j}(N_p^{(h,w)}) | h, w mod s = 0, h < h*, w < w*, h, w ∈ ℕ }
     for h in range(0, h_star, s):
@@ -99,8 +84,8 @@ def upsample(
         Rows and columns of the finer grid from one position of `grid` to the next. By default
         (height / h, width / w): the outer edges of the two grids coincide.
     s : int, default 1
-        Stride of `grid`. A position is the centre of the first of $s$ cells: it lies $1 / 2s$ of a
-        step behind the edge of that cell.
+        Stride of the patches in `grid` (equation 7 uses it). The centre of a patch is then
+        $1 / (2s)$ of a step after the upper and left edges of its cell.
 
     Returns
     -------
@@ -109,7 +94,7 @@ def upsample(
 
     Notes
     -----
-    Section 3.1, "bilinearly rescaling"; half-pixel centres, border repeated.
+    Section 3.1, "bilinearly rescaling"; the centre of cell $k$ is at $k + \tfrac12$.
     """
     h_star, w_star, d = grid.shape
     finer = np.empty((height, width, d), np.float64)
@@ -118,7 +103,8 @@ def upsample(
     else:
         down, right = float(step[0]), float(step[1])
 
-    # (y, x) = ((h + ½) / down − 1/(2s), (w + ½) / right − 1/(2s)), not beyond the corner positions
+    # y = (h + ½) / down − 1/(2s), x = (w + ½) / right − 1/(2s), not beyond the corner positions;
+    # then the mean of the four values around (y, x), weighted by 1 − distance along each axis
     for h in range(height):
         y = min(max((h + 0.5) / down - 0.5 / s, 0.0), h_star - 1.0)
         y0 = int(y)
@@ -144,7 +130,7 @@ def patch_features(
     d_target: int | None = None,
     cells: tuple[tuple[float, float], ...] | None = None,
 ) -> np.ndarray:
-    r"""Patch features of a batch of images from the feature maps of all levels.
+    r"""Compute the patch features of a batch of images (equations 1 to 3).
 
     Parameters
     ----------
@@ -160,7 +146,7 @@ def patch_features(
         use 1024.
     cells : tuple of (float, float), optional
         $t_j$, rows and columns of pixels that a cell of each level covers. By default the levels
-        cover the same area, edge on edge ("Sides that the network's strides do not divide", above).
+        cover the same area, and their outer edges coincide.
 
     Returns
     -------
@@ -175,8 +161,8 @@ def patch_features(
 
     Notes
     -----
-    Equations 1 to 3 of Roth et al., CVPR 2022, for the levels $j$ and $j + 1$ of section 3.1, or
-    any other number of levels.
+    Section 3.1 of Roth et al., CVPR 2022. The paper joins two levels, $j$ and $j + 1$; any number
+    works.
     """
     if s < 1:
         raise ValueError("stride s must be at least 1")
@@ -187,8 +173,8 @@ def patch_features(
             raise ValueError("the levels must be of the same images: their batch sizes differ")
     if cells is not None and len(cells) != len(levels):
         raise ValueError("cells must hold one pair for each level")
-    height = (levels[0].shape[2] + s - 1) // s
-    width = (levels[0].shape[3] + s - 1) // s
+    height = len(range(0, levels[0].shape[2], s))
+    width = len(range(0, levels[0].shape[3], s))
     concatenated = 0
     for phi_j in levels:
         concatenated += phi_j.shape[1] if d is None else d
@@ -198,8 +184,8 @@ def patch_features(
     for i in range(n):
         joined = np.empty((height, width, concatenated), np.float64)
 
-        # P_{s,p}(φ_{i,j}), P_{s,p}(φ_{i,j+1}), …, each rescaled to the first one's (h', w'), side
-        # by side; t_j / t_1 patches of the first to each patch of level j
+        # P_{s,p}(φ_{i,j}), P_{s,p}(φ_{i,j+1}), …: each upsampled to (h', w') of the first level
+        # (the first stays as it is), then concatenated
         start = 0
         for j in range(len(levels)):
             phi_j = levels[j]
@@ -207,13 +193,13 @@ def patch_features(
             collection = patch_collection(phi_j[i], p, s, d_j)
             if cells is None:
                 rescaled = upsample(collection, height, width)
-            else:
+            else:  # t_j / t_first patches of the first level for each patch of level j
                 step = (cells[j][0] / cells[0][0], cells[j][1] / cells[0][1])
                 rescaled = upsample(collection, height, width, step)
             joined[:, :, start : start + d_j] = rescaled
             start += d_j
 
-        # f_agg once more, over the concatenated levels, to the target dimension
+        # with d_target: f_agg once more, over the concatenated levels
         for h in range(height):
             for w in range(width):
                 if d_target is None:

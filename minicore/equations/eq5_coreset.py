@@ -1,19 +1,20 @@
 r"""Equation 5 and Algorithm 1: the coreset.
 
-Good parts look alike, so most of the memory bank is repetition. A *coreset* $\mathcal{M}_C$ is a
-small subset that represents all of it: every row of $\mathcal{M}$ is close to a row of
-$\mathcal{M}_C$ (section 3.2),
+Good parts look alike, so many rows of the memory bank are nearly equal. A *coreset*
+$\mathcal{M}_C$ is a small subset that represents all rows: every row of $\mathcal{M}$ is close to a
+row of $\mathcal{M}_C$. The best coreset of a given size is (section 3.2)
 
 $$\mathcal{M}_C^* = \operatorname*{arg\,min}_{\mathcal{M}_C \subset \mathcal{M}} \;
   \max_{m \in \mathcal{M}} \; \min_{n \in \mathcal{M}_C} \; \lVert m - n \rVert_2
   \tag{5}$$
 
-This is the minimax facility location problem, which is NP-hard. Algorithm 1 approximates it
-greedily: it always takes the row that is farthest from all rows taken so far. The largest distance
-that remains is at most twice the best possible one (Gonzalez, 1985).
+To find it is NP-hard. Algorithm 1 approximates it greedily: it always takes the row that is
+farthest from all rows taken so far. The largest distance that remains is at most twice the best
+possible one (Gonzalez, 1985).
 
-Distances are computed between random projections $\psi(m)$ to 128 dimensions, because that is
-cheaper. Such projections nearly preserve distances (Johnson and Lindenstrauss, 1984).
+Distances between random projections $\psi(m)$ to 128 dimensions are cheaper to compute, and nearly
+equal to those between the rows (Johnson and Lindenstrauss, 1984). So the algorithm runs on
+$\psi(\mathcal{M})$, and the factor of two holds there.
 
 Edge cases
 ----------
@@ -25,7 +26,7 @@ Duplicates
     The maximum is over $\mathcal{M} - \mathcal{M}_C$, so no row is taken twice, even if all
     remaining rows have distance 0.
 Squares
-    Squared distances are compared. They have the same $\arg\max$ as the distances.
+    The code compares squared distances. They have the same $\arg\max$ as the distances.
 """
 
 import numpy as np
@@ -81,20 +82,20 @@ def project(M: np.ndarray, psi: np.ndarray) -> np.ndarray:
     N, D = M.shape
     projected = np.empty((N, psi.shape[1]), np.float32)
 
-    # ψ(m)_j = Σ_k m_k ψ_{k,j}
-    for m in range(N):
+    # ψ(m)_j = Σ_k m_k ψ_{k,j} for each row m
+    for row in range(N):
         for j in range(psi.shape[1]):
             total = 0.0
             for k in range(D):
-                total += np.float64(M[m, k]) * np.float64(psi[k, j])
-            projected[m, j] = total
+                total += np.float64(M[row, k]) * np.float64(psi[k, j])
+            projected[row, j] = total
 
     return projected
 
 
 @njit(cache=True)
 def greedy_coreset(M: np.ndarray, l: int, start: int = 0) -> np.ndarray:
-    r"""Choose `l` rows by Algorithm 1: each is the farthest from the rows before it.
+    r"""Choose `l` rows by Algorithm 1: each is the farthest from all rows chosen before it.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def greedy_coreset(M: np.ndarray, l: int, start: int = 0) -> np.ndarray:
     Returns
     -------
     M_C : (l,) int64
-        Row indices in the order chosen.
+        Indices of the chosen rows, in the order chosen.
 
     Raises
     ------
@@ -135,10 +136,10 @@ def greedy_coreset(M: np.ndarray, l: int, start: int = 0) -> np.ndarray:
 
         # The minimum over the larger M_C is the old minimum, or the distance to the new row.
         for m in range(N):
-            to_nearest[m] = min(to_nearest[m], squared_distance(M[m], M[M_C[i]]))
+            to_nearest[m] = min(to_nearest[m], squared_distance(M[m], M[m_i]))
 
-        # m_{i+1} ← arg max_{m ∈ M − M_C} min_{n ∈ M_C} ‖ψ(m) − ψ(n)‖₂
-        farthest = -1.0
+        # m_i ← arg max_{m ∈ M − M_C} min_{n ∈ M_C} ‖ψ(m) − ψ(n)‖₂, for the next i
+        farthest = -1.0  # less than every distance, so that distance 0 can be chosen too
         for m in range(N):
             if not taken[m] and to_nearest[m] > farthest:
                 farthest = to_nearest[m]
@@ -149,7 +150,9 @@ def greedy_coreset(M: np.ndarray, l: int, start: int = 0) -> np.ndarray:
 
 @njit(cache=True)
 def covering_radii(M: np.ndarray, M_C: np.ndarray) -> np.ndarray:
-    r"""Compute what equation 5 minimises, after each row of a coreset.
+    r"""Compute how well the first 1, 2, … rows of a coreset cover all rows.
+
+    This is the largest distance of any row to its nearest chosen row, which equation 5 minimises.
 
     Parameters
     ----------

@@ -1,19 +1,23 @@
 r"""Equation 6: the patch that decides.
 
-Detection is a search. For each patch feature $m^{test}$ of a test image, find the most similar
-stored patch: its nearest row of the memory bank. A good patch has a small distance, a defective one
-has a large distance. The image is as anomalous as its worst patch (section 3.3).
+For each patch feature $m^{test}$ of a test image, find the most similar stored patch: its nearest
+row of the memory bank. A good patch has a small distance, a defective one a large distance. The
+patch with the largest distance decides about the image (section 3.3):
 
-Segmentation uses the same search without the outer $\arg\max$: the distance of every patch, on the
-patch grid, is the anomaly map (`anomaly_map` in ``eq7_score.py`` scales it to the image).
+$$m^{test,*}, m^* = \operatorname*{arg\,max}_{m^{test} \in \mathcal{P}(x^{test})} \;
+  \operatorname*{arg\,min}_{m \in \mathcal{M}} \; \lVert m^{test} - m \rVert_2, \qquad
+  s^* = \lVert m^{test,*} - m^* \rVert_2 \tag{6}$$
+
+Segmentation uses the same search without the $\arg\max$: the distance of every patch, on the patch
+grid, is the anomaly map (`anomaly_map` in ``eq7_score.py`` scales it to the image).
 
 Edge cases
 ----------
 Ties
-    The lowest row of the bank wins, and the first patch of the image.
+    Of rows with the same distance the lowest row wins; of such patches, the first patch.
 Distances
-    Distances are Euclidean, not squared (the authors' code returns squared ones). The comparisons
-    use squared distances, which have the same $\arg\min$.
+    Distances are Euclidean; the authors' code returns squared ones. The $\arg\min$ compares squared
+    distances, which have the same order.
 """
 
 import numpy as np
@@ -33,7 +37,7 @@ def nearest(queries: np.ndarray, bank: np.ndarray, k: int = 1) -> tuple[np.ndarr
     bank : (N, D) float32
         $\mathcal{M}$.
     k : int, default 1
-        Number of neighbours, between 1 and `N`. Equation 6 needs one; equation 7 needs b.
+        Number of neighbours, between 1 and `N`. Equation 6 needs one, equation 7 more.
 
     Returns
     -------
@@ -66,7 +70,7 @@ def nearest(queries: np.ndarray, bank: np.ndarray, k: int = 1) -> tuple[np.ndarr
             m_star = np.argmin(squared)
             distances[q, rank] = np.sqrt(squared[m_star])
             indices[q, rank] = m_star
-            squared[m_star] = np.inf
+            squared[m_star] = np.inf  # not found again
 
     return distances, indices
 
@@ -99,8 +103,10 @@ def deciding_patch(patches: np.ndarray, bank: np.ndarray) -> tuple[int, int, flo
     if patches.shape[0] == 0:
         raise ValueError("an image needs at least one patch")
 
-    # m_test* , m* = arg max_{m_test ∈ P(x_test)} arg min_{m ∈ M} ‖m_test − m‖₂
+    # arg min_{m ∈ M} ‖m_test − m‖₂, with its distance, for each m_test ∈ P(x_test)
     distances, indices = nearest(patches, bank, 1)
+
+    # m_test*, m* = arg max_{m_test ∈ P(x_test)} of these distances
     test_star = int(np.argmax(distances[:, 0]))
     m_star = indices[test_star, 0]
 

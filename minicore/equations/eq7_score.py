@@ -1,32 +1,31 @@
 r"""Equation 7: the anomaly score of an image, and its anomaly map.
 
 The distance $s^*$ of the deciding patch (equation 6) measures how far it is from all good patches.
-Equation 7 multiplies it by a weight. If the stored patch $m^*$ is itself rare, so that its own
-neighbours $\mathcal{N}_b(m^*)$ in the bank are far from $m^{test,*}$, the weight is near 1. If many
-stored patches are as near as $m^*$, the weight is smaller. The weight is one minus a softmax
-(section 3.3).
+Equation 7 multiplies it by a weight, one minus a softmax (section 3.3):
+
+$$s = \left( 1 - \frac{\exp \lVert m^{test,*} - m^* \rVert_2}
+  {\sum_{m \in \mathcal{N}_b(m^*)} \exp \lVert m^{test,*} - m \rVert_2} \right) \cdot s^* \tag{7}$$
+
+$\mathcal{N}_b(m^*)$ are the $b$ rows of the memory bank nearest to $m^*$. If $m^*$ is rare, its other
+neighbours are much farther from the test patch than $m^*$ is, and the weight is near 1. If many
+stored patches are as near as $m^*$, the weight is smaller.
 
 Edge cases
 ----------
 Overflow
-    $\exp$ of a distance overflows float32 at 88 and float64 at 709. Distances of 1024-d features
+    $\exp$ of a distance overflows float64 at 709 and float32 at 88. Distances of 1024-d features
     reach tens and more. So the largest distance is subtracted from every exponent. The quotient
     does not change, and no exponent is above 0.
 b
-    $\mathcal{N}_b(m^*)$ is a subset of $\mathcal{M}$ and contains $m^*$ itself. With $b = 1$ it
-    contains nothing else, the quotient is 1 and every score is 0, so $b = 1$ is refused. The paper
-    does not state its $b$.
+    $\mathcal{N}_b(m^*)$ contains $m^*$ itself. With $b = 1$ it contains nothing else, and every
+    score would be 0, so $b = 1$ is refused. The paper does not state its $b$.
 Range
-    No row of $\mathcal{M}$ is nearer to $m^{test,*}$ than $m^*$. So $m^*$ has the smallest of the
-    $b$ terms and the quotient is at most $1/b$: $(1 - 1/b)\, s^* \le s \le s^*$. The weight can
-    change the order of two images only if their $s^*$ are within that factor.
+    $m^*$ has the smallest of the $b$ distances, so the quotient is at most $1/b$ and
+    $(1 - 1/b)\, s^* \le s \le s^*$.
 Where a patch lies on the map
-    The centre of patch $i$ is pixel $t (s i + \tfrac12)$ (equation 3), for a network of stride $t$
-    and patches of stride $s$. The authors' code stretches the patches over the image instead. With
-    $s = 1$ and sides that $t$ divides, this is the same. Otherwise each patch's score lands
-    $t (s - 1) / 2$ pixels too far down and right (4 for $s = 2$ and layer 2, 12 for $s = 4$), and
-    the map is squeezed by up to $t s - 1$ pixels at the far border. Both happen here too if `s` and
-    `cell` are not given. `PatchCore` gives them.
+    With the arguments `s` and `cell`, the centre of each patch is at its place in pixels. Without
+    them the patches are stretched over the image, as in the authors' code. See "Where patches lie"
+    in the documentation.
 """
 
 import numpy as np
@@ -39,7 +38,7 @@ from minicore.equations.eq6_nearest import deciding_patch, nearest
 
 @njit(cache=True)
 def neighbours(m: np.ndarray, M: np.ndarray, b: int) -> np.ndarray:
-    r"""Find $\mathcal{N}_b(m)$: the rows of the memory bank nearest to one of them.
+    r"""Find $\mathcal{N}_b(m)$: the `b` rows of the memory bank nearest to its row `m`.
 
     Parameters
     ----------
@@ -88,7 +87,7 @@ def reweight(s_star: float, distances: np.ndarray) -> float:
     for each in distances:
         largest = max(largest, np.float64(each))
 
-    # Σ_{m ∈ N_b(m*)} exp ‖m_test* − m‖₂, every term divided by exp(largest)
+    # Σ_{m ∈ N_b(m*)} exp ‖m_test* − m‖₂, with every term divided by exp(largest)
     total = 0.0
     for each in distances:
         total += np.exp(np.float64(each) - largest)
@@ -130,7 +129,7 @@ def reweighted_distance(m_test_star: np.ndarray, around: np.ndarray) -> float:
 
 @njit(cache=True)
 def anomaly_score(patches: np.ndarray, bank: np.ndarray, b: int = 9) -> float:
-    r"""Score one image from its patch features (equations 6 and 7).
+    r"""Score one image, given its patch features (equations 6 and 7).
 
     Parameters
     ----------
@@ -209,12 +208,12 @@ def anomaly_map(
     n = patch_scores.shape[0]
     maps = np.empty((n, height, width), np.float32)
 
-    # g(t) ∝ exp(−t² / 2σ²), |t| ≤ 4σ, Σ g(t) = 1
+    # g(u) ∝ exp(−u² / 2σ²), |u| ≤ 4σ (rounded), Σ g(u) = 1
     radius = int(4.0 * sigma + 0.5)
     g = np.ones(2 * radius + 1)
     if sigma > 0:
-        for t in range(-radius, radius + 1):
-            g[t + radius] = np.exp(-0.5 * t * t / (sigma * sigma))
+        for u in range(-radius, radius + 1):
+            g[u + radius] = np.exp(-0.5 * u * u / (sigma * sigma))
     g /= g.sum()
 
     for i in range(n):
@@ -222,20 +221,20 @@ def anomaly_map(
         if cell is None:
             fine = upsample(grid, height, width)[:, :, 0]
         else:
-            # pixel h, at h + ½, lies among the patches i at t (s i + ½)
+            # the centre of patch i is at pixel t (s i + ½), so one patch takes s t pixels
             fine = upsample(grid, height, width, (s * cell[0], s * cell[1]), s)[:, :, 0]
 
-        # The two-dimensional Gaussian is the product of one along each axis.
-        down = np.zeros((height, width))
+        # The two-dimensional Gaussian is a product: smooth along the columns, then along the rows.
+        columns = np.zeros((height, width))
         for h in range(height):
             for w in range(width):
-                for t in range(-radius, radius + 1):
-                    down[h, w] += g[t + radius] * fine[mirror(h + t, height), w]
+                for u in range(-radius, radius + 1):
+                    columns[h, w] += g[u + radius] * fine[mirror(h + u, height), w]
         for h in range(height):
             for w in range(width):
                 smooth = 0.0
-                for t in range(-radius, radius + 1):
-                    smooth += g[t + radius] * down[h, mirror(w + t, width)]
+                for u in range(-radius, radius + 1):
+                    smooth += g[u + radius] * columns[h, mirror(w + u, width)]
                 maps[i, h, w] = smooth
 
     return maps

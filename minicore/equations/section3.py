@@ -1,7 +1,7 @@
 r"""Section 3 of the paper: the seven equations, composed.
 
-This is the whole of PatchCore from feature maps on: `memory_bank` and `coreset` learn from good
-images, `score` judges a new one. Run it on a folder of feature maps::
+This is PatchCore from feature maps to scores: `memory_bank` and `coreset` learn from good images,
+`score` judges a new image. Run it on a folder of feature maps::
 
     python -m minicore.equations.section3 maps
 
@@ -18,26 +18,28 @@ import numpy as np
 from minicore import equations as eq
 
 
-def memory_bank(levels: tuple[np.ndarray, ...], p: int = 3, s: int = 1) -> np.ndarray:
-    """Learn the patch features of good images: equations 1 to 4.
+def memory_bank(levels: tuple[np.ndarray, ...], p: int = 3) -> np.ndarray:
+    """Compute the patch features of good images and store them (equations 1 to 4).
 
     Parameters
     ----------
     levels : tuple of (n, c_j, h_j, w_j) float32
         The feature maps of n good images, finest level first.
-    p, s : int, default 3 and 1
-        Patchsize and stride.
+    p : int, default 3
+        Patchsize.
 
     Returns
     -------
     M : (N, D) float32
     """
-    patches = eq.patch_features(levels, p, s)  # equations 1, 2 and 3
-    return eq.memory_bank(patches)  # equation 4
+    # 1, 2: the mean over the p × p neighbourhood of every position, for each level
+    # 3: the levels upsampled to the finest one, and concatenated
+    patches = eq.patch_features(levels, p)
+    return eq.memory_bank(patches)  # 4: one row per patch
 
 
 def coreset(M: np.ndarray, l: int, seed: int = 0) -> np.ndarray:
-    """Keep l rows of a memory bank: equation 5, by Algorithm 1.
+    """Keep `l` rows of the memory bank (equation 5).
 
     Parameters
     ----------
@@ -51,20 +53,15 @@ def coreset(M: np.ndarray, l: int, seed: int = 0) -> np.ndarray:
     -------
     M_C : (l, D) float32
     """
-    psi = eq.projection(M.shape[1], 128, seed)
+    projected = eq.project(M, eq.projection(M.shape[1], 128, seed))
     start = int(np.random.default_rng(seed).integers(len(M)))
-    return M[eq.greedy_coreset(eq.project(M, psi), l, start)]
+    return M[eq.greedy_coreset(projected, l, start)]  # 5: always the farthest row
 
 
 def score(
-    levels: tuple[np.ndarray, ...],
-    M_C: np.ndarray,
-    size: tuple[int, int],
-    p: int = 3,
-    s: int = 1,
-    b: int = 9,
+    levels: tuple[np.ndarray, ...], M_C: np.ndarray, size: tuple[int, int], p: int = 3, b: int = 9
 ) -> tuple[float, np.ndarray]:
-    """Judge one new image: equations 6 and 7.
+    """Score one new image and compute its anomaly map (equations 6 and 7).
 
     Parameters
     ----------
@@ -74,8 +71,8 @@ def score(
         The memory bank, or its coreset.
     size : (int, int)
         (h, w) of the image in pixels.
-    p, s, b : int, default 3, 1 and 9
-        Patchsize, stride, and the size of the neighbourhood in equation 7.
+    p, b : int, default 3 and 9
+        Patchsize, and the size of the neighbourhood in equation 7.
 
     Returns
     -------
@@ -83,12 +80,17 @@ def score(
         The anomaly score; higher is more anomalous.
     anomaly_map : (h, w) float32
     """
-    patches = eq.patch_features(levels, p, s)
+    patches = eq.patch_features(levels, p)
     _, height, width, D = patches.shape
     P = patches.reshape(height * width, D)
-    distances, _ = eq.nearest(P, M_C)  # equation 6 for each patch: the segmentation
+
+    # Detection. 6: the largest of the patches' distances; 7: multiplied by a weight
+    s = eq.anomaly_score(P, M_C, b)
+
+    # Segmentation: the distance of every patch, upsampled to the image and smoothed
+    distances, _ = eq.nearest(P, M_C)
     maps = eq.anomaly_map(distances.reshape(1, height, width), *size)
-    return eq.anomaly_score(P, M_C, b), maps[0]  # equations 6 and 7: the detection
+    return s, maps[0]
 
 
 def read(path: Path) -> tuple[np.ndarray, ...]:
@@ -98,12 +100,13 @@ def read(path: Path) -> tuple[np.ndarray, ...]:
 
 
 def main(folder: str) -> None:
-    """Print the score of each image in ``folder/test``, learnt from those in ``folder/good``."""
+    """Learn from the images in ``folder/good``; print the score of each image in ``folder/test``."""
     good = [read(path) for path in sorted(Path(folder).glob("good/*.npz"))]
-    M = memory_bank(tuple(np.concatenate(level) for level in zip(*good, strict=True)))
-    M_C = coreset(M, max(9, len(M) // 10))
+    levels = tuple(np.concatenate(level) for level in zip(*good, strict=True))
+    M = memory_bank(levels)
+    M_C = coreset(M, max(9, len(M) // 10))  # a tenth; equation 7 needs b = 9 rows
     for path in sorted(Path(folder).glob("test/*.npz")):
-        s, _ = score(read(path), M_C, (224, 224))
+        s, _ = score(read(path), M_C, size=(224, 224))
         print(f"{path.name}: {s:.4f}")
 
 
