@@ -88,14 +88,14 @@ def reproduce(
 ) -> None:
     """Measure tables S1 and S2 of the paper, or its figures. A stopped run can be continued."""
     from minicore.runtime.machine import command
+    from minicore.studies.reproduce import fewest_training_images, row, summary
     from minicore.studies.reproduce import reproduce as run_units
-    from minicore.studies.reproduce import row, smallest, summary
 
     varied = {"embedding": embedding, "patchsize": patchsize, "b": b}
     parameters = {name: value for name, value in varied.items() if value is not None}
     studies = _studies(figure or [], {*parameters, *(["layers"] if layers else [])})
     if studies:
-        n_train = smallest(data, category, layout)
+        n_train = fewest_training_images(data, category, layout)
         studies = [study.within(n_train) for study in studies]
         wanted = list({row.name: row for study in studies for row in study.rows}.values())
     else:
