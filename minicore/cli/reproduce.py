@@ -94,8 +94,8 @@ def reproduce(
 ) -> None:
     """Measure tables S1 and S2 of the paper, or its figures. A stopped run can be continued."""
     from minicore.runtime.machine import command
+    from minicore.studies.reproduce import fewest_training_images, row, summary
     from minicore.studies.reproduce import reproduce as run_units
-    from minicore.studies.reproduce import row, smallest, summary
 
     parameters: dict[str, Any] = {"embedding": embedding}
     if patchsize is not None:
@@ -104,7 +104,7 @@ def reproduce(
         parameters["b"] = neighbours(b)
     studies = _studies(figure or [], {*parameters, *(["layers"] if layers else [])})
     if studies:
-        n_train = smallest(data, category, layout)
+        n_train = fewest_training_images(data, category, layout)
         studies = [study.within(n_train) for study in studies]
         wanted = list({row.name: row for study in studies for row in study.rows}.values())
     else:

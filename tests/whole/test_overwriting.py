@@ -346,7 +346,7 @@ def test_what_minicore_made_is_not_replaced_by_another_kind(world, run, refuse, 
 def test_the_demo_puts_no_pictures_among_photographs(world, run):
     before = content(world)
     code, printed, error = run("demo", "gear", *NETWORK, "--out", Path(GOOD).parent)
-    assert code == 1 and not printed and "holds images that minicore did not make" in error
+    assert code == 1 and not printed and "contains images that minicore did not make" in error
     assert content(world) == before
 
 
@@ -372,7 +372,7 @@ def test_a_run_takes_no_folder_that_holds_something_else(world, run):
         before = content(world)
         code, printed, error = run(*arguments, "-o", folder)
         assert code == 1 and not printed and content(world) == before
-        assert error.startswith(f"minicore: {folder}: holds ") and "no run of" in error
+        assert error.startswith(f"minicore: {folder}: contains ") and "no run of" in error
 
 
 # The functions of Python

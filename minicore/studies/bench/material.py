@@ -13,6 +13,7 @@ from minicore.datasets.folders import missing
 from minicore.equations import projection
 from minicore.errors import DatasetError
 from minicore.images import ImageLike, as_images, batches
+from minicore.patchcore.config import Embedding
 
 TRAIN, TEST = 40, 16  # number of images without --full
 FULL_TRAIN, FULL_TEST = 209, 83  # drawn parts with --full: as many as MVTec AD has bottles
@@ -41,7 +42,7 @@ class Material:
         train: list[ImageLike],
         test: list[ImageLike],
         backbone: Backbone,
-        embedding: str = "concat",
+        embedding: Embedding = "concat",
         ratio: float = 0.1,
         seed: int = 0,
         name: str = "images",

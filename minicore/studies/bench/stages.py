@@ -217,7 +217,7 @@ def whole(m: Material) -> Stage:
     def model(ratio: float, fpr: float | None) -> Callable[[], np.ndarray]:
         def run() -> np.ndarray:
             fitted = PatchCore(
-                network, m.embedding, max(ratio, smallest), m.seed,  # type: ignore[arg-type]
+                network, m.embedding, max(ratio, smallest), m.seed,
                 false_positive_rate=fpr, n_threads=network.threads, progress=False,
             ).fit(train)  # fmt: skip
             return fitted.anomaly_score(test)

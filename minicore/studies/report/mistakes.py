@@ -15,8 +15,6 @@ from minicore.studies.report.reading import Key, Reading
 from minicore.studies.report.tables import Table, by_seed
 from minicore.studies.reproduce import Evidence
 
-SHOWN = 8  # images per unit: 15 categories with 6 rows are less than 30 MB
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -164,7 +162,7 @@ def section(reading: Reading, key: Key) -> Section:
         summary=summary,
         curves=_curves(e, ranked, verdicts, f"{key[1]} on {key[0]}"),
         scale=scale,
-        cards=[card(e, ranked, scale, k) for k in range(min(len(e.shown), SHOWN))],
+        cards=[card(e, ranked, scale, k) for k in range(len(e.shown))],
         seeds=by_seed(reading, key),
         stages=unit.seconds,
     )

@@ -23,7 +23,7 @@ A run is divided into units: one category, one row of the table, one seed.
 
 from minicore.studies.reproduce.folder import Run
 from minicore.studies.reproduce.methods import BASELINES, Row, row
-from minicore.studies.reproduce.plan import smallest
+from minicore.studies.reproduce.plan import fewest_training_images
 from minicore.studies.reproduce.schedule import reproduce
 from minicore.studies.reproduce.sweeps import STUDIES, Study, study
 from minicore.studies.reproduce.unit import Evidence, Finished, Unit
@@ -37,8 +37,8 @@ __all__ = [
     "Run",
     "Study",
     "Unit",
+    "fewest_training_images",
     "reproduce",
     "row",
-    "smallest",
     "study",
 ]

@@ -17,7 +17,7 @@ from minicore.patchcore.search import Detection
 from minicore.patchcore.trace import Rectangle, trace
 from minicore.studies.reproduce.unit import Evidence
 
-SHOWN = 8  # images of a unit
+SHOWN = 8  # images per unit: a report of 15 categories with 6 rows stays below 30 MB
 
 
 def collect_evidence(

@@ -30,7 +30,7 @@ def category_names(data: str | Path, layout: str, chosen: Sequence[str] | None) 
     return list(dict.fromkeys(datasets.category_name(data, name) for name in chosen))
 
 
-def smallest(data: str | Path, categories: Sequence[str] | None, layout: str) -> int:
+def fewest_training_images(data: str | Path, categories: Sequence[str] | None, layout: str) -> int:
     """Return the number of training images of the category that has the fewest."""
     load = getattr(datasets, layout)
     if layout in datasets.WITHOUT_CATEGORIES:
