@@ -6,9 +6,9 @@ Equation 7 multiplies it by a weight, one minus a softmax (section 3.3):
 $$s = \left( 1 - \frac{\exp \lVert m^{test,*} - m^* \rVert_2}
   {\sum_{m \in \mathcal{N}_b(m^*)} \exp \lVert m^{test,*} - m \rVert_2} \right) \cdot s^* \tag{7}$$
 
-$\mathcal{N}_b(m^*)$ are the $b$ rows of the memory bank nearest to $m^*$. If $m^*$ is rare, its other
-neighbours are much farther from the test patch than $m^*$ is, and the weight is near 1. If many
-stored patches are as near as $m^*$, the weight is smaller.
+$\mathcal{N}_b(m^*)$ are the $b$ rows of the memory bank nearest to $m^*$. If $m^*$ is rare, its
+other neighbours are much farther from the test patch than $m^*$ is, and the weight is near 1. If
+many stored patches are as near as $m^*$, the weight is smaller.
 
 Edge cases
 ----------

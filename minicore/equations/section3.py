@@ -100,7 +100,7 @@ def read(path: Path) -> tuple[np.ndarray, ...]:
 
 
 def main(folder: str) -> None:
-    """Learn from the images in ``folder/good``; print the score of each image in ``folder/test``."""
+    """Learn from the images in ``folder/good``; print the scores of those in ``folder/test``."""
     good = [read(path) for path in sorted(Path(folder).glob("good/*.npz"))]
     levels = tuple(np.concatenate(level) for level in zip(*good, strict=True))
     M = memory_bank(levels)

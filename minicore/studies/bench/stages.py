@@ -157,19 +157,20 @@ def score(m: Material) -> Stage:
     bank, images = m.bank, m.queries
     b = min(9, len(bank))
     index = fast.Nearest(bank)
-    deciding = []  # m_test*, s* = ‖m_test* − m*‖₂ and m* of each image
+    deciding = []  # m_test* and m* of each image
     for image in images:
         distances, rows = index.query(image)
         i = distances[:, 0].argmax()
-        deciding.append((image[i], distances[i, 0], bank[rows[i, 0]]))
+        deciding.append((image[i], bank[rows[i, 0]]))
 
     def scores(neighbours: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return the score of each image, (n,) float64."""
-        results = []
-        for m_test_star, s_star, m_star in deciding:
-            around = [equations.distance(m_test_star, bank[row]) for row in neighbours(m_star)]
-            results.append(equations.reweight(s_star, np.array(around)))
-        return np.array(results)
+        return np.array(
+            [
+                equations.reweighted_distance(m_test_star, bank[neighbours(m_star)])
+                for m_test_star, m_star in deciding
+            ]
+        )
 
     return Stage(
         "score", "eq 7", f"one image, b = {b}, {len(bank):,} rows, {bank.shape[1]}-d",
