@@ -18,7 +18,8 @@ from minicore.backbones.convert.resnet import ARCHITECTURES, STAGES, resnet_to_o
 from minicore.backbones.download import download, sha256
 from minicore.errors import BackboneError, quoted
 from minicore.runtime import cache
-from minicore.runtime.files import NETWORK, check_writable, identities, is_file
+from minicore.runtime.files import check_writable, identities, is_file
+from minicore.runtime.kinds import NETWORK
 
 LAYERS = ("layer1", "layer2", "layer3")
 TORCHVISION = (

@@ -25,7 +25,7 @@ from minicore.errors import BackboneError, MinicoreError, OutputError
 from minicore.images import ImageLike, Preprocessing, batches
 from minicore.images.listing import fingerprint
 from minicore.runtime import threads
-from minicore.runtime.files import beside, is_folder, write_all
+from minicore.runtime.files import is_folder, temporary_path, write_all
 from minicore.runtime.progress import bar as progress_bar
 
 INDEX = "index.json"
@@ -178,7 +178,7 @@ def record(
         same = all(there[key] == json.loads(json.dumps(value)) for key, value in what.items())
         if same and set(network.layers) <= set(there["layers"]):
             return Recording(network, folder, network.layers)
-    partial = beside(folder, "partial")
+    partial = temporary_path(folder, "partial")
     try:
         partial.mkdir(parents=True)
         what |= _write(network, images, partial, progress)

@@ -62,7 +62,7 @@ from minicore.cli.options import (
 from minicore.errors import MinicoreError, MinicoreWarning, OutputError
 
 ANOMALOUS, SKIPPED = 3, 4
-NO_ROOM = (errno.ENOSPC, errno.EPIPE, errno.EFBIG)  # of a file, `files.whole` says which
+NO_ROOM = (errno.ENOSPC, errno.EPIPE, errno.EFBIG)  # of a file, `files.atomic_write` says which
 
 app = typer.Typer(
     help="PatchCore on a CPU: learn from good images, find the defective ones and where.",
@@ -119,7 +119,8 @@ def demo(
     from minicore.cli.demo import PICTURES
     from minicore.cli.demo import demo as run
     from minicore.images.decode import SUFFIXES
-    from minicore.runtime.files import PICTURE, check_writable, identities, made_here
+    from minicore.runtime.files import check_writable, identities
+    from minicore.runtime.kinds import PICTURE, made_by_minicore
 
     network = Backbone(backbone or "default", threads=threads, batch_size=batch_size)
     for name in PICTURES:
@@ -127,7 +128,7 @@ def demo(
             out / name, inputs=identities(network.files), overwrite=overwrite, kind=PICTURE
         )
     images = sorted(path for path in out.glob("*") if path.suffix.lower() in SUFFIXES)
-    foreign = [path.name for path in images if not made_here(path)]
+    foreign = [path.name for path in images if not made_by_minicore(path)]
     if foreign and not overwrite:  # a later fit of this folder would learn from the pictures
         raise OutputError(
             f"{out}: holds images that minicore did not make, such as {foreign[0]}; give another "
@@ -165,7 +166,8 @@ def fit(
 ) -> None:
     """Learn from a folder of good images and write a model."""
     from minicore import datasets
-    from minicore.runtime.files import MODEL, check_writable, identities
+    from minicore.runtime.files import check_writable, identities
+    from minicore.runtime.kinds import MODEL
 
     train = datasets.folder(images).train
     networks = _network_files(backbone)
@@ -266,14 +268,8 @@ def score(
     from minicore.images import as_images
     from minicore.images.listing import left_out
     from minicore.patchcore.ensemble import load
-    from minicore.runtime.files import (
-        PICTURE,
-        SCORES,
-        check_apart,
-        check_outputs,
-        identities,
-        is_folder,
-    )
+    from minicore.runtime.files import check_apart, check_outputs, identities, is_folder
+    from minicore.runtime.kinds import PICTURE, SCORES
 
     paths = [path for source in images for path in as_images(source)]
     unseen = {path for source in images if is_folder(source) for path in left_out(source)}
@@ -367,14 +363,8 @@ def evaluate(
     from minicore import datasets
     from minicore.cli.outputs import PICTURES, save_pictures
     from minicore.evaluation import evaluate as evaluation_
-    from minicore.runtime.files import (
-        NUMBERS,
-        PICTURE,
-        check_apart,
-        check_outputs,
-        identities,
-        whole,
-    )
+    from minicore.runtime.files import atomic_write, check_apart, check_outputs, identities
+    from minicore.runtime.kinds import NUMBERS, PICTURE
 
     single = layout.value in (*datasets.WITHOUT_CATEGORIES, "folder")
     if single and category:
@@ -412,7 +402,7 @@ def evaluate(
                 "config": configs[0] if len(configs) == 1 else configs,
                 "categories": [r.to_json() for r in rows],
             }
-            with whole(out, "w", inputs=inputs, overwrite=overwrite) as file:
+            with atomic_write(out, "w", inputs=inputs, overwrite=overwrite) as file:
                 json.dump(content, file, indent=2)
     print(evaluation_.table(rows))
 

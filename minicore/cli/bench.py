@@ -72,7 +72,8 @@ def bench(
 ) -> None:
     """Time every equation here: literal loops, the fast engine, libraries, the machine's limit."""
     from minicore.backbones import Backbone
-    from minicore.runtime.files import NUMBERS, PICTURE, check_apart, check_outputs, identities
+    from minicore.runtime.files import check_apart, check_outputs, identities
+    from minicore.runtime.kinds import NUMBERS, PICTURE
     from minicore.runtime.machine import command
     from minicore.studies import bench as bench_
     from minicore.studies.bench.material import BATCH, read_images

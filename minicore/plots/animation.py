@@ -61,6 +61,6 @@ def animation(
         append_images=frames[1:],
         duration=milliseconds,
         loop=0,
-        comment=b"minicore",  # by which `files.made_here` knows it
+        comment=b"minicore",  # by which `kinds.made_by_minicore` knows it
     )
     return buffer.getvalue()

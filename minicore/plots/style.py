@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from minicore.runtime.files import whole
+from minicore.runtime.files import atomic_write
 
 INK, GREY, PALE = "#222222", "#767676", "#D5D5D5"
 GOOD, ANOMALOUS, TRUTH = "#0072B2", "#D55E00", "#56B4E9"  # Okabe and Ito, 2008
@@ -22,7 +22,7 @@ ORDER = ListedColormap(
 WIDTH = 7.2  # inches: 1080 pixels, sharp at the width of a README
 DASHED = (0, (4, 3))
 SUFFIXES = (".pdf", ".png", ".svg")
-METADATA: Any = {  # who made it, by which `files.made_here` knows it; no date
+METADATA: Any = {  # who made it, by which `kinds.made_by_minicore` knows it; no date
     "pdf": {"Creator": "minicore", "CreationDate": None},
     "png": {"Software": "minicore"},
     "svg": {"Creator": "minicore", "Date": None},
@@ -109,6 +109,6 @@ def save(
     if target.suffix.lower() not in SUFFIXES:
         raise ValueError(f"cannot save {str(target)!r}: the suffix must be {', '.join(SUFFIXES)}")
     content = render(figure, target.suffix.lower()[1:])
-    with whole(target, overwrite=overwrite) as file:
+    with atomic_write(target, overwrite=overwrite) as file:
         file.write(content)
     return target

@@ -15,7 +15,7 @@ from typing import Any
 
 from minicore.backbones.convert.graph import Arrays, Graph, Storage, run_once, weight_shape
 from minicore.errors import BackboneError
-from minicore.runtime.files import whole
+from minicore.runtime.files import atomic_write
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 IMAGENET = {
@@ -201,7 +201,7 @@ def resnet_to_onnx(
         run_once(model)
     except BackboneError as error:
         raise BackboneError(f"{source or name or path.name}: {error}") from error
-    with whole(path, overwrite=overwrite) as file:
+    with atomic_write(path, overwrite=overwrite) as file:
         file.write(model)
     return path
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from minicore.backbones import recording
 from minicore.errors import DatasetError, ModelError, OutputError, cut
-from minicore.runtime.files import whole
+from minicore.runtime.files import atomic_write
 from minicore.studies.reproduce.lock import LOCK
 from minicore.studies.reproduce.methods import Row
 from minicore.studies.reproduce.unit import SUFFIX, Finished, Unit
@@ -30,7 +30,7 @@ from minicore.studies.reproduce.unit import SUFFIX, Finished, Unit
 SETTINGS = "settings.json"
 TABLES = ("table.md", "table.csv", "table.json")
 DECISIVE = ("minicore", "layout", "network", "image_size", "layers", "parameters")
-PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{8}\.partial")  # the names of minicore.runtime.files.beside
+PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{8}\.partial")  # from `files.temporary_path`
 UNIT = re.compile(rf"seed\d+{re.escape(SUFFIX)}")
 
 
@@ -164,7 +164,7 @@ class Run:
             if both == there.fingerprints:
                 return there
             settings = there.settings | {"data_sha256": both}
-        with whole(path, "w") as file:
+        with atomic_write(path, "w") as file:
             json.dump(settings, file, indent=2)  # ASCII: the names of folders need not be UTF-8
         return cls(Path(folder), settings)
 
