@@ -29,7 +29,6 @@ from minicore.cli import bench as bench_
 from minicore.cli import report as report_
 from minicore.cli import reproduce as reproduce_
 from minicore.cli.options import (
-    AnyLayout,
     BackboneOption,
     BackbonesOption,
     BankStorageName,
@@ -47,6 +46,7 @@ from minicore.cli.options import (
     FprOption,
     Joining,
     LayersOption,
+    Layout,
     OnError,
     OverwriteOption,
     PatchsizeOption,
@@ -331,12 +331,12 @@ def evaluate(
         list[str] | None, typer.Argument(help="Which of its categories.  [default: all]")
     ] = None,
     layout: Annotated[
-        AnyLayout,
+        Layout,
         typer.Option(
             help="How the folder is laid out. folder: your own data, train/good (or good), "
             "test/good and test/<defect>, without masks."
         ),
-    ] = AnyLayout.mvtec,
+    ] = Layout.mvtec,
     out: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="Folder for panels, histogram and ROC of each category.")
@@ -366,11 +366,11 @@ def evaluate(
     from minicore.runtime.files import atomic_write, check_apart, check_outputs, identities
     from minicore.runtime.kinds import NUMBERS, PICTURE
 
-    single = layout.value in (*datasets.WITHOUT_CATEGORIES, "folder")
+    single = layout.value in datasets.WITHOUT_CATEGORIES
     if single and category:
         raise MinicoreError(f"{layout.value} has no categories; leave out {' '.join(category)}")
     names = [None] if single else category or datasets.categories(data, layout.value)
-    load: Any = datasets.own if layout is AnyLayout.folder else getattr(datasets, layout.value)
+    load = datasets.LOADERS[layout.value]
     found = [load(data) if name is None else load(data, name) for name in names]
     networks = _network_files(backbone)
     images = [file for dataset in found for file in dataset.files()]

@@ -43,17 +43,6 @@ class Layout(str, Enum):
     btad = "btad"
     kolektor_sdd = "kolektor_sdd"
     mtd = "mtd"
-
-
-class AnyLayout(str, Enum):
-    """How a data set's folders are laid out, published or one's own."""
-
-    mvtec = "mvtec"
-    mvtec_loco = "mvtec_loco"
-    visa = "visa"
-    btad = "btad"
-    kolektor_sdd = "kolektor_sdd"
-    mtd = "mtd"
     folder = "folder"
 
 

@@ -5,6 +5,11 @@ Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022. 
 optimised. `minicore.fast` has the same functions at the machine's speed, and tests compare the two.
 """
 
+# Before any @njit: it keeps compiled code out of the package's folder.
+from minicore.runtime import kernels  # noqa: F401
+
+# isort: split
+
 from minicore.equations.distance import distance, squared_distance
 from minicore.equations.eq1_neighbourhood import neighbourhood
 from minicore.equations.eq2_aggregate import adaptive_average_pool, aggregate
@@ -13,7 +18,6 @@ from minicore.equations.eq4_memory_bank import memory_bank
 from minicore.equations.eq5_coreset import covering_radii, greedy_coreset, project, projection
 from minicore.equations.eq6_nearest import deciding_patch, nearest
 from minicore.equations.eq7_score import anomaly_map, anomaly_score, neighbours, reweight
-from minicore.runtime import kernels  # noqa: F401  (keeps compiled code out of the package's folder)
 
 __all__ = [
     "adaptive_average_pool",

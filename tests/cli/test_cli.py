@@ -428,6 +428,19 @@ def test_own_data_without_masks_has_figures_of_images_alone(run, own, tiny, mvte
     assert (own.parent / "pictures" / "mine" / "panels.png").is_file()
 
 
+@pytest.mark.slow
+def test_a_run_reproduces_rows_on_own_data_too(run, own, tiny):
+    options = ["--rows", "PatchCore-10", "--seeds", "0", "--backbone", tiny]
+    options += ["--out", own.parent / "run", "--layout", "folder"]
+    code, out, error = run("reproduce", own, *options)
+    assert code == 0, error
+    size = ["--resize", 256, "--crop", 224, "--coreset", 0.1]  # the paper's, as for every run
+    scored = cells(run("evaluate", own, "--layout", "folder", "--backbone", tiny, *size)[1])
+    (image, *_) = (line for line in out.splitlines() if line.startswith("| PatchCore-10"))
+    assert scored["image AUROC"] in image
+    assert "no categories" in run("reproduce", own, "mine", *options)[2]
+
+
 def test_mvtec_without_ground_truth_has_figures_of_images_alone(run, own, tiny):
     code, out, error = run("evaluate", own.parent, "mine", "--backbone", tiny)
     assert code == 0 and cells(out)["PRO"] == "–" and cells(out)["image AUROC"] != "–"

@@ -65,7 +65,7 @@ class Setup:
 
     def dataset(self, category: str) -> Dataset:
         """Open a category; of a data set without any, the data set itself."""
-        load = getattr(datasets, self.layout)
+        load = datasets.LOADERS[self.layout]
         return load(self.data) if category == self.layout else load(self.data, category)
 
     def check(self, category: str) -> None:

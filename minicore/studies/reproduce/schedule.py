@@ -245,7 +245,7 @@ def _fingerprints(setup: Setup, names: Sequence[str], out: str | Path) -> dict[s
 
 def smallest(data: str | Path, categories: Sequence[str] | None, layout: str) -> int:
     """Count the training images of the category that has the fewest."""
-    load = getattr(datasets, layout)
+    load = datasets.LOADERS[layout]
     if layout in datasets.WITHOUT_CATEGORIES:
         return len(load(data).train)
     return min(len(load(data, name).train) for name in _categories(data, layout, categories))
