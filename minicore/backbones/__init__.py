@@ -1,4 +1,4 @@
-"""Networks: what is known of them, how they become ONNX, how they run."""
+"""Networks: the catalogue, the conversion to ONNX, and the code that runs them."""
 
 from minicore.backbones.joint import JointBackbone, open_backbone
 from minicore.backbones.session import Backbone, network_files

@@ -99,7 +99,9 @@ def test_weights_outside_the_folder_are_refused(beside, tmp_path, where):
     path, content = beside(str(outside) if where == "absolute" else where)
     outside.write_bytes(content)
     (path.parent / "link.bin").symlink_to(outside)
-    with pytest.raises(BackboneError, match=r"a\.onnx: keeps weights outside its folder") as error:
+    with pytest.raises(
+        BackboneError, match=r"a\.onnx: its weights are outside its folder"
+    ) as error:
         Backbone(path)
     assert "\n" not in str(error.value)
 
