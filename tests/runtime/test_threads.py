@@ -47,7 +47,7 @@ def test_matrix_products_run_on_one_thread_in_the_block():
     # In a process of its own: a BLAS that another library brings along later is not ours to limit.
     code = """
 from threadpoolctl import threadpool_info
-from minicore import threads
+from minicore.runtime import threads
 
 def blas():
     return [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
@@ -136,7 +136,7 @@ def test_blocks_that_overlap_in_two_threads_leave_blas_as_it_was():
     code = """
 import threading
 from threadpoolctl import threadpool_info, threadpool_limits
-from minicore import threads
+from minicore.runtime import threads
 
 def blas():
     return {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}

@@ -1,4 +1,4 @@
-"""Whatever the bytes: a result or one clear error, never another, a hang or a memory blow-up."""
+"""For any bytes: a result or one clear error, and no other error, hang or excess of memory."""
 
 import re
 from pathlib import Path
@@ -24,10 +24,10 @@ TABLE = re.findall(r"^\| (\w+/\w+) \| .+ \| .+ \| (.+) \|$", (KEPT / "README.md"
 
 @pytest.fixture
 def survivable(request):
-    """Leave out what would end the process of the tests: a division by zero in onnxruntime."""
+    """Skip seeds that end the process of the tests, by a division by zero in onnxruntime."""
     version = tuple(map(int, onnxruntime.__version__.split(".")[:2]))
     if request.node.callspec.id.startswith("network") and version < (1, 28):
-        pytest.skip("onnxruntime before 1.28 divides by zero, of some damaged networks")
+        pytest.skip("onnxruntime before 1.28 divides by zero in some damaged networks")
 
 
 @pytest.mark.slow
@@ -39,7 +39,7 @@ def test_a_changed_file_gives_a_result_or_one_error_that_names_it(name, tmp_path
     scratch.mkdir()
     target = TARGETS[name]
     seeds = target.seeds(valid)
-    for content in seeds:  # the files to be changed are taken as they are
+    for content in seeds:  # the valid files are accepted
         judge(target, content, scratch)
     stream = cases(target, seeds, Random(0))
     content, endings = next(stream), set()
@@ -47,7 +47,7 @@ def test_a_changed_file_gives_a_result_or_one_error_that_names_it(name, tmp_path
         ending = judge(target, content, scratch)
         endings.add(ending)
         content = stream.send(ending)
-    assert "a result" in endings and len(endings) > 2, endings  # it gets past the first check
+    assert "a result" in endings and len(endings) > 2, endings  # some cases pass the first check
 
 
 def test_the_table_has_one_row_for_each_seed():
