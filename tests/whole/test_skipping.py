@@ -102,6 +102,7 @@ def test_the_network_sees_no_image_twice(model, folder, monkeypatch):
     assert seen == [4, 4]
 
 
+@pytest.mark.slow
 def test_members_that_can_use_other_images_agree_on_those_all_can_use(tiny, gear):
     small = gear.test[:, :60, :60]
     mixed = [*gear.test[:3], *small[3:5], *gear.test[5:]]

@@ -115,9 +115,10 @@ def test_a_stop_at_any_stage_leaves_what_was_there(
 AT_WORK = """
 import signal, sys
 import numpy as np
-from minicore import fast, patchcore
+from minicore import fast
 from minicore.backbones import session
 from minicore.cli import main
+from minicore.patchcore import estimator
 signal.signal(signal.SIGINT, signal.default_int_handler)
 run = session.Backbone._run
 def kernel(*_):
@@ -132,7 +133,7 @@ def network(backbone, images):
     while True:
         run(backbone, batch)
 if sys.argv[1] == "kernel":
-    patchcore.pick = kernel
+    estimator.pick = kernel
 else:
     session.Backbone._run = network
 main(sys.argv[2:])
