@@ -1,4 +1,4 @@
-"""Fixtures every test file may use."""
+"""Fixtures for all test files."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from minicore.cli import main
 
 @pytest.fixture(scope="session", autouse=True)
 def fixed_time():
-    """Let every fit be of one time, so that tests can compare the bytes of saved models."""
+    """Give every fit the same time, so that tests can compare the bytes of saved models."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOURCE_DATE_EPOCH", "1700000000")
         yield
@@ -21,7 +21,7 @@ def fixed_time():
 
 @pytest.fixture
 def shared() -> Path:
-    """The folder of real data, weights and golden files beside the checkout, where there is one."""
+    """Return the folder of real data, weights and golden files next to the checkout, or skip."""
     folder = Path(__file__).parents[2] / "shared"
     if not folder.is_dir():
         pytest.skip("needs ../shared: real images, weights and golden files, not in the repository")
@@ -32,7 +32,7 @@ def shared() -> Path:
 def write_tiny():
     """Write a network of four random convolutions: 8 channels at stride 8, 12 at stride 16.
 
-    Its features are `scale` times what they are otherwise.
+    `scale` multiplies its features.
     """
     from onnx import TensorProto, helper, save
     from onnx.numpy_helper import from_array
@@ -64,7 +64,7 @@ def write_tiny():
 
 @pytest.fixture(scope="session")
 def tiny(write_tiny, tmp_path_factory) -> Path:
-    """A network that takes a millisecond: 8 × 8 patches of 20 values from 64 × 64 pixels."""
+    """A network that runs in a millisecond: 8 × 8 patches of 20 values from 64 × 64 pixels."""
     return write_tiny(tmp_path_factory.mktemp("network") / "tiny.onnx")
 
 
@@ -88,13 +88,13 @@ def wide(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def gear():
-    """Small synthetic parts: 12 to train on, 4 good and 6 defective to test on."""
+    """Small synthetic parts: 12 for training, 4 good and 6 defective for testing."""
     return datasets.synthetic("gear", n_train=12, n_good=4, n_defective=6, size=128)
 
 
 @pytest.fixture(scope="session")
 def mvtec_root(gear, tmp_path_factory) -> Path:
-    """The same parts as files, laid out as MVTec AD."""
+    """The same parts as files in the layout of MVTec AD."""
     root = tmp_path_factory.mktemp("mvtec")
 
     def write(name: str, pixels: np.ndarray) -> None:

@@ -1,11 +1,12 @@
-"""The networks minicore knows by name, and how one gets from its publisher into the cache.
+"""The networks that minicore can download by name, and the functions that do it.
 
-The weights are torchvision's. The first training of each network carries the plain name, the
-second, with torchvision's newer recipe, ends in `_v2`. `wide_resnet50_2` is the paper's.
+The weights are those of torchvision. A name without suffix means torchvision's first training of a
+network, and the suffix `_v2` means the second training with a newer recipe. The paper uses
+`wide_resnet50_2`.
 
-A network is published as a torch checkpoint and used as an ONNX file. `get` goes the whole way:
-download, check, convert, run once. Only what passed all of it gets its final name, so a file in the
-cache is a whole file, and whatever stopped a try, the next one starts clean.
+A network is published as a torch checkpoint and used as an ONNX file. `get` downloads the
+checkpoint, checks it, converts it, and runs the result once. Only after that, the file gets its
+final name. Therefore each file in the cache is complete, and an interrupted call can be repeated.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from minicore.backbones.convert.resnet import ARCHITECTURES, STAGES, resnet_to_o
 from minicore.backbones.download import download, sha256
 from minicore.errors import BackboneError, quoted
 from minicore.runtime import cache
-from minicore.runtime.files import NETWORK, check_writable, identities, is_file
+from minicore.runtime.files import check_writable, identities, is_file
+from minicore.runtime.kinds import NETWORK
 
 LAYERS = ("layer1", "layer2", "layer3")
 TORCHVISION = (
@@ -34,17 +36,18 @@ class Network:
     Parameters
     ----------
     name : str
-        What it is called here, and in the cache.
+        The name in `CATALOG` and in the cache.
     url : str
-        The checkpoint.
+        Address of the checkpoint.
     sha256 : str
-        How the checkpoint's SHA-256 begins: torchvision puts eight digits into the file name.
+        First digits of the checkpoint's SHA-256. torchvision writes eight digits into the file
+        name.
     megabytes : float
-        Size of the checkpoint, 10⁶ bytes.
+        Size of the checkpoint in 10⁶ bytes.
     gmacs : float
-        10⁹ multiply-adds for one image of 224 × 224 up to layer3.
+        10⁹ multiply-adds for one image of 224 × 224 pixels up to layer3.
     licence : str
-        Of the weights.
+        Licence of the weights.
     """
 
     name: str
@@ -56,17 +59,17 @@ class Network:
 
     @property
     def architecture(self) -> str:
-        """The key in `resnet.ARCHITECTURES`."""
+        """Key in `resnet.ARCHITECTURES`."""
         return self.name.removesuffix("_v2")
 
     @property
     def layers(self) -> dict[str, int]:
-        """Every layer it can give, with its channels."""
+        """Each layer of the network with its number of channels."""
         return dict(zip(STAGES, ARCHITECTURES[self.architecture].widths, strict=True))
 
     @property
     def checkpoint(self) -> str:
-        """The checkpoint's file name."""
+        """File name of the checkpoint."""
         return self.url.rsplit("/", 1)[-1]
 
 
@@ -76,7 +79,7 @@ def _torchvision(name: str, sha256: str, megabytes: float, gmacs: float) -> Netw
     return Network(name, url, sha256, megabytes, gmacs)
 
 
-# The first wide ResNets are published as float16: half the size of their second training.
+# The first training of the wide ResNets is published as float16, with half the size of the second.
 CATALOG = {
     network.name: network
     for network in (
@@ -103,16 +106,17 @@ CATALOG = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What a network did here.
+    """Measured speed and accuracy of a network.
 
     Parameters
     ----------
     milliseconds : float
-        An image of 224 × 224 up to layer3: `minicore backbone info NETWORK --time`, two cores with
-        AVX-512. Weights do not change it; those not at hand were seeded.
+        Time for one image of 224 × 224 pixels up to layer3 on two cores with AVX-512, from
+        `minicore backbone info NETWORK --time`. The values of the weights have no influence on the
+        time; some networks were measured with random weights.
     auroc : dict of str to (float, float)
-        Image and pixel AUROC in per cent of categories of MVTec AD, coreset 10 %, seed 0, all else
-        by default: `minicore evaluate MVTEC bottle screw --backbone NETWORK`.
+        Image and pixel AUROC in per cent for categories of MVTec AD, with a coreset of 10 % and
+        seed 0, from `minicore evaluate MVTEC bottle screw --backbone NETWORK`.
     """
 
     milliseconds: float
@@ -135,12 +139,12 @@ MEASURED = {
 
 
 def find(name: str = "default") -> Path:
-    """Find a network's ONNX file by its name.
+    """Return the ONNX file of a network.
 
     Parameters
     ----------
     name : str
-        "default" for the network that ships with minicore, or one that is in the cache.
+        "default" for the network that is part of minicore, or the name of a network in the cache.
 
     Returns
     -------
@@ -149,10 +153,10 @@ def find(name: str = "default") -> Path:
     Raises
     ------
     BackboneError
-        If there is none, with the command that gets it.
+        If there is no such file. The message contains the command that downloads it.
     """
     if name == "default":
-        package = Path(__file__).resolve().parents[1]  # in a wheel; in a checkout, weights/ beside
+        package = Path(__file__).resolve().parents[1]  # a wheel has weights/ in it, git next to it
         places = package / "weights" / "default.onnx", package.parent / "weights" / "default.onnx"
         for path in places:
             if path.is_file():
@@ -162,10 +166,10 @@ def find(name: str = "default") -> Path:
     if Path(name).name == name and is_file(path):
         return path
     if name in CATALOG:
-        raise BackboneError(f"{path}: not fetched yet; run: minicore backbone get {name}")
+        raise BackboneError(f"{path}: not downloaded yet; run: minicore backbone get {name}")
     known = ", ".join(["default", *CATALOG])
     raise BackboneError(
-        f"no network {quoted(name)} is known; there are {known}, or give an .onnx file"
+        f"no network {quoted(name)} is known; there are {known}, or pass an .onnx file"
     )
 
 
@@ -178,17 +182,17 @@ def get(
     storage: Storage = "float32",
     progress: bool = True,
 ) -> Path:
-    """Fetch a known network, convert it, run it once, and leave it where `find` looks.
+    """Download a network, convert it to ONNX, run it once, and put it where `find` searches.
 
     Parameters
     ----------
     name : str
         A name in `CATALOG`.
     url : str, optional
-        Another place that serves the same checkpoint.
+        Another address of the same checkpoint.
     folder : Path, optional
-        Where to leave the file; by default minicore's cache. A checkpoint that lies there already,
-        under the publisher's file name, is used and kept instead of downloading one.
+        The folder for the ONNX file; by default minicore's cache. If it already contains the
+        checkpoint under the publisher's file name, this file is used and kept.
     layers, storage
         As for `resnet.resnet_to_onnx`.
     progress : bool
@@ -197,13 +201,13 @@ def get(
     Returns
     -------
     Path
-        The ONNX file. One that is there already is left as it is; to have it with other layers or
-        storage, delete it first.
+        The ONNX file. An existing file is not changed: delete it first to get other layers or
+        another storage.
 
     Raises
     ------
     BackboneError
-        If the name is unknown, or any step fails. Nothing half-written stays behind.
+        If the name is unknown or a step fails. No partial file remains.
     """
     if name not in CATALOG:
         raise BackboneError(f"no network {quoted(name)} is known; there are {', '.join(CATALOG)}")
@@ -222,8 +226,8 @@ def get(
         )
     elif not sha256(checkpoint).startswith(network.sha256):
         raise BackboneError(
-            f"{checkpoint}: not the file published at {network.url}: its SHA-256 does not begin "
-            f"with {network.sha256}; delete it and run again: minicore backbone get {name}"
+            f"{checkpoint}: differs from the file published at {network.url}: its SHA-256 does not "
+            f"begin with {network.sha256}; delete it and run again: minicore backbone get {name}"
         )
     convert(checkpoint, target, name=name, layers=layers, storage=storage)
     if fetched:
@@ -240,13 +244,13 @@ def convert(
     storage: Storage = "float32",
     overwrite: bool = False,
 ) -> Path:
-    """Turn a checkpoint of any residual network into an ONNX file that has run once.
+    """Convert a checkpoint of any residual network to an ONNX file, and run the result once.
 
     Parameters
     ----------
     checkpoint : str or Path
-        A `.pth` or `.safetensors` file, see `checkpoint.read_checkpoint`. A published one is
-        recognised by its checksum, and its source and licence are noted.
+        A `.pth` or `.safetensors` file, see `checkpoint.read_checkpoint`. If its checksum is that
+        of a network in `CATALOG`, the source and the licence are written into the ONNX file.
     out : str or Path
         The file to write.
     name, layers, storage, overwrite
@@ -255,14 +259,14 @@ def convert(
     Returns
     -------
     Path
-        The file written.
+        The ONNX file.
 
     Raises
     ------
     BackboneError
-        If the checkpoint cannot be read or is no residual network.
+        If the checkpoint cannot be read or is not a residual network.
     OutputError
-        If the file cannot be written, or must not be replaced.
+        If the file cannot be written or must not be replaced.
     """
     checkpoint = Path(checkpoint)
     check_writable(out, inputs=identities([checkpoint]), overwrite=overwrite, kind=NETWORK)

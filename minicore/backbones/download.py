@@ -1,4 +1,4 @@
-"""One file from a server: whole and right, or not at all."""
+"""Download one file from a server and check it by its checksum."""
 
 import hashlib
 import logging
@@ -13,50 +13,51 @@ SECONDS_OF_SILENCE = 30
 
 
 def download(url: str, path: Path, checksum: str, *, advice: str, progress: bool) -> None:
-    """Download a file through pooch: under a temporary name first, moved once its checksum fits.
+    """Download a file with pooch. It gets its name only after its checksum is correct.
 
     Parameters
     ----------
     url : str
-        HTTPS; plain HTTP only from this machine.
+        It must be HTTPS, except for a server on this machine.
     path : Path
-        The file to make.
+        The file to write.
     checksum : str
-        How its SHA-256 begins. Eight digits find any damage; against a forger it is HTTPS that
-        protects, hence no other.
+        The first digits of the SHA-256. Eight digits detect damage but not a forged file, which
+        HTTPS prevents.
     advice : str
-        What to do once the file has been put at `path` by hand; the end of every error's message.
+        The end of each error message: what to do after the user has put the file at `path`.
     progress : bool
         Show a progress bar on standard error.
 
     Raises
     ------
     BackboneError
-        If the file cannot be had, with the place to put it by hand. Nothing is left behind.
+        If the download fails. The message contains the path for a file that the user downloads in
+        another way. No partial file remains.
     """
     try:
         import pooch  # type: ignore[import-untyped]
         from requests.exceptions import HTTPError, RequestException
     except ImportError as error:
         raise BackboneError(
-            'fetching a network needs the package pooch: pip install "minicore[convert]"'
+            'downloading a network needs the package pooch: pip install "minicore[convert]"'
         ) from error
 
-    remedy = f"fetch it another way and put it at {path}, {advice}"
+    remedy = f"download it in another way and put it at {path}, {advice}"
     if not _is_trusted(url):
         raise BackboneError(f"{url}: not HTTPS; {remedy}")
 
     def check_answer(answer: Any, **_: Any) -> None:
-        """Refuse errors, and redirections away from HTTPS before they are followed."""
+        """Raise an error for a failed request, and for a redirection that is not HTTPS."""
         target = urljoin(answer.url, answer.headers.get("Location", ""))
         if answer.status_code >= 400 or (answer.is_redirect and not _is_trusted(target)):
             answer.close()
             answer.raise_for_status()
-            raise BackboneError(f"{url}: leads to {target}, which is not HTTPS; {remedy}")
+            raise BackboneError(f"{url}: redirects to {target}, which is not HTTPS; {remedy}")
 
     def fetch_and_check(url: str, file: str, pooch_: Any) -> None:
-        # pooch tells the bar its total, once it knows; it is gone before an error is said.
-        with progress_bar(1, "fetch", "B", show=progress) as bar:
+        # pooch sets the total of the bar. The bar ends here, before an error is printed.
+        with progress_bar(1, "download", "B", show=progress) as bar:
             fetch = pooch.HTTPDownloader(
                 progressbar=bar, timeout=SECONDS_OF_SILENCE, hooks={"response": check_answer}
             )
@@ -68,14 +69,14 @@ def download(url: str, path: Path, checksum: str, *, advice: str, progress: bool
                 f"{checksum}; try again, or {remedy}"
             )
 
-    pooch.get_logger().setLevel(logging.WARNING)  # the progress bar says it all
+    pooch.get_logger().setLevel(logging.WARNING)  # the progress bar is enough
     try:
         pooch.retrieve(url, None, path.name, path.parent, downloader=fetch_and_check)
     except HTTPError as error:
-        raise BackboneError(f"{url}: the server refuses it ({error}); {remedy}") from error
-    except RequestException as error:  # an OSError too, hence before it
-        reason = f"no connection, or one cut short: {type(error).__name__}"
-        raise BackboneError(f"{url}: cannot be fetched ({reason}); {remedy}") from error
+        raise BackboneError(f"{url}: the server returned an error ({error}); {remedy}") from error
+    except RequestException as error:  # before OSError, from which it is derived
+        reason = f"no connection, or it was interrupted: {type(error).__name__}"
+        raise BackboneError(f"{url}: cannot be downloaded ({reason}); {remedy}") from error
     except OSError as error:
         raise BackboneError(
             f"{path.parent}: cannot be written ({error.strerror or error}); make room, or set "
@@ -90,7 +91,7 @@ def _is_trusted(url: str) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """Give a file's SHA-256, in hexadecimal digits."""
+    """Return the SHA-256 of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

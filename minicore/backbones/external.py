@@ -1,10 +1,11 @@
-"""Weights that an ONNX file keeps in other files: found before the file is opened.
+"""Find the files in which an ONNX network keeps its weights, before the network is opened.
 
-Exporters do so where weights are large (torch's does by default). The graph then names files
-relative to its folder, and a checksum of the graph alone would not tell one network from another.
-Names are found by what a protobuf of ``StringStringEntryProto(key="location", value=…)`` is in
-bytes, as ``onnx`` and torch write it, so that neither ``onnx`` nor the weights need be loaded.
-onnxruntime refuses names that lead out of the folder too; here it does not depend on its version.
+Exporters write separate files if the weights are large; torch does so by default. The graph then
+contains paths relative to its folder, and the same graph can have different weights. Therefore the
+checksum of a network must include these files. The paths are found by searching for the bytes of
+``StringStringEntryProto(key="location", value=…)``, as ``onnx`` and torch write it, without loading
+``onnx`` or the weights. A path that leaves the folder raises an error, also with a version of
+onnxruntime that would accept it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ LOCATION = re.compile(rb"\n\x08location\x12([\x01-\x7f]|[\x80-\xff][\x01-\x7f])"
 
 
 def external_files(path: Path) -> list[Path]:
-    """List the files besides its own that a network's weights lie in.
+    """Return the other files that contain weights of a network.
 
     Parameters
     ----------
@@ -29,12 +30,12 @@ def external_files(path: Path) -> list[Path]:
     Returns
     -------
     list of Path
-        Sorted by name, all in the file's own folder or below.
+        Sorted by name. All files lie in the folder of `path` or in its subfolders.
 
     Raises
     ------
     BackboneError
-        If a name leads out of the folder, also through a link, or is that of no file.
+        If a path leaves the folder, also through a link, or if the file does not exist.
     """
     names = set()
     try:
@@ -53,18 +54,20 @@ def external_files(path: Path) -> list[Path]:
 def _beside(path: Path, raw: bytes) -> Path:
     name = raw.decode("utf-8", "replace")
     shown, folder = quoted(name), path.parent.resolve()
-    out = any(
-        flavour.anchor or ".." in flavour.parts
-        for flavour in (PurePosixPath(name), PureWindowsPath(name))
+    outside = any(
+        path_of_system.anchor or ".." in path_of_system.parts
+        for path_of_system in (PurePosixPath(name), PureWindowsPath(name))
     )
     try:
         found = path.parent / name
-        if out or folder not in found.resolve().parents:
-            raise BackboneError(f"{path}: keeps weights outside its folder, in {shown}")
+        if outside or folder not in found.resolve().parents:
+            raise BackboneError(f"{path}: its weights are outside its folder, in {shown}")
         if not found.is_file():
-            raise BackboneError(f"{path}: its weights are in {shown} beside it, which is no file")
+            raise BackboneError(f"{path}: its weights should be in {shown}, but there is no file")
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
         if isinstance(error, BackboneError):
             raise
-        raise BackboneError(f"{path}: keeps weights in {shown}, which is no name") from error
+        raise BackboneError(
+            f"{path}: its weights should be in {shown}, which no file can have as its name"
+        ) from error
     return found

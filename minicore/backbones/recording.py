@@ -27,7 +27,7 @@ from minicore.images import ImageLike, Preprocessing, batches
 from minicore.images.listing import fingerprint
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
-from minicore.runtime.files import beside, is_folder, write_all
+from minicore.runtime.files import is_folder, temporary_path, write_all
 from minicore.runtime.progress import bar as progress_bar
 
 INDEX = "index.json"
@@ -189,7 +189,7 @@ def record(
         same = all(existing[key] == json.loads(json.dumps(value)) for key, value in wanted.items())
         if same and set(network.layers) <= set(existing["layers"]):
             return Recording(network, folder, network.layers)
-    partial = beside(folder, "partial")
+    partial = temporary_path(folder, "partial")
     try:
         partial.mkdir(parents=True)
         index = wanted | _write(network, images, partial, progress)

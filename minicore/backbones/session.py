@@ -218,10 +218,10 @@ class Backbone(FeatureSource):
             In a process that was forked after a network or a kernel of minicore had run.
         """
         from minicore.runtime.threads import (
-            network_runs,  # Numba comes with it: not for `backbone list`
+            mark_network_started,  # Numba comes with it: not for `backbone list`
         )
 
-        network_runs()
+        mark_network_started()
         if batch.ndim != 4 or batch.shape[1] != 3 or len(batch) == 0:
             raise ValueError(f"batch must be (n, 3, h, w) with n >= 1, got shape {batch.shape}")
         batch = np.ascontiguousarray(batch, np.float32)

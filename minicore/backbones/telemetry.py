@@ -1,14 +1,14 @@
-"""onnxruntime, which tells nobody what is run here. Everything in minicore takes it from this file.
+"""Import onnxruntime with telemetry disabled. All of minicore imports it from this file.
 
-From version 1.29 on, its Linux and macOS builds, like those for Windows before, report to their
-maker which networks a machine runs, by file name and checksum; they keep the reports in a database
-in the user's cache folder until they are sent. Whoever wants that sets ``ORT_DISABLE_TELEMETRY=0``.
+The Windows builds, and since version 1.29 also the builds for Linux and macOS, report the file name
+and checksum of each network to Microsoft. Unsent reports are kept in a database in the user's cache
+folder. ``ORT_DISABLE_TELEMETRY=0`` enables these reports.
 """
 
 import os
 
-# Read when onnxruntime is first imported. A program that has imported it before minicore has made
-# its first report by then; what disables the others is asked for below.
+# onnxruntime reads this variable when it is imported. If a program imports onnxruntime before
+# minicore, the first report has been made; the call below disables the later ones.
 _wanted = os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1") == "0"
 
 import onnxruntime  # noqa: E402

@@ -123,7 +123,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and not isinstance(error, MinicoreError):
         if error.filename:
             return f"{os.fsdecode(error.filename)}: {error.strerror}"
-        if error.errno in DISK_OR_PIPE:  # errors of files have a name (`files.whole`)
+        if error.errno in DISK_OR_PIPE:  # errors of files have a name (`files.atomic_write`)
             return f"standard output: cannot be written: {error.strerror}"
     return with_option_names(error) or text
 

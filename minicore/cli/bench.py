@@ -84,7 +84,8 @@ def bench(
 ) -> None:
     """Measure the time of every equation: literal loops, fast engine, other libraries, limits."""
     from minicore.backbones import Backbone
-    from minicore.runtime.files import NUMBERS, PICTURE, check_apart, check_outputs, identities
+    from minicore.runtime.files import check_apart, check_outputs, identities
+    from minicore.runtime.kinds import NUMBERS, PICTURE
     from minicore.runtime.machine import command
     from minicore.studies import bench as bench_
     from minicore.studies.bench.material import BATCH, read_images

@@ -40,7 +40,8 @@ def demo(
     from minicore.backbones import Backbone
     from minicore.cli.demo_run import PICTURES, run_demo
     from minicore.images.decode import SUFFIXES
-    from minicore.runtime.files import PICTURE, check_writable, identities, made_here
+    from minicore.runtime.files import check_writable, identities
+    from minicore.runtime.kinds import PICTURE, made_by_minicore
 
     network = Backbone(backbone or "default", threads=threads, batch_size=batch_size)
     for name in PICTURES:
@@ -48,7 +49,7 @@ def demo(
             out / name, inputs=identities(network.files), overwrite=overwrite, kind=PICTURE
         )
     images = sorted(path for path in out.glob("*") if path.suffix.lower() in SUFFIXES)
-    foreign = [path.name for path in images if not made_here(path)]
+    foreign = [path.name for path in images if not made_by_minicore(path)]
     if foreign and not overwrite:  # a later `fit` of this folder would learn from the pictures
         raise OutputError(
             f"{out}: contains images that minicore did not make, such as {foreign[0]}; choose "

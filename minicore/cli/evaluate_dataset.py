@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
@@ -33,8 +33,6 @@ from minicore.cli.options import (
 )
 from minicore.errors import MinicoreError
 
-AnyLayout = Literal[Layout, "folder"]
-
 
 def evaluate(
     data: Annotated[Path, typer.Argument(help="Folder of the data set, as published.")],
@@ -42,7 +40,7 @@ def evaluate(
         list[str] | None, typer.Argument(help="Categories of the data set.", show_default="all")
     ] = None,
     layout: Annotated[
-        AnyLayout,
+        Layout,
         typer.Option(
             help="Layout of the folder. folder: your own data in train/good (or good), test/good "
             "and test/<defect>, without masks."
@@ -75,19 +73,13 @@ def evaluate(
     from minicore import datasets
     from minicore.cli.outputs import PICTURES, save_pictures
     from minicore.evaluation import evaluate as evaluation_
-    from minicore.runtime.files import (
-        NUMBERS,
-        PICTURE,
-        check_apart,
-        check_outputs,
-        identities,
-        whole,
-    )
+    from minicore.runtime.files import atomic_write, check_apart, check_outputs, identities
+    from minicore.runtime.kinds import NUMBERS, PICTURE
 
-    without_categories = layout in (*datasets.WITHOUT_CATEGORIES, "folder")
+    without_categories = layout in datasets.WITHOUT_CATEGORIES
     if without_categories and category:
         raise MinicoreError(f"{layout} has no categories; leave out {' '.join(category)}")
-    load: Any = datasets.own if layout == "folder" else getattr(datasets, layout)
+    load = datasets.LOADERS[layout]
     if without_categories:
         parts = [load(data)]
     else:
@@ -124,6 +116,6 @@ def evaluate(
                 "config": configs[0] if len(configs) == 1 else configs,
                 "categories": [r.to_json() for r in rows],
             }
-            with whole(out, "w", inputs=inputs, overwrite=overwrite) as file:
+            with atomic_write(out, "w", inputs=inputs, overwrite=overwrite) as file:
                 json.dump(content, file, indent=2)
     print(evaluation_.table(rows))

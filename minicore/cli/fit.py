@@ -56,7 +56,8 @@ def fit(
 ) -> None:
     """Learn from a folder of good images and write a model."""
     from minicore import datasets
-    from minicore.runtime.files import MODEL, check_writable, identities
+    from minicore.runtime.files import check_writable, identities
+    from minicore.runtime.kinds import MODEL
 
     train = datasets.folder(images).train
     inputs = identities([*map(str, train), *files_of_networks(backbone)])

@@ -11,8 +11,8 @@ import typer
 
 def info(model: Annotated[Path, typer.Argument(help="A model that `minicore fit` wrote.")]) -> None:
     """Print the settings of a model and the shapes of its arrays, as JSON."""
-    from minicore.runtime import tensors
+    from minicore.runtime import container
 
-    arrays, header = tensors.read(model)
+    arrays, header = container.read(model)
     shapes = {name: [str(a.dtype), *a.shape] for name, a in arrays.items()}
     print(json.dumps({**header, "arrays": shapes}, indent=2))

@@ -15,7 +15,7 @@ Embedding = Literal["concat", "paper"]
 BankStorage = Literal["float32", "float16", "disk"]
 WeightStorage = Literal["float32", "float16", "int8"]
 Combination = Literal["features", "scores"]
-Layout = Literal["mvtec", "mvtec_loco", "visa", "btad", "kolektor_sdd", "mtd"]
+Layout = Literal["mvtec", "mvtec_loco", "visa", "btad", "kolektor_sdd", "mtd", "folder"]
 
 BackboneOption = Annotated[
     str | None,

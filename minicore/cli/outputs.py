@@ -21,7 +21,8 @@ from minicore.images import ImageLike, view
 from minicore.patchcore.detector import Detector
 from minicore.patchcore.search import Detection
 from minicore.plots.style import Figure
-from minicore.runtime.files import FIELDS, NO_INPUTS, Inputs, folded, whole
+from minicore.runtime.files import NO_INPUTS, Inputs, atomic_write, folded
+from minicore.runtime.kinds import FIELDS
 
 FORMULA = "=+-@\t\r\n"  # a spreadsheet runs a cell that begins with one of these as a formula
 SCALE = (0.5, 1.25)  # ends of a heat map's colour scale, as multiples of the map's threshold
@@ -40,7 +41,7 @@ class ScoreWriter:
         None writes to standard output.
     format : {"csv", "jsonl"}
     inputs, overwrite
-        See `files.whole`.
+        See `files.atomic_write`.
 
     Notes
     -----
@@ -66,7 +67,7 @@ class ScoreWriter:
         self._terminal = self.path is None and sys.stdout.isatty()
         if self.path is not None:
             self._file = self._close.enter_context(
-                whole(self.path, "w", inputs=self.inputs, overwrite=self.overwrite)
+                atomic_write(self.path, "w", inputs=self.inputs, overwrite=self.overwrite)
             )
         if self.format == "csv":
             self._csv = csv.writer(self._file, lineterminator="\n")

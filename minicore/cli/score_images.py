@@ -59,14 +59,8 @@ def score(
     from minicore.images import as_images
     from minicore.images.listing import left_out
     from minicore.patchcore.saved import load
-    from minicore.runtime.files import (
-        PICTURE,
-        SCORES,
-        check_apart,
-        check_outputs,
-        identities,
-        is_folder,
-    )
+    from minicore.runtime.files import check_apart, check_outputs, identities, is_folder
+    from minicore.runtime.kinds import PICTURE, SCORES
 
     paths = [path for source in images for path in as_images(source)]
     unlisted = {path for source in images if is_folder(source) for path in left_out(source)}

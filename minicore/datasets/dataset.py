@@ -1,4 +1,4 @@
-"""What a data set is; `minicore.datasets` knows where they come from."""
+"""The `Dataset` class, which every loader of `minicore.datasets` returns."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ class Dataset:
     labels : int64 (n_test,)
         0 good, 1 anomalous.
     masks : list of Path or None, bool (n_test, h, w), or None
-        One per test image, None where it is good; None altogether where there is no ground truth.
-        A folder stands for the union of the masks in it (MVTec LOCO).
+        One mask per test image; in a list, None for a good image. None instead of a list if the
+        data set has no masks. A folder means the union of the masks in it (MVTec LOCO).
     defects : list of str
-        What is wrong with each test image, "good" where nothing is.
+        The kind of defect of each test image; "good" for a good image.
     validation : list of Path
-        More good images, in neither of the above, where the data set sets some aside (MVTec LOCO).
+        More good images, which are neither in `train` nor in `test` (MVTec LOCO only).
 
     Raises
     ------
     ValueError
-        Labels or masks that are not one for each test image, or a label that is not 0 or 1.
+        If the number of labels or masks differs from the number of test images, or if a label is
+        not 0 or 1.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Dataset:
     validation: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for name in ("labels", "masks"):  # here, not after a fit of minutes
+        for name in ("labels", "masks"):  # check now, not after minutes of fitting
             given = getattr(self, name)
             if given is not None and len(given) != len(self.test):
                 raise ValueError(
@@ -71,13 +72,13 @@ class Dataset:
         )
 
     def files(self) -> list[Path]:
-        """List the files of images and masks; none where these are arrays."""
+        """Return the files of all images and masks. Images and masks in arrays have no files."""
         lists = (self.train, self.test, self.validation, self.masks)
-        named = [path for its in lists if isinstance(its, list) for path in its if path is not None]
-        return [f for path in named for f in (path.iterdir() if path.is_dir() else [path])]
+        paths = [path for part in lists if isinstance(part, list) for path in part if path]
+        return [f for path in paths for f in (path.iterdir() if path.is_dir() else [path])]
 
     def read_masks(self, preprocessing: Preprocessing) -> np.ndarray:
-        """Ground truth of every test image, resized and cropped as the images are.
+        """Return the masks of the test images, resized and cropped in the same way as the images.
 
         Parameters
         ----------
@@ -91,9 +92,9 @@ class Dataset:
         Raises
         ------
         DatasetError
-            No ground truth, or images that come out in different sizes.
+            If there are no masks, or if the prepared images have different sizes.
         ImageError
-            A mask that cannot be read, or has another size than its image.
+            If a mask cannot be read or has another size than its image.
         """
         if self.masks is None:
             raise DatasetError(f"{self.name}: expected masks, found none; evaluate scores only")

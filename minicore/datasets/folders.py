@@ -1,4 +1,4 @@
-"""Finding images and masks in folders, and saying what is missing when they are not there."""
+"""Find images and masks in folders, with errors that name what is missing and what was found."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TypeAlias
 
+import numpy as np
+
+from minicore.datasets.dataset import Dataset
 from minicore.errors import DatasetError, ImageError, MinicoreWarning
 from minicore.images.decode import SUFFIXES
 from minicore.images.listing import list_images
@@ -20,7 +23,7 @@ Labelled: TypeAlias = tuple[Path, Path | None, str]  # image, mask, defect
 
 
 def subfolders(folder: Path) -> list[Path]:
-    """Folders directly in `folder`, sorted by name, without hidden ones."""
+    """Return the folders directly in `folder`, sorted by name, without hidden ones."""
     if not is_folder(folder):
         raise missing(folder, "a folder")
     return sorted(
@@ -29,7 +32,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def images_in(folder: Path, what: str = "a folder of images") -> list[Path]:
-    """Image files directly in `folder`, sorted by name; at least one."""
+    """Return the image files directly in `folder`, sorted by name. There is at least one."""
     if not is_folder(folder):
         raise missing(folder, what)
     try:
@@ -39,7 +42,7 @@ def images_in(folder: Path, what: str = "a folder of images") -> list[Path]:
 
 
 def category_name(root: str | Path, category: str) -> str:
-    """Return a category's name without the slash that a shell may have added to it.
+    """Return a category's name without the slash that a shell may have added at its end.
 
     Parameters
     ----------
@@ -55,12 +58,12 @@ def category_name(root: str | Path, category: str) -> str:
     Raises
     ------
     DatasetError
-        If it is a path, which would be measured under a name of its own.
+        If it is a path. Its results would be stored under another name.
     """
     name = category.rstrip(os.sep + (os.altsep or ""))
     if name in ("", ".", "..") or Path(name).name != name or "\0" in name:
         last = Path(name).name.strip(".")
-        remedy = f"; give {last!r}, and the folder that holds it as the data" if last else ""
+        remedy = f"; pass {last!r}, and as the data the folder that holds it" if last else ""
         raise DatasetError(
             f"category {category!r}: expected the name of one folder in {root}{remedy}"
         )
@@ -68,7 +71,7 @@ def category_name(root: str | Path, category: str) -> str:
 
 
 def category_folder(root: str | Path, category: str, train: str) -> Path:
-    """``root/category``, or an error that recognises the two usual mistakes."""
+    """Return ``root/category``, or raise an error that explains the two most common mistakes."""
     root = Path(root)
     category = category_name(root, category)
     found = root / category
@@ -90,15 +93,15 @@ def category_folder(root: str | Path, category: str, train: str) -> Path:
 
 
 def labelled_images(test: Path, ground_truth: Path | None, good: str = GOOD) -> list[Labelled]:
-    """Every image of ``test/<defect>`` with its mask and its defect, the good ones first.
+    """Return the images of ``test/<defect>`` with their masks and defects, good images first.
 
-    The good ones are in the folder called `good`, in capitals or not. Without `ground_truth` every
-    mask is None.
+    The folder of good images has the name `good`; upper or lower case does not matter. Without
+    `ground_truth` every mask is None.
 
     Warns
     -----
     MinicoreWarning
-        If no folder is called `good`.
+        If no folder has the name `good`.
     """
     kinds = {folder.name: folder for folder in subfolders(test)}
     if not kinds:
@@ -123,11 +126,24 @@ def labelled_images(test: Path, ground_truth: Path | None, good: str = GOOD) -> 
     return found
 
 
-class Masks:
-    """The masks in one folder, looked up by image.
+def labelled_dataset(name: str, train: list[Path], test: list[Labelled]) -> Dataset:
+    """Return a data set of image files; an image is anomalous if its defect is not `GOOD`."""
+    defects = [defect for _, _, defect in test]
+    return Dataset(
+        name,
+        train,
+        [image for image, _, _ in test],
+        np.array([defect != GOOD for defect in defects], np.int64),
+        [mask for _, mask, _ in test],
+        defects,
+    )
 
-    A mask is a file, or in MVTec LOCO a folder, called like its image, perhaps with ``_mask`` or
-    ``_label`` after it.
+
+class Masks:
+    """The masks in one folder, which `of` finds by image.
+
+    A mask is a file, or a folder in MVTec LOCO. It has the name of its image, with or without
+    ``_mask`` or ``_label`` at the end.
     """
 
     def __init__(self, folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
@@ -142,7 +158,7 @@ class Masks:
                 self.named.setdefault(name, []).append(path)
 
     def of(self, image: Path) -> Path:
-        """Path of the one mask of `image`."""
+        """Return the path of the mask of `image`."""
         found = [p for p in self.named.get(image.stem, []) if p != image]
         if len(found) == 1:
             return found[0]
@@ -155,41 +171,43 @@ class Masks:
 def hold_out(
     good: list[Path], root: Path, share: float, seed: int
 ) -> tuple[list[Path], list[Path]]:
-    """Split good images, where no one published a split: (to train on, to test on).
+    """Return good images for training and for testing, if the data set has no published split.
 
-    The ``round(share · n)`` paths whose SHA-256 of "seed/path relative to root" is lowest are
-    tested on. A hash, not a random generator: the split is the same on every machine, in every
-    version of NumPy, and in any other language.
+    The test images are the ``round(share · n)`` paths with the lowest SHA-256 of "seed/path", the
+    path relative to `root`. A hash makes the split the same on every machine, with every version
+    of NumPy, and in every other language.
     """
     if not 0 < share < 1:
         raise ValueError(f"held_out: expected a share between 0 and 1, found {share}")
     if len(good) < 2:
         raise DatasetError(f"{root}: expected good images to split, found {len(good)}")
 
-    def draw(path: Path) -> bytes:
+    def digest(path: Path) -> bytes:
         return hashlib.sha256(f"{seed}/{path.relative_to(root).as_posix()}".encode()).digest()
 
-    held = set(sorted(good, key=draw)[: round(share * len(good))])
-    return [p for p in good if p not in held], [p for p in good if p in held]
+    test = set(sorted(good, key=digest)[: round(share * len(good))])
+    return [p for p in good if p not in test], [p for p in good if p in test]
 
 
 def inside(root: Path, relative: str, table: Path) -> Path:
-    """``root/relative`` for a path written in `table`, which must not lead out of `root`."""
-    for flavour in (PurePosixPath(relative), PureWindowsPath(relative)):
-        if flavour.anchor or ".." in flavour.parts:
+    """Return ``root/relative`` for a path from `table`. It must be an existing file in `root`."""
+    for path_of_system in (PurePosixPath(relative), PureWindowsPath(relative)):
+        if path_of_system.anchor or ".." in path_of_system.parts:
             raise DatasetError(f"{table}: expected paths inside {root}, found {relative!r}")
     path = root / relative
     try:
         found = bool(relative) and path.is_file()
-    except (OSError, ValueError):  # no name that a file can have
+    except (OSError, ValueError):  # a file cannot have this name
         found = False
     if not found:
-        raise DatasetError(f"{table}: expected the file {path}, found none; unpack it all")
+        raise DatasetError(
+            f"{table}: expected the file {path}, found none; unpack the whole archive"
+        )
     return path
 
 
 def missing(path: Path, what: str) -> DatasetError:
-    """Word the error for a file or folder that is not there: what for, and what is there."""
+    """Return the error for a missing file or folder: what was expected and what was found."""
     parent = path.parent
     while not is_folder(parent) and parent != parent.parent:
         path, parent = parent, parent.parent
@@ -207,7 +225,7 @@ def missing(path: Path, what: str) -> DatasetError:
 
 
 def unknown(name: str, known: Iterable[str], where: str) -> str:
-    """Half a sentence on a name that is not among the `known` ones."""
+    """Return the end of an error message for a name that is not in `known`."""
     names = sorted(known)
     near = get_close_matches(name, names, 1, 0.6)
     listed = ", ".join(names[:15]) + (", …" if len(names) > 15 else "")

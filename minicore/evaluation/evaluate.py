@@ -1,4 +1,4 @@
-"""How well a model does on a data set: one row of a table."""
+"""Fit a model on a data set and measure it: one row of a table."""
 
 from __future__ import annotations
 
@@ -17,24 +17,30 @@ from minicore.runtime import markdown
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One data set, one model. Rates are between 0 and 1; None where the data do not define one.
+    """The results of one model on one data set. Rates are between 0 and 1.
 
     Attributes
     ----------
     category : str
-    image_auroc, image_auroc_distance : float
-        Of the score of equation 7, and of the plain distance of equation 6.
-    average_precision, f1 : float
-        Of the score of equation 7; F1 at its best threshold.
+        Name of the data set.
+    n_train, n_test : int
+        Number of training and test images.
+    image_auroc, image_auroc_distance : float or None
+        Image AUROC of the score (equation 7) and of the distance (equation 6). None if all test
+        images have one class.
+    average_precision, f1 : float or None
+        Of the score (equation 7); F1 at its best threshold. None if all test images have one class.
     pixel_auroc, pixel_average_precision, pro : float or None
-        Of the maps.
+        Of the anomaly maps. None without masks or maps, or if all pixels have one class.
     false_positives, false_negatives : int or None
-        Test images that `predict` gets wrong.
+        Number of test images for which `predict` is wrong. None if the model has no threshold.
     bank_rows : int or None
-        Patch features remembered: size of the coreset; of an ensemble, of all coresets.
+        Number of patch features in the coreset; in an ensemble, in all coresets. None if the model
+        has no memory bank.
     fit_seconds : float
+        Time of the fit.
     milliseconds : float
-        To score one image.
+        Time to score one image.
     """
 
     category: str
@@ -54,24 +60,24 @@ class Evaluation:
     milliseconds: float
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON's types."""
+        """Return the attributes in a dictionary, ready for JSON."""
         return asdict(self)
 
 
 def evaluate(model: Detector, dataset: Dataset) -> tuple[Evaluation, Detection]:
-    """Fit on the good images, score the test images, measure.
+    """Fit a model on the good images, score the test images, and measure the scores.
 
     Parameters
     ----------
     model : Detector
-        A PatchCore, an Ensemble, one of `minicore.evaluation.baselines`. Fitted here.
+        A PatchCore, an Ensemble, or one of `minicore.evaluation.baselines`. The call fits it.
     dataset : Dataset
 
     Returns
     -------
     evaluation : Evaluation
     detection : Detection
-        Of the test images.
+        Scores, distances and maps of the test images.
 
     Raises
     ------
@@ -85,8 +91,8 @@ def evaluate(model: Detector, dataset: Dataset) -> tuple[Evaluation, Detection]:
     scored = time.perf_counter()
 
     labels, scores = dataset.labels, detection.scores
-    both = 0 < labels.sum() < len(labels)  # else nothing to tell apart
-    pixel_auroc, pixel_average_precision, pro = _of_pixels(model, dataset, detection)
+    both = 0 < labels.sum() < len(labels)  # the image metrics need both classes
+    pixel_auroc, pixel_average_precision, pro = _pixel_metrics(model, dataset, detection)
     wrong: tuple[int | None, int | None] = (None, None)
     if model.threshold_ is not None:
         above = scores > model.threshold_
@@ -112,10 +118,10 @@ def evaluate(model: Detector, dataset: Dataset) -> tuple[Evaluation, Detection]:
     return evaluation, detection
 
 
-def _of_pixels(
+def _pixel_metrics(
     model: Detector, dataset: Dataset, detection: Detection
 ) -> tuple[float, float, float] | tuple[None, None, None]:
-    """Pixel AUROC, average precision, PRO; None without masks or maps, or without both classes."""
+    """Return pixel AUROC, average precision and PRO, or None for all if they are not defined."""
     maps = detection.maps
     if maps is None or dataset.masks is None:
         return None, None, None
@@ -147,7 +153,7 @@ AVERAGED = {"image_auroc", "image_auroc_distance", "pixel_auroc", "pro", "averag
 
 
 def table(evaluations: list[Evaluation]) -> str:
-    """Lay evaluations out as a Markdown table, with their mean if there are several.
+    """Format evaluations as a Markdown table, with a row for the mean if there are several.
 
     Parameters
     ----------

@@ -1,13 +1,14 @@
-"""How well scores separate good from anomalous: AUROC, average precision, F1 and PRO.
+"""Metrics of how well scores separate good from anomalous: AUROC, average precision, F1 and PRO.
 
-All of them are read off one short table. A curve over thresholds rises only where an anomalous
-sample sits, so it has one row per *distinct anomalous score*: what is gained there, and how many
-good samples lie above it and at or above it. Counting those takes one sort of the good scores, in
-their own dtype. Nothing is binned or subsampled: ties are exact, and the numbers are
-scikit-learn's.
+All metrics are computed from one short table. A curve over thresholds rises only at the score of an
+anomalous sample. Therefore the table has one row per *distinct anomalous score*: the number of
+anomalous samples with this score, and the numbers of good samples above it and at or above it.
+These are counted with one sort of the good scores in their own dtype. Without bins or sampling,
+ties are exact, and the results equal those of scikit-learn.
 
-Memory: beside its inputs a pixel metric needs 1.9 times the bytes of float32 maps when 5 % of the
-pixels are defective, and 3.7 times at 20 %; scikit-learn needs 16 times, and five times as long.
+In addition to its inputs, a pixel metric needs 1.9 times the memory of the float32 maps if 5 % of
+the pixels are defective, and 3.7 times if 20 % are. scikit-learn needs 16 times this memory and
+takes five times as long.
 """
 
 from typing import Any, NamedTuple
@@ -32,7 +33,9 @@ EIGHT_CONNECTED = np.ones((3, 3), dtype=int)
 
 
 def image_auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """Area under the ROC curve: how often an anomalous image outscores a good one.
+    """Compute the area under the ROC curve of image scores.
+
+    It is the probability that an anomalous image has a higher score than a good one.
 
     Parameters
     ----------
@@ -44,18 +47,18 @@ def image_auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     Returns
     -------
     float
-        In [0, 1]; a tie between a good and an anomalous image counts one half.
+        In [0, 1]. A tie between a good and an anomalous image counts as one half.
 
     Raises
     ------
     ValueError
-        Shapes differ, a label is not 0 or 1, a score is not finite, or a class is missing.
+        If the shapes differ, a label is not 0 or 1, a score is not finite, or a class is missing.
     """
     return _mean_height(_table(*_checked(labels, scores, ndim=1)))
 
 
 def pixel_auroc(masks: npt.ArrayLike, maps: npt.ArrayLike) -> float:
-    """Area under the ROC curve of all pixels of all images together.
+    """Compute the area under the ROC curve of all pixels of all images.
 
     Parameters
     ----------
@@ -72,22 +75,22 @@ def pixel_auroc(masks: npt.ArrayLike, maps: npt.ArrayLike) -> float:
     Raises
     ------
     ValueError
-        As `image_auroc`, or no pixel is defective.
+        As `image_auroc`.
     """
     return _mean_height(_table(*_checked(masks, maps, ndim=3)))
 
 
 def pro(masks: npt.ArrayLike, maps: npt.ArrayLike, max_fpr: float = 0.3) -> float:
-    r"""Area under the per-region-overlap curve, up to a false-positive rate, normalised.
+    r"""Compute the area under the per-region-overlap curve up to a false-positive rate.
 
-    With regions :math:`R_1, \dots, R_K`, the 8-connected components of every mask, and
-    :math:`G` the good pixels of all images, the curve runs over the thresholds :math:`t` through
+    Let :math:`R_1, \dots, R_K` be the 8-connected components of the masks, and :math:`G` the good
+    pixels of all images. The curve has one point for each threshold :math:`t`:
 
     .. math::
         \Bigl(\frac{|\{g \in G : s_g \ge t\}|}{|G|},\;
         \frac{1}{K} \sum_k \frac{|\{r \in R_k : s_r \ge t\}|}{|R_k|}\Bigr).
 
-    A small defect thus weighs as much as a large one, unlike in `pixel_auroc`.
+    A small defect has the same weight as a large one, unlike in `pixel_auroc`.
 
     Parameters
     ----------
@@ -96,17 +99,17 @@ def pro(masks: npt.ArrayLike, maps: npt.ArrayLike, max_fpr: float = 0.3) -> floa
     maps : array-like of float, shape (n, h, w)
         Anomaly maps; higher is more anomalous.
     max_fpr : float
-        Where the area ends, in (0, 1]. The segment that crosses it is interpolated.
+        The false-positive rate at which the area ends, in (0, 1]. The curve is interpolated there.
 
     Returns
     -------
     float
-        Area divided by `max_fpr`, in [0, 1].
+        The area divided by `max_fpr`, in [0, 1].
 
     Raises
     ------
     ValueError
-        As `pixel_auroc`, or `max_fpr` is outside (0, 1].
+        As `image_auroc`, or if `max_fpr` is not in (0, 1].
 
     References
     ----------
@@ -115,24 +118,26 @@ def pro(masks: npt.ArrayLike, maps: npt.ArrayLike, max_fpr: float = 0.3) -> floa
     if not 0 < max_fpr <= 1:
         raise ValueError(f"max_fpr must be in (0, 1], got {max_fpr}")
     defective, values = _checked(masks, maps, ndim=3)
-    # Averaging over regions is weighting every defective pixel by one over its region's area.
+    # The mean over regions weights each defective pixel by one over the area of its region.
     return _mean_height(_table(defective, values, _inverse_areas(defective)), max_fpr)
 
 
 def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    r"""Area under the precision–recall curve, without interpolation: :math:`\sum P_t \Delta R_t`.
+    r"""Compute the area under the precision–recall curve: :math:`\sum P_t \Delta R_t`.
+
+    The curve is not interpolated.
 
     Parameters
     ----------
     labels : array-like of int or bool, any shape
-        0 good, 1 anomalous; masks (n, h, w) give the pixel figure.
+        0 good, 1 anomalous. Masks (n, h, w) are allowed too.
     scores : array-like of float, same shape
         Higher is more anomalous.
 
     Returns
     -------
     float
-        In (0, 1]; the share of anomalous samples is what guessing earns.
+        In (0, 1]. Random scores reach the share of anomalous samples.
 
     Raises
     ------
@@ -145,24 +150,25 @@ def average_precision(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 
 
 def f1_threshold(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[float, float]:
-    """Find the threshold with the largest F1, where ``score >= threshold`` means anomalous.
+    """Return the threshold with the largest F1, and that F1; ``score >= threshold`` is anomalous.
 
-    It is chosen with the answers in hand: a yardstick, not a way to set a threshold in use.
+    This threshold depends on the labels of the test data. Use it to compare methods, not to choose
+    a threshold for new images.
 
     Parameters
     ----------
     labels : array-like of int or bool, any shape
-        0 good, 1 anomalous; masks (n, h, w) give the pixel figure.
+        0 good, 1 anomalous. Masks (n, h, w) are allowed too.
     scores : array-like of float, same shape
         Higher is more anomalous.
 
     Returns
     -------
     threshold : float
-        Always the score of an anomalous sample. If several do equally well, the largest: the
-        one with the fewest alarms.
+        The score of an anomalous sample. If several thresholds have the same F1, the largest one,
+        which has the fewest false alarms.
     f1 : float
-        Harmonic mean of precision and recall there, in (0, 1].
+        Harmonic mean of precision and recall at this threshold, in (0, 1].
 
     Raises
     ------
@@ -172,12 +178,12 @@ def f1_threshold(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[float, f
     table = _table(*_checked(labels, scores))
     caught = np.cumsum(table.gain)
     f1 = 2 * caught / (caught[-1] + caught + table.reached)
-    best = int(np.argmax(f1))  # the first of equals, and thresholds descend
+    best = int(np.argmax(f1))  # of equal values the first; thresholds descend
     return float(table.threshold[best]), float(f1[best])
 
 
 def roc_curve(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Array, Array]:
-    """Corners of the ROC curve, from (0, 0) to (1, 1), to be joined by straight lines.
+    """Compute the corners of the ROC curve from (0, 0) to (1, 1), which straight lines connect.
 
     Parameters
     ----------
@@ -189,7 +195,7 @@ def roc_curve(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Array, Arra
     Returns
     -------
     false_positive_rate, true_positive_rate : ndarray of float64, shape (2 k + 2,)
-        For k distinct anomalous scores. Both never fall.
+        For k distinct anomalous scores. Both arrays never decrease.
 
     Raises
     ------
@@ -214,7 +220,7 @@ class _Table(NamedTuple):
 
 
 def _table(positive: Array, scores: Array, weight: Array | None = None) -> _Table:
-    """Build the table; `weight`, if any, is in the order of ``scores[positive]``."""
+    """Return the table. The order of `weight` is that of ``scores[positive]``."""
     good = scores[~positive]  # the one large copy
     good.sort()
     gain: Array
@@ -229,23 +235,26 @@ def _table(positive: Array, scores: Array, weight: Array | None = None) -> _Tabl
 
 
 def _mean_height(table: _Table, max_fpr: float = 1.0) -> float:
-    """Area under the curve from 0 to `max_fpr`, over `max_fpr`, by the trapezoid rule.
+    """Return the area under the curve from 0 to `max_fpr`, divided by `max_fpr`.
 
-    The curve is a sum of ramps, one a row: 0 until the good samples above are passed, rising over
-    the tied ones, then `gain` to the end. Each covers the axis from its middle on.
+    The curve is a sum of ramps, one per row of the table. On the axis of good samples, a ramp is 0
+    up to `passed`, rises to `gain` at `reached`, and stays there. Its area is that of a step at the
+    middle of the rise.
     """
     end = max_fpr * table.n_good
     cover = 1 - (table.passed + table.reached) / (2 * end)
-    cut = int(np.searchsorted(table.reached, end, side="right"))  # the first ramp not finished
+    cut = int(
+        np.searchsorted(table.reached, end, side="right")
+    )  # first ramp that is not complete at end
     cover[cut:] = 0
-    if cut < cover.size and table.passed[cut] < end:  # begun: its triangle up to `end`
+    if cut < cover.size and table.passed[cut] < end:  # it has begun there: add its triangle
         risen = end - table.passed[cut]
         cover[cut] = risen**2 / (2 * end * (table.reached[cut] - table.passed[cut]))
     return float(np.average(cover, weights=table.gain))
 
 
 def _inverse_areas(masks: Array) -> Array:
-    """One over the area of its region, for every pixel of ``masks[masks]``, in that order."""
+    """Return one over the area of the region of each pixel, in the order of ``masks[masks]``."""
     parts = []
     for mask in masks:
         if mask.any():
@@ -257,7 +266,7 @@ def _inverse_areas(masks: Array) -> Array:
 def _checked(
     labels: npt.ArrayLike, scores: npt.ArrayLike, ndim: int | None = None
 ) -> tuple[Array, Array]:
-    """Labels as bool and scores as they are, or a ValueError that says what is wrong."""
+    """Return labels as bool and scores unchanged, or raise a ValueError."""
     first, second = ("masks", "maps") if ndim == 3 else ("labels", "scores")
     truth, values = _array(labels, first), _array(scores, second)
     shape = {1: " (n,)", 3: " (n, h, w)", None: ""}[ndim]
@@ -275,17 +284,17 @@ def _checked(
         raise ValueError(f"{first} must be 0 (good) or 1 (anomalous), got {odd}")
     if n in (0, positive.size):
         raise ValueError(
-            f"{first} must hold both 0 (good) and 1 (anomalous), "
+            f"{first} must contain both 0 (good) and 1 (anomalous), "
             f"got {n} anomalous of {positive.size}"
         )
-    # NaN travels through min and max, so neither needs a temporary as large as the maps.
+    # min and max return NaN if there is one, and need no temporary array as large as the maps.
     if not (np.isfinite(values.min()) and np.isfinite(values.max())):
         raise ValueError(f"{second} must be finite, got NaN or infinity")
     return positive, values
 
 
 def _array(values: npt.ArrayLike, name: str) -> Array:
-    """One array, or a ValueError where a list holds several of different shapes."""
+    """Return one array, or raise a ValueError for a list of arrays with different shapes."""
     try:
         return np.asarray(values)
     except ValueError as error:

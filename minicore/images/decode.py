@@ -1,12 +1,11 @@
-"""One image file -> 8-bit RGB, upright; one mask file -> bool.
+"""Decode one image file to 8-bit RGB, upright, or one mask file to bool.
 
-* Alpha, also that of a palette, is dropped and never composited, as ``.convert("RGB")`` does: a
-  transparent pixel shows the colour stored under it.
-* 16-bit grey is scaled, round(value / 257), never clipped; of 16-bit colour Pillow keeps the high
-  byte. A TIFF that says it has 12 bits a pixel is scaled from 4095.
-* Floating-point pixels are refused: nothing in the file says which value is white.
-* Of several frames or pages the first is read.
-* The content decides the format, not the suffix.
+* Transparency is dropped, as by ``.convert("RGB")``: a transparent pixel has its stored colour.
+* 16-bit grey is scaled, round(value / 257), and never clipped. Of 16-bit colour, Pillow keeps the
+  high byte. A TIFF with 12 bits per sample is scaled from 4095.
+* Floating-point pixels raise an error, because the file does not define which value is white.
+* If a file has several frames or pages, the first one is read.
+* The content of a file determines its format, not the suffix of its name.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 
-# Naming the formats also keeps Pillow's rarer decoders away from files nobody vouches for.
+# This list also excludes Pillow's rare decoders, which are less tested, for untrusted files.
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
 
 _LOSSY_IN_TIFF = ("jpeg", "tiff_jpeg", "webp")  # Pillow's names for TIFF's compressions
 _BITS_PER_SAMPLE = 0x0102  # TIFF tag
 
-_ORIENTATION = 0x0112  # EXIF tag; 1 is upright, 5 and above lie on their side
+_ORIENTATION = 0x0112  # EXIF tag; 1 is upright, from 5 on width and height are swapped
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -44,7 +43,7 @@ _UPRIGHT = {
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Decode one PNG, JPEG, BMP, TIFF or WebP file, upright by its EXIF orientation.
+    """Return the pixels of one PNG, JPEG, BMP, TIFF or WebP file, upright by its EXIF orientation.
 
     Parameters
     ----------
@@ -57,25 +56,27 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises
     ------
     ImageError
-        Missing, empty, truncated, not an image, floating-point, or larger than Pillow's limit
-        against decompression bombs (twice ``PIL.Image.MAX_IMAGE_PIXELS``).
+        If the file is missing, empty, truncated or not an image, has floating-point pixels, or is
+        larger than Pillow's limit against decompression bombs (twice
+        ``PIL.Image.MAX_IMAGE_PIXELS``).
     """
     return np.array(open_rgb(path))
 
 
 def open_rgb(path: str | Path) -> Image.Image:
-    """Decode as `read_image` does, for what goes on in Pillow."""
+    """Return the same pixels as `read_image`, as a Pillow image."""
     with _opened(path) as picture:
         return _upright(_rgb(picture, path), picture)
 
 
 def read_binary(path: str | Path) -> np.ndarray:
-    """Decode a mask: True where a pixel is not black, that is where any of its values is not 0.
+    """Return a mask: True where a pixel is not black, which means that one of its values is not 0.
 
-    Data sets write 255, 1, or one number per type of defect, so half of 255 would miss some. In a
-    file with lossy compression (JPEG, WebP, TIFF with either), which blurs, values count from 128
-    on. Of a palette the colours count, not their numbers. In a mask with transparent pixels, the
-    others are True if they are alike in colour; else colour and transparency must agree.
+    Data sets write 255, 1, or one number per type of defect; a threshold of 128 would miss some.
+    Lossy compression (JPEG, WebP, or both in TIFF) blurs edges; there, True is a value from 128 on.
+    With a palette, the colours count, not the indices. In a mask with transparent pixels, the
+    other pixels are True if all of them have one colour. Otherwise colour and transparency must
+    describe the same mask.
 
     Returns
     -------
@@ -84,18 +85,18 @@ def read_binary(path: str | Path) -> np.ndarray:
     Raises
     ------
     ImageError
-        As `read_image`; also for NaN and infinity, and where colour and transparency disagree.
+        As `read_image`. Also for NaN and infinity, and if colour and transparency differ.
     """
     with _opened(path) as picture:
         lossy = _is_lossy(picture, path)
         picture.load()
-        alone = picture.mode in ("1", "L") and "transparency" not in picture.info
-        if alone or picture.mode.startswith(("I", "F")):
+        grey = picture.mode in ("1", "L") and "transparency" not in picture.info
+        if grey or picture.mode.startswith(("I", "F")):
             values = np.asarray(_upright(picture, picture))
-            if not np.isfinite(values).all():  # NaN is not 0, and so would be anomalous
+            if not np.isfinite(values).all():  # NaN differs from 0 and would count as anomalous
                 raise ImageError(
-                    f"{path}: expected 0 (good) or not (anomalous), found NaN or infinity; "
-                    f"decide which"
+                    f"{path}: expected 0 (good) or another number (anomalous), "
+                    f"found NaN or infinity; replace these values"
                 )
             return _marked(values, lossy)
         pixels = np.asarray(_upright(picture.convert("RGBA"), picture))
@@ -116,7 +117,7 @@ def _marked(values: np.ndarray, lossy: bool) -> np.ndarray:
 
 
 def _is_lossy(picture: Image.Image, path: str | Path) -> bool:
-    """Whether the compression of an opened file changes pixels."""
+    """Return whether the compression of an opened file changes pixels."""
     if picture.format == "WEBP":
         return not _is_lossless_webp(Path(path))
     in_tiff = picture.format == "TIFF" and picture.info.get("compression") in _LOSSY_IN_TIFF
@@ -124,9 +125,9 @@ def _is_lossy(picture: Image.Image, path: str | Path) -> bool:
 
 
 def _is_lossless_webp(path: Path) -> bool:
-    """Look for the chunk that holds the pixels, which Pillow does not tell: VP8L, or VP8 (lossy).
+    """Return whether the pixels are in a chunk VP8L, not VP8 (lossy). Pillow has no such function.
 
-    https://developers.google.com/speed/webp/docs/riff_container
+    Source: https://developers.google.com/speed/webp/docs/riff_container
     """
     with path.open("rb") as file:
         file.seek(12)  # after "RIFF", size, "WEBP"
@@ -141,12 +142,12 @@ def _is_lossless_webp(path: Path) -> bool:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """(h, w) in pixels of the upright image, from the file's header."""
+    """Return (h, w) of the upright image in pixels, from the file's header."""
     with _opened(path) as picture:
         if picture.format == "TIFF":
-            picture.load()  # which turns it upright
+            picture.load()  # Pillow turns a TIFF upright when it loads it
         width, height = picture.size
-        # A PNG without EXIF in its header would be decoded whole in search of it.
+        # To search for EXIF data after the header, Pillow would decode the whole PNG.
         if picture.format == "PNG" and "exif" not in picture.info:
             return height, width
         return (width, height) if _orientation(picture) >= 5 else (height, width)
@@ -154,7 +155,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
-    """Whatever Pillow raises on a bad file, and that can be anything, becomes one ImageError."""
+    """Open a file with Pillow. Each error, of whatever type, becomes one ImageError."""
     expected = "expected a PNG, JPEG, BMP, TIFF or WebP image"
     try:
         with Image.open(path, formats=_FORMATS) as picture:
@@ -170,7 +171,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
             f"{path}: {error}; if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
     except Exception as error:
-        if isinstance(error, OSError) and error.strerror:  # the disk's, not Pillow's
+        if isinstance(error, OSError) and error.strerror:  # an error of the disk, not of Pillow
             raise ImageError(
                 f"{path}: {expected}, found: {error.strerror}; check the path"
             ) from error
@@ -186,7 +187,7 @@ def _rgb(picture: Image.Image, path: str | Path) -> Image.Image:
             f"save it as 8 or 16 bits"
         )
     if picture.mode.startswith("I"):
-        # Pillow's own convert("RGB") clips at 255: a 16-bit image would come out white.
+        # Pillow's own convert("RGB") clips at 255, so that a 16-bit image would become white.
         grey = np.asarray(picture)
         if grey.min() < 0 or grey.max() > 65535:
             raise ImageError(
@@ -199,40 +200,39 @@ def _rgb(picture: Image.Image, path: str | Path) -> Image.Image:
         scaled = (grey.astype(np.uint32) * 255 + white // 2) // white
         return Image.fromarray(np.minimum(scaled, 255).astype(np.uint8)).convert("RGB")
     if picture.mode == "P":
-        picture = picture.convert("RGBA")  # the way on which Pillow does not warn of lost alpha
+        picture = picture.convert("RGBA")  # avoids Pillow's warning about lost transparency
     return picture.convert("RGB")
 
 
 def _white(picture: Image.Image) -> int:
-    """Return the value of white in a grey image of more than 8 bits.
+    """Return the value of white in a grey image with more than 8 bits.
 
-    TIFF's MaxSampleValue is not that: it is the largest value that occurs in the image.
+    TIFF's MaxSampleValue is something else: the largest value that occurs in the image.
     """
     tags = getattr(picture, "tag_v2", {})
     return 4095 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535
 
 
-_dark: dict[Path, str] = {}  # by folder, the first file of which `_warn_of_dark` has warned
+_first_dark: dict[Path, str] = {}  # for each folder, the first file that is almost black
 
 
 def _warn_of_dark(path: Path) -> None:
-    # One text for a folder: Python shows the same text once, so 10,000 files print one line.
-    first = _dark.setdefault(path.parent, path.name)
+    # Name the same file for a whole folder: Python shows equal warnings once.
+    first = _first_dark.setdefault(path.parent, path.name)
     warnings.warn(
         f"{path.parent / first}: 16-bit grey without a value above 4095, read as almost black; if "
-        f"the camera has 12 bits or fewer, multiply its values up to 65535 in all images of this "
-        f"folder",
+        f"the camera has 12 bits or fewer, scale the values of all images of this folder to 65535",
         MinicoreWarning,
         stacklevel=2,
     )
 
 
 def _upright(pixels: Image.Image, picture: Image.Image) -> Image.Image:
-    """Turn `pixels` as the EXIF data of the loaded `picture` they came from say."""
+    """Turn `pixels` upright by the EXIF data of the loaded `picture`."""
     turn = _UPRIGHT.get(_orientation(picture))
     return pixels if turn is None else pixels.transpose(turn)
 
 
 def _orientation(picture: Image.Image) -> int:
-    # A TIFF, and no other format, Pillow has turned upright by the time it is loaded.
+    # Pillow turns a TIFF upright when it loads it, but no other format.
     return 1 if picture.format == "TIFF" else picture.getexif().get(_ORIENTATION, 1)

@@ -1,4 +1,4 @@
-"""The image files in a folder, and a fingerprint of a list of images."""
+"""List the image files in a folder, and compute a fingerprint of a list of images."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from minicore.images.decode import SUFFIXES
 if TYPE_CHECKING:
     from minicore.images.preprocess import ImageLike
 
-# How files of images begin: those that minicore reads, then GIF, HEIC and AVIF, JPEG 2000,
-# JPEG XL, PNM, Photoshop, OpenEXR. Many raw formats of cameras are TIFF. Text, tables and archives
-# begin otherwise.
+# The first bytes of image files: the formats that minicore reads, then GIF, HEIC and AVIF,
+# JPEG 2000, JPEG XL, PNM, Photoshop, OpenEXR. Many raw formats of cameras are TIFF. Text, tables
+# and archives begin with other bytes.
 _FIRST_BYTES = re.compile(
     rb"\x89PNG|\xff\xd8\xff|BM....\0\0\0\0|II[*+]\0|MM\0[*+]|RIFF....WEBP"
     rb"|GIF8|....ftyp(?:hei|hev|mif|msf|avi)|\0\0\0\x0cj[PX]|\xff\x4f\xff\x51|\xff\x0a"
@@ -37,12 +37,12 @@ def list_images(folder: str | Path) -> list[Path]:
     Warns
     -----
     MinicoreWarning
-        If the folder holds more images than that, see `left_out`.
+        If the folder contains other images that are not returned, see `left_out`.
 
     Raises
     ------
     ImageError
-        If there are none.
+        If there are no image files.
     """
     folder = Path(folder)
     files = sorted(filter(_is_listed, folder.iterdir()), key=lambda p: p.name)
@@ -58,12 +58,13 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def left_out(folder: str | Path) -> list[Path]:
-    """Return the images in and below a folder that `list_images` does not return.
+    """Return the images in a folder and its subfolders that `list_images` does not return.
 
-    In the folder: files without a known suffix that begin as a file of an image does, and pipes
-    with one, for which a program would wait. In its subfolders: files with a known suffix. Hidden
-    files and folders do not count. Of a link to a folder elsewhere, only the files directly in it
-    count: what is below can be a whole disk.
+    In the folder, these are files without a known suffix but with the first bytes of an image, and
+    pipes with a known suffix, because reading a pipe may wait for ever. In the subfolders, these
+    are files with a known suffix. Hidden files and folders are ignored. If a link leads to a folder
+    elsewhere, only the files directly in that folder count, because its subfolders may be a whole
+    disk.
     """
     found = []
     root = os.path.realpath(folder)
@@ -71,7 +72,7 @@ def left_out(folder: str | Path) -> list[Path]:
         inside[:] = sorted(name for name in inside if name[0] != ".")
         for path in (Path(place, name) for name in sorted(names)):
             below = path.parent != Path(folder)
-            if _is_listed(path) if below else _is_pipe(path) or _begins_as_an_image(path):
+            if _is_listed(path) if below else _is_pipe(path) or _has_first_bytes_of_image(path):
                 found.append(path)
         for link in (Path(place, name) for name in inside):
             if link.is_symlink() and not Path(os.path.realpath(link)).is_relative_to(root):
@@ -89,13 +90,13 @@ def _is_named_as_image(path: Path) -> bool:
 
 
 def _is_pipe(path: Path) -> bool:
-    """Whether a file with the name of an image is a pipe, a socket or a device."""
+    """Return whether a path with the name of an image is a pipe, a socket or a device."""
     if not _is_named_as_image(path) or path.is_file():
         return False
     return path.exists() and not path.is_dir()
 
 
-def _begins_as_an_image(path: Path) -> bool:
+def _has_first_bytes_of_image(path: Path) -> bool:
     if _is_named_as_image(path) or path.name[0] == "." or not path.is_file():
         return False
     try:
@@ -106,19 +107,19 @@ def _begins_as_an_image(path: Path) -> bool:
 
 
 def _described(folder: Path, files: list[Path]) -> str:
-    """Say which images were left out, with examples and a remedy; nothing if there are none."""
+    """Describe the images that were left out, with examples and a remedy. May be empty."""
     here = [path for path in files if path.parent == folder]
     below = [path for path in files if path.parent != folder]
     parts = []
     if here:
         parts.append(
-            f"{_images(here)} of another format or suffix not looked at: "
-            f"{_some(p.name for p in here)}; save as PNG, or name the file itself"
+            f"{_images(here)} of another format or suffix ignored: "
+            f"{_some(p.name for p in here)}; save them as PNG, or pass the file itself"
         )
     if below:
         names = dict.fromkeys(p.relative_to(folder).parts[0] for p in below)
         parts.append(
-            f"{_images(below)} in subfolders not looked at: {_some(names)}; name these folders too"
+            f"{_images(below)} in subfolders ignored: {_some(names)}; pass these folders too"
         )
     return "; ".join(parts)
 
@@ -133,10 +134,10 @@ def _some(names: Iterable[str]) -> str:
 
 
 def fingerprint(images: Sequence[ImageLike]) -> bytes:
-    """Return a hash of the images' order, the files' names, and everything that is in them.
+    """Return a hash of the order, the names and the content of the images.
 
-    Size and time of a file are not enough: copying can keep both. To hash a PNG or JPEG took 2 to
-    7 % of the time of preparing it, a BMP about half.
+    The size and time of a file are not enough, because a copy can keep both. Hashing a PNG or JPEG
+    takes 2 to 7 % of the time to prepare it, a BMP about half of that time.
     """
     digest = hashlib.blake2b()
     for image in images:
@@ -150,14 +151,14 @@ def fingerprint(images: Sequence[ImageLike]) -> bytes:
 
 
 def _content(path: Path) -> bytes:
-    """Return the hash of a file; of one that cannot be read, nothing: decoding it will fail."""
+    """Return the hash of a file, or nothing if it cannot be read: decoding will raise the error."""
     content = hashlib.blake2b()
     try:
-        if path.exists() and not path.is_file():  # a pipe can be read once: never the same again
+        if path.exists() and not path.is_file():  # a pipe can be read only once: never reuse it
             return secrets.token_bytes()
         with path.open("rb") as file:
             while block := file.read(2**20):
                 content.update(block)
-    except (OSError, ValueError):  # a ValueError of a NUL in the name
+    except (OSError, ValueError):  # a NUL in the name raises a ValueError
         return b""
     return content.digest()

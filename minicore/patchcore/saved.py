@@ -1,6 +1,6 @@
 """Model files: the one place that writes and reads fitted models.
 
-A file is that of `minicore.runtime.tensors`: arrays and a JSON header. A checksum detects damage,
+A file is that of `minicore.runtime.container`: arrays and a JSON header. A checksum detects damage,
 not tampering. So every value of a header is validated when the model is read: its type, its range,
 and that it fits the arrays. Then a wrong file is refused at once and not in the middle of scoring.
 """
@@ -21,7 +21,7 @@ from minicore.patchcore.ensemble import Ensemble
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import check_smoothing, columns_by_network
 from minicore.patchcore.search import Search
-from minicore.runtime import tensors
+from minicore.runtime import container
 from minicore.runtime.clock import Seconds
 from minicore.runtime.files import identities
 
@@ -50,7 +50,7 @@ def save(model: PatchCore | Ensemble, path: str | Path, *, overwrite: bool = Fal
     else:
         arrays, header = _stored(model)
     inputs = identities(model.network_files_)
-    return tensors.write(path, arrays, header, inputs=inputs, overwrite=overwrite)
+    return container.write(path, arrays, header, inputs=inputs, overwrite=overwrite)
 
 
 def _stored(model: PatchCore) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -101,7 +101,7 @@ def load(path: str | Path, backbone: Any = None, **options: Any) -> PatchCore | 
     ModelError
         If the file is damaged, or `backbone` is not the network of the fit.
     """
-    arrays, header = tensors.read(path)
+    arrays, header = container.read(path)
     if "members" in header:
         return _ensemble(path, arrays, header["members"], backbone, options)
     return _patchcore(path, arrays, header, backbone, options)
@@ -109,7 +109,7 @@ def load(path: str | Path, backbone: Any = None, **options: Any) -> PatchCore | 
 
 def load_patchcore(path: str | Path, backbone: Any, options: dict[str, Any]) -> PatchCore:
     """Read one model; see `PatchCore.load`."""
-    arrays, header = tensors.read(path)
+    arrays, header = container.read(path)
     if "members" in header:
         raise ModelError(f"{path}: an ensemble of scores; read it with minicore.load")
     return _patchcore(path, arrays, header, backbone, options)
@@ -117,7 +117,7 @@ def load_patchcore(path: str | Path, backbone: Any, options: dict[str, Any]) -> 
 
 def load_ensemble(path: str | Path, backbone: Any, options: dict[str, Any]) -> Ensemble:
     """Read an ensemble; see `Ensemble.load`."""
-    arrays, header = tensors.read(path)
+    arrays, header = container.read(path)
     if "members" not in header:
         raise ModelError(f"{path}: a single model; read it with minicore.load")
     return _ensemble(path, arrays, header["members"], backbone, options)

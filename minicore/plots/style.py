@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as MatplotlibFigure
 
-from minicore.runtime.files import whole
+from minicore.runtime.files import atomic_write
 
 Array = npt.NDArray[Any]
 
@@ -24,7 +24,7 @@ ORDER = ListedColormap(colormaps["viridis"](np.linspace(0, 0.91, 256)))
 WIDTH = 7.2  # inches: 1080 pixels, sharp in a README
 DASHED = (0, (4, 3))
 SUFFIXES = (".pdf", ".png", ".svg")
-METADATA: Any = {  # the program, which `files.made_here` reads; no date
+METADATA: Any = {  # the program, which `files.made_by_minicore` reads; no date
     "pdf": {"Creator": "minicore", "CreationDate": None},
     "png": {"Software": "minicore"},
     "svg": {"Creator": "minicore", "Date": None},
@@ -116,6 +116,6 @@ def save(
     if target.suffix.lower() not in SUFFIXES:
         raise ValueError(f"cannot save {str(target)!r}: the suffix must be {', '.join(SUFFIXES)}")
     content = render(figure, target.suffix.lower()[1:])
-    with whole(target, overwrite=overwrite) as file:
+    with atomic_write(target, overwrite=overwrite) as file:
         file.write(content)
     return target

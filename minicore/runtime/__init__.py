@@ -1,1 +1,1 @@
-"""What every room needs: threads, progress bars, files, kernels, clock, machine, cache."""
+"""Tools that every room uses: threads, progress bars, files, kernels, clock, machine, cache."""

@@ -1,4 +1,4 @@
-"""The one folder outside the package in which minicore keeps anything: what can be had again."""
+"""The cache folder: compiled kernels and downloaded networks, both of which can be made again."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 
-def folder(room: str) -> Path:
-    """Give the folder of compiled ``kernels`` or fetched ``backbones``; it need not be there yet.
+def folder(name: str) -> Path:
+    """Return the folder for ``kernels`` or ``backbones``. It may not exist yet.
 
-    It is in the user's cache folder, or where the variable MINICORE_CACHE says.
+    It lies in the user's cache folder, or in MINICORE_CACHE if this variable is set.
     """
     from platformdirs import user_cache_dir
 
-    given = os.environ.get("MINICORE_CACHE")
-    return (Path(given).absolute() if given else Path(user_cache_dir("minicore"))) / room
+    chosen = os.environ.get("MINICORE_CACHE")
+    return (Path(chosen).absolute() if chosen else Path(user_cache_dir("minicore"))) / name

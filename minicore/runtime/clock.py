@@ -1,4 +1,4 @@
-"""Where the time goes: seconds a stage."""
+"""Measure how many seconds each stage of the work takes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 
 class Seconds(dict[str, float]):
-    """Seconds spent in each named stage, in the order the stages were first met."""
+    """Seconds per stage, in the order in which the stages first ran."""
 
     def add(self, stage: str, seconds: float) -> None:
-        """Add to what a stage has taken."""
+        """Add `seconds` to the time of a stage."""
         self[stage] = self.get(stage, 0.0) + seconds
 
     @contextlib.contextmanager
     def of(self, stage: str) -> Iterator[None]:
-        """Add the time the block takes to a stage."""
+        """Measure a block and add its time to a stage."""
         before = time.perf_counter()
         try:
             yield

@@ -1,18 +1,16 @@
-"""Files that appear whole or not at all, and that replace nothing which is not minicore's.
+"""Write files atomically, and never replace a file of the user by accident.
 
-One rule for everything that is written. An existing file is replaced if minicore made it and it is
-of the same kind, which its content shows (`kind_of`), or if the caller asks for it with
-`overwrite`. A file that the same
-call reads is never replaced, however its path is spelled and through whatever link it is reached.
+A file appears complete or not at all. One rule decides whether an existing file may be replaced:
+minicore made it and it has the same kind as the new file (`kinds.kind_of`), or the caller asks for
+it with `overwrite`. A file that the same call reads is never replaced, also if another path or a
+link leads to it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
-import re
 import secrets
 import stat
 import unicodedata
@@ -23,76 +21,56 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 
 from minicore.errors import MinicoreError, OutputError
+from minicore.runtime.kinds import kind_of
 
-Inputs: TypeAlias = Mapping[tuple[int, int], Path]  # see `identities`
+Inputs: TypeAlias = Mapping[tuple[int, int], Path]  # the result of `identities`
 NO_INPUTS: Inputs = {}
-
-FIELDS = ("image", "score", "distance", "anomalous")  # the columns of a table of scores
-HEAD = 2**16  # bytes that a mark is looked for in
-MODEL, NETWORK, PICTURE, REPORT = "a model", "a network", "a picture", "a report"
-RUN, NUMBERS, SCORES = "the settings of a run", "a file of numbers", "a table of scores"
-MARKS = tuple(  # how a file that minicore wrote begins, and its kind
-    (re.compile(mark, re.DOTALL), kind)
-    for mark, kind in (
-        (rb'.{8}\{"__metadata__":\{"minicore":', MODEL),  # safetensors with one key in its header
-        (rb"\x08.\x12\x08minicore", NETWORK),  # ONNX, which has its producer after its version
-        (rb"\x89PNG.*\x11tEXtSoftware\0minicore", PICTURE),
-        (rb"GIF8.*!\xfe\x08minicore\0", PICTURE),  # a comment of eight bytes
-        (rb"<\?xml.*<dc:title>minicore</dc:title>", PICTURE),  # SVG
-        (rb'<!DOCTYPE html>.*<meta name="generator" content="minicore', REPORT),
-        (rb'\s*\{\s*"minicore": "[^"]*",\s*"command":.*"data_sha256":', RUN),
-        (rb'\s*\{\s*"minicore": "[^"]*",', NUMBERS),  # JSON with the version first
-        (",".join(FIELDS).encode() + rb"\n", SCORES),
-    )
-)
-PDF_MARK = b"/Creator (minicore)"  # near the end
 
 
 @contextlib.contextmanager
-def whole(
+def atomic_write(
     path: str | Path,
     mode: str = "wb",
     *,
     inputs: Inputs = NO_INPUTS,
     overwrite: bool = False,
 ) -> Iterator[IO[Any]]:
-    """Open a file for writing that takes its name only when the block has ended well.
+    """Open a file for writing. It appears under its name only after the block ends without error.
 
-    Until then it is a hidden file beside; whatever was there before stays as it was. Missing
-    folders are made. A link stays: the file that it leads to is written. A file that is replaced
-    keeps its permissions. What is no file to be replaced, such as ``/dev/stdout``, is written
-    directly.
+    Until then the content goes to a hidden file in the same folder, and an existing file stays as
+    it is. Missing folders are created. If `path` is a link, the file behind the link is written. A
+    replaced file keeps its permissions. A device such as ``/dev/stdout`` is written directly.
 
     Parameters
     ----------
     path : str or Path
     mode : {"wb", "w"}
-        Text is UTF-8 with plain newlines.
+        Text is written as UTF-8 and newlines are not translated.
     inputs : dict
-        From `identities`: the files that the call reads.
+        The files that the call reads, from `identities`.
     overwrite : bool, default False
-        Whether a file that minicore did not make may be replaced.
+        Replace the file even if minicore did not make it.
 
     Raises
     ------
     OutputError
-        If the file cannot be written, or must not be replaced.
+        If the file cannot be written or must not be replaced.
     """
     named = Path(path)
     text: dict[str, Any] = {}
-    if "b" not in mode:  # the names of files need not be UTF-8: their bytes come back
+    if "b" not in mode:  # names of files may contain bytes that are not UTF-8: keep these bytes
         text = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
     try:
         _check_name(named)
         direct = named.exists() and not named.is_file()
         target = named if direct else Path(os.path.realpath(named))
-        partial = beside(target, "partial")
+        partial = temporary_path(target, "partial")
         _check_replaceable(named, inputs, overwrite)
         target.parent.mkdir(parents=True, exist_ok=True)
     except OutputError:
         raise
-    except (OSError, ValueError) as error:  # a ValueError of a NUL in the name
-        raise _refused(named, error) from error
+    except (OSError, ValueError) as error:  # a NUL in the name raises a ValueError
+        raise _cannot_write(named, error) from error
     try:
         if direct:
             with target.open(mode, **text) as file:
@@ -104,17 +82,17 @@ def whole(
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            # Minutes may have passed; now the kind is known as well.
+            # Check again: minutes may have passed, and the new file's kind is known only now.
             _check_replaceable(named, inputs, overwrite, kind_of(partial))
             partial.replace(target)
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
     except OSError as error:
-        own = error.filename in (None, str(partial), str(target))
-        if isinstance(error, MinicoreError) or not own:
-            raise  # the block's own trouble with another file
-        raise _refused(named, error) from error
+        about_this_file = error.filename in (None, str(partial), str(target))
+        if isinstance(error, MinicoreError) or not about_this_file:
+            raise  # the block failed with another file
+        raise _cannot_write(named, error) from error
 
 
 def check_writable(
@@ -124,21 +102,21 @@ def check_writable(
     overwrite: bool = False,
     kind: str | None = None,
 ) -> None:
-    """Find out now, not after minutes of work, whether a file can be written.
+    """Check that a file can be written, before minutes of work are spent on its content.
 
     Parameters
     ----------
     path : str or Path
-        What is there stays as it is, and no folder is made.
+        The check changes no file and creates no folder.
     inputs, overwrite
-        As for `whole`.
+        As for `atomic_write`.
     kind : str, optional
-        What will be written, as `kind_of` calls it.
+        The kind of the new file, as in `kinds.kind_of`.
 
     Raises
     ------
     OutputError
-        If it cannot, or if what is there must not be replaced.
+        If the file cannot be written, or an existing file must not be replaced.
     """
     named = Path(path)
     try:
@@ -146,7 +124,7 @@ def check_writable(
             raise OutputError(f"{named}: a folder; name a file in it, such as {named / 'result'}")
         if named.exists() and not named.is_file():
             return
-        _check_name(named)  # the probe's own is shorter
+        _check_name(named)  # the name of the probe below is shorter
         _check_replaceable(named, inputs, overwrite, kind)
         folder = Path(os.path.realpath(named)).parent
         missing = []
@@ -155,29 +133,31 @@ def check_writable(
             folder = folder.parent
         for name in missing:
             _check_name(folder / name)
-        probe = beside(folder / "x", "probe")
+        probe = temporary_path(folder / "x", "probe")
         probe.touch()
         probe.unlink()
     except OutputError:
         raise
     except (OSError, ValueError) as error:
-        raise _refused(named, error) from error
+        raise _cannot_write(named, error) from error
 
 
 def check_apart(folder: str | Path, images: Iterable[str | Path]) -> None:
-    """Refuse a folder for pictures that images are read from: pictures would become images.
+    """Raise an error if images are read from the folder in which pictures will be written.
+
+    The next call would read the pictures as images.
 
     Parameters
     ----------
     folder : str or Path
-        It need not exist.
+        It may not exist yet.
     images : iterable of str or Path
-        Files.
+        Image files.
 
     Raises
     ------
     OutputError
-        If an image is directly in it.
+        If an image lies directly in the folder.
     """
     if identities([folder]).keys() & identities({Path(image).parent for image in images}).keys():
         raise OutputError(f"{folder}: images are read from this folder; give another folder")
@@ -189,20 +169,20 @@ def check_outputs(
     inputs: Inputs = NO_INPUTS,
     overwrite: bool = False,
 ) -> None:
-    """Check all outputs of a call: each can be written, and none would replace another.
+    """Check that each output of a call can be written and that no output replaces another one.
 
     Parameters
     ----------
     outputs : iterable of (str or Path, str)
-        Files and their kinds (`kind_of`).
+        Files and their kinds, see `kinds.kind_of`.
     inputs, overwrite
-        As for `whole`.
+        As for `atomic_write`.
 
     Raises
     ------
     OutputError
-        As `check_writable`; also if two have one name, where upper and lower case count as the
-        same, or if one is the folder of another.
+        As `check_writable`. Also if two outputs have the same name (upper and lower case count as
+        equal), or if one output is a folder of another one.
     """
     named: dict[Path, str | Path] = {}
     for output, kind in outputs:
@@ -220,17 +200,17 @@ def check_outputs(
 
 
 def folded(name: str) -> str:
-    """Return a name as a disk compares it that ignores case and forms of Unicode."""
+    """Return a name without differences of case or Unicode form, which some disks ignore."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def identities(paths: Iterable[str | Path]) -> dict[tuple[int, int], Path]:
-    """Identify files by device and number, which are the same for every spelling and link.
+    """Return the device and file number of each file, which identify it behind any path or link.
 
     Parameters
     ----------
     paths : iterable of str or Path
-        Files that are not there are left out.
+        Missing files are left out.
 
     Returns
     -------
@@ -243,60 +223,10 @@ def identities(paths: Iterable[str | Path]) -> dict[tuple[int, int], Path]:
     return found
 
 
-def made_here(path: str | Path) -> bool:
-    """Return whether minicore wrote a file, by its content; the file's name does not count.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    bool
-        True for an empty file as well: nothing is lost with it. False for one that cannot be read.
-    """
-    return kind_of(path) is not None
-
-
-def kind_of(path: str | Path) -> str | None:
-    """Return what minicore wrote to a file, by the file's content.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    str or None
-        `MODEL`, `SCORES` … An empty text for an empty file. None for one that minicore did not
-        write, or that cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(HEAD)
-            if head.startswith(b"%PDF"):
-                file.seek(max(0, os.fstat(file.fileno()).st_size - HEAD))
-                return PICTURE if PDF_MARK in file.read() else None
-    except OSError:
-        return None
-    if not head:
-        return ""
-    if _is_score_line(head):
-        return SCORES
-    return next((kind for mark, kind in MARKS if mark.match(head)), None)
-
-
-def _is_score_line(head: bytes) -> bool:
-    try:
-        return tuple(json.loads(head.split(b"\n")[0])) == FIELDS
-    except (ValueError, TypeError, RecursionError):
-        return False
-
-
 def _check_replaceable(
     path: Path, inputs: Inputs, overwrite: bool, kind: str | None = None
 ) -> None:
-    """Refuse to replace an input; unless that is asked for, also a foreign file or another kind."""
+    """Raise an error if `path` is an input, or if it needs `overwrite` to be replaced."""
     if not path.is_file():
         return
     read = inputs.get(_identity(path))
@@ -320,55 +250,55 @@ def _identity(path: str | Path) -> tuple[int, int]:
 
 
 def _copy_permissions(source: Path, target: Path) -> None:
-    """Set the permissions of a file that is there; a disk that has none is no reason to fail."""
+    """Copy the permissions of an existing file. Some disks have none: ignore the error."""
     with contextlib.suppress(OSError):
         target.chmod(stat.S_IMODE(source.stat().st_mode) & 0o777)
 
 
 def _check_name(target: Path) -> None:
-    """Fail on what can be no name: too long, a NUL in it, a link that leads round in a circle.
+    """Raise an error for an impossible name: too long, with a NUL, or a link that leads to itself.
 
-    pathlib takes such a name for one that is not there.
+    For such a name `Path.exists` returns False instead of raising an error.
     """
     with contextlib.suppress(FileNotFoundError):
         target.stat()
 
 
-def beside(target: Path, purpose: str) -> Path:
-    """Return a hidden name beside a file or folder that no other process or thread uses.
+def temporary_path(target: Path, purpose: str) -> Path:
+    """Return a hidden path next to a file or folder. No other process or thread uses this path.
 
-    It is short, so that the target may have as long a name as the disk allows. It has no process
-    number: other machines and containers that see the folder may have a process of that number.
+    The name is short, so that the target's own name may be as long as the disk allows. A process
+    number would not be unique: other machines and containers may use the same folder.
     """
     return target.parent / f".{target.name[:40]}.{secrets.token_hex(4)}.{purpose}"
 
 
-def _refused(target: Path, error: OSError | ValueError) -> OutputError:
+def _cannot_write(target: Path, error: OSError | ValueError) -> OutputError:
     reason = getattr(error, "strerror", None) or error
     return OutputError(f"{target}: cannot be written: {reason}")
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether there is such a file; by a name longer than the disk allows there is none."""
-    return _is(Path(path).is_file)
+    """Return whether the file exists. False for a name that is longer than the disk allows."""
+    return _false_if_too_long(Path(path).is_file)
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether there is such a folder; by a name longer than the disk allows there is none."""
-    return _is(Path(path).is_dir)
+    """Return whether the folder exists. False for a name that is longer than the disk allows."""
+    return _false_if_too_long(Path(path).is_dir)
 
 
-def _is(ask: Callable[[], bool]) -> bool:
+def _false_if_too_long(exists: Callable[[], bool]) -> bool:
     try:
-        return ask()
-    except OSError as error:  # before Python 3.14
+        return exists()
+    except OSError as error:  # Python before 3.14 raises it for a name that is too long
         if error.errno != errno.ENAMETOOLONG:
             raise
         return False
 
 
 def write_all(file: IO[bytes], array: np.ndarray) -> None:
-    """Write the bytes of a contiguous array to an unbuffered file, which may take them in parts."""
+    """Write the bytes of a contiguous array to an unbuffered file, which may accept only a part."""
     view = array.data.cast("B")
     while len(view):
         view = view[file.write(view) :]

@@ -1,11 +1,11 @@
-"""Numba keeps the compiled kernels of minicore in minicore's own cache folder.
+"""Compile kernels with Numba and keep the compiled code in minicore's own cache folder.
 
-By default Numba writes them beside the source. `pip uninstall` does not know these files: they
-would stay, and `import minicore` would still find a package. Numba's own setting for another
-folder, ``NUMBA_CACHE_DIR``, applies to all packages of a process. So this module adds one entry to
-the list of places where Numba looks, and the entry is for the files of minicore only. If the user
-has set ``NUMBA_CACHE_DIR``, that folder is used. Without a home folder, the kernels go to a folder
-of temporary files that only this user can open, because nobody else's code may run.
+By default Numba writes compiled code next to the source files. `pip uninstall` does not remove it
+there, and `import minicore` would still find a package. Numba's setting ``NUMBA_CACHE_DIR`` changes
+the folder for all packages of a process. Therefore this module adds a cache folder to Numba's list
+that is used for minicore only. If the user has set ``NUMBA_CACHE_DIR``, that folder is used. If
+the cache folder cannot be written, the code goes to a temporary folder that only this user can
+open, because compiled code of another user must not run.
 """
 
 from __future__ import annotations
@@ -38,15 +38,17 @@ class KernelFolder(caching._SourceFileBackedLocatorMixin, caching._CacheLocator)
 
     def get_cache_path(self) -> str:
         """Return the folder: one for each folder of source files."""
-        return str(Path(_folder(), self.get_suitable_cache_subpath(self._py_file)))
+        locator: Any = self  # Numba's methods have no types
+        return str(Path(_folder(), locator.get_suitable_cache_subpath(self._py_file)))
 
     @classmethod
     def from_function(cls, function: Any, file: str) -> Any:
-        """Return None for functions of other packages, which Numba then places as usual."""
+        """Return None for a function of another package; Numba then uses its own folders."""
         ours = PACKAGE in Path(file).resolve().parents
         if not ours or SETTINGS.CACHE_DIR or not _folder():
             return None
-        return super().from_function(function, file)
+        numba_locator: Any = super()
+        return numba_locator.from_function(function, file)
 
 
 caching.CacheImpl._locator_classes.insert(0, KernelFolder)
@@ -55,8 +57,8 @@ caching.CacheImpl._locator_classes.insert(0, KernelFolder)
 def parallel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function as `numba.njit` does with ``parallel=True`` and these options.
 
-    The result is a Python function that runs the kernel when `threads.one_at_a_time` permits: from
-    several Python threads at once only where Numba can, and not after a fork.
+    The result is a Python function. It runs the kernel from several Python threads at the same time
+    only if Numba can do this, and it raises an error after a fork; see `threads.one_at_a_time`.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
@@ -74,39 +76,42 @@ def parallel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 @functools.cache
 def _folder() -> str:
-    """Give the folder for compiled kernels; nothing if there is no place for files at all."""
+    """Return the folder for compiled kernels, or an empty string if no folder can be written."""
     usual = cache.folder("kernels")
     try:
         return str(usual if _writable(usual) else _private_folder())
-    except OSError:  # not even for temporary ones: let Numba say that it finds no place
+    except OSError:  # no temporary folder either: Numba raises its own error
         return ""
 
 
 def _writable(folder: Path) -> bool:
-    """Whether a folder, or one that is yet to be made, can be written to."""
-    if not folder.is_absolute():  # the home of a user who has none
+    """Return whether a folder can be written to, or can be created if it does not exist."""
+    if not folder.is_absolute():  # the user has no home folder
         return False
     for path in (folder, *folder.parents):
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
             continue
-        except OSError:  # not even to be looked at
+        except OSError:  # no permission to read it
             return False
         return stat.S_ISDIR(mode) and os.access(path, os.W_OK | os.X_OK)
     return False
 
 
 def _private_folder() -> Path:
-    """Make a folder that only this user can open: one for all processes, else one for this."""
+    """Create a temporary folder that only this user can open.
+
+    All processes of the user share one folder. If that is not possible, this process gets its own.
+    """
     user = str(os.getuid()) if hasattr(os, "getuid") else "user"
     folder = Path(tempfile.gettempdir()) / f"minicore-kernels-{user}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()  # not what a link points to: someone else could have left it there
-        mine = not hasattr(os, "getuid") or found.st_uid == os.getuid()
-        closed = os.name == "nt" or not found.st_mode & 0o077
-        if stat.S_ISDIR(found.st_mode) and mine and closed and _writable(folder):
+        found = folder.lstat()  # does not follow a link, which another user could have created
+        owned = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+        private = os.name == "nt" or not found.st_mode & 0o077
+        if stat.S_ISDIR(found.st_mode) and owned and private and _writable(folder):
             return folder
     except OSError:
         pass

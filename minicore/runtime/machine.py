@@ -1,4 +1,4 @@
-"""Where numbers come from: this machine, its software, the command that was typed."""
+"""Describe this machine, its software and the command, so that a measurement can be repeated."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ LIBRARIES = ("numpy", "scipy", "numba", "onnxruntime", "scikit-learn", "faiss-cp
 
 
 def describe(used: int) -> dict[str, Any]:
-    """Describe where the numbers come from.
+    """Return the processor, the system, the load and the versions of the libraries.
 
     Parameters
     ----------
     used : int
-        Threads.
+        Number of threads of the measurement.
+
+    Returns
+    -------
+    dict
+        Ready for JSON.
     """
     from threadpoolctl import threadpool_info
 
@@ -48,7 +53,7 @@ def describe(used: int) -> dict[str, Any]:
 
 
 def command() -> str:
-    """Give the command line as it was typed."""
+    """Return the command line of this process, quoted for a shell."""
     return shlex.join(["minicore", *sys.argv[1:]])
 
 

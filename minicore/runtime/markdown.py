@@ -1,4 +1,4 @@
-"""Tables as Markdown that is also easy to read as plain text."""
+"""Markdown tables with aligned columns, which are easy to read as plain text too."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from minicore.errors import one_line
 
 
 def table(rows: Sequence[Sequence[str]], names: int = 1) -> str:
-    """Lay rows of text out as a Markdown table.
+    """Format rows of text as a Markdown table.
 
     Parameters
     ----------
     rows : sequence of sequence of str
-        The first is the head.
+        The first row is the header.
     names : int, default 1
-        So many columns hold words, set left; the others hold numbers, set right.
+        Number of columns with words, which are aligned left. The other columns hold numbers and
+        are aligned right.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How long work is shown: a bar on a terminal and in a notebook, plain lines in a log."""
+"""Show progress: a bar on a terminal and in a notebook, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ import time
 import warnings
 from typing import Any
 
-with warnings.catch_warnings():  # in a notebook without ipywidgets its bar is text: no more to say
+with warnings.catch_warnings():  # without ipywidgets, tqdm warns and shows a text bar: good enough
     warnings.simplefilter("ignore")
     from tqdm.auto import tqdm
 
 SECONDS_BETWEEN_LINES = 10
 
 
-def bar(total: int, doing: str, unit: str, *, show: bool = True, initial: int = 0) -> Any:
-    """Give a progress bar: a context manager with ``update(n)``.
+def bar(total: int, label: str, unit: str, *, show: bool = True, initial: int = 0) -> Any:
+    """Return a progress bar: a context manager with a method ``update(n)``.
 
     Parameters
     ----------
     total : int
-        Units of work.
-    doing : str
-        What is being done, a word or two.
+        Number of units of work.
+    label : str
+        One or two words for the work, such as "fit".
     unit : str
-        What is counted, in the singular; "B" for bytes, shown as kB, MB or GB.
+        The name of one unit in the singular. "B" means bytes, which are shown as kB, MB or GB.
     show : bool, default True
+        False shows nothing.
     initial : int, default 0
-        Units done already.
+        Number of units that are already done.
     """
     if show and not sys.stderr.isatty() and "ipykernel" not in sys.modules:
-        return _Lines(total, doing, unit, initial)
+        return _Lines(total, label, unit, initial)
     return tqdm(
         total=total,
-        desc=doing,
+        desc=label,
         unit=unit,
         unit_scale=unit == "B",
         initial=initial,
@@ -43,14 +44,14 @@ def bar(total: int, doing: str, unit: str, *, show: bool = True, initial: int = 
 
 
 class _Lines:
-    """Say how far it is, on a line of its own every ten seconds. Short work stays silent.
+    """Print one line of progress every ten seconds. Shorter work prints nothing.
 
-    It has the methods of tqdm that the libraries call which take a bar.
+    The class has the methods of tqdm that pooch calls.
     """
 
-    def __init__(self, total: int, doing: str, unit: str, done: int) -> None:
-        self.total, self.doing, self.unit, self.done = total, doing, unit, done
-        self._started = self._said = time.monotonic()
+    def __init__(self, total: int, label: str, unit: str, done: int) -> None:
+        self.total, self.label, self.unit, self.done = total, label, unit, done
+        self._started = self._printed = time.monotonic()
 
     def __enter__(self) -> _Lines:
         return self
@@ -61,14 +62,14 @@ class _Lines:
     def update(self, n: int = 1) -> None:
         self.done += n
         now = time.monotonic()
-        if now - self._said >= SECONDS_BETWEEN_LINES:
-            self._said = now
+        if now - self._printed >= SECONDS_BETWEEN_LINES:
+            self._printed = now
             seconds = now - self._started
             amount = f"{self.done} of {self.total} {self.unit}s"
             if self.unit == "B":
                 amount = f"{self.done / 1e6:.0f} of {self.total / 1e6:.0f} MB"
             print(
-                f"{self.doing}: {amount}, {seconds:.0f} s",
+                f"{self.label}: {amount}, {seconds:.0f} s",
                 file=sys.stderr,
                 flush=True,
             )

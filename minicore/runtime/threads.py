@@ -1,7 +1,7 @@
-"""How many threads everything uses: Numba, BLAS and onnxruntime, in one place.
+"""Threads and processes: how many threads Numba and BLAS use, and what may run at the same time.
 
-Here also stands what threads and processes may do at once: several Python threads may work at the
-same time, and a process that was forked from one with threads at work may not.
+Several Python threads may use minicore at the same time. A process that was forked after minicore
+had started threads may not use it, see `check_fork`.
 """
 
 from __future__ import annotations
@@ -15,22 +15,24 @@ from typing import Any
 
 import numba
 
-_started = False  # a network has run in this process
-_cut_off = False  # this process is a fork of one whose threads had started: it has none of them
+NUMBA: Any = numba  # the types of numba lack `threading_layer` and its settings
 
-_turn = threading.RLock()  # for kernels, where two may not run at once
+_network_started = False  # a network has run in this process
+_forked = False  # this process was forked after threads had started; a fork copies no threads
+
+_kernel_lock = threading.RLock()  # held where two kernels may not run at the same time
 _blas_lock = threading.Lock()
 _blas_users = 0
-_blas_limit: Any = None  # of the first user; the last one lifts it
+_blas_limit: Any = None  # set by the first user, restored by the last one
 
 
 def count() -> int:
-    """Threads in use now."""
+    """Return the number of threads in use."""
     return numba.get_num_threads()
 
 
 def available() -> int:
-    """Cores this process may run on."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -38,13 +40,13 @@ def available() -> int:
 
 @contextlib.contextmanager
 def limit(threads: int | None) -> Iterator[int]:
-    """Run a block on `threads` threads; None takes what the process has been given.
+    """Run a block on `threads` threads and return the number that is used.
 
     Parameters
     ----------
     threads : int or None
-        At least 1. More than Numba was started with (``NUMBA_NUM_THREADS``, by default the number
-        of cores) are cut to that many.
+        At least 1, and at most what Numba was started with: ``NUMBA_NUM_THREADS``, by default the
+        number of cores. A larger number is reduced to that. None keeps the present number.
 
     Raises
     ------
@@ -57,7 +59,7 @@ def limit(threads: int | None) -> Iterator[int]:
         raise ValueError(f"threads must be at least 1, got {threads}")
     check_fork()
     before = numba.get_num_threads()
-    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    most = NUMBA.config.NUMBA_NUM_THREADS
     numba.set_num_threads(before if threads is None else min(threads, most))
     try:
         yield numba.get_num_threads()
@@ -69,17 +71,17 @@ def limit(threads: int | None) -> Iterator[int]:
 
 
 def check_fork() -> None:
-    """Refuse to work in a process that was forked from one whose threads had started.
+    """Raise an error in a process that was forked after threads had started.
 
-    A fork copies the memory of its parent but none of its threads. GNU's OpenMP ends such a process
-    and onnxruntime waits for ever; `multiprocessing.Pool` would then never return.
+    A fork copies the memory of its parent but not the threads. GNU OpenMP then ends the process,
+    and onnxruntime waits for ever, so that `multiprocessing.Pool` never returns.
 
     Raises
     ------
     RuntimeError
         In such a process.
     """
-    if _cut_off:
+    if _forked:
         raise RuntimeError(
             "minicore cannot run in a process forked from one in which its kernels or a network "
             "have run; start processes with multiprocessing.get_context('spawn') or "
@@ -87,22 +89,22 @@ def check_fork() -> None:
         )
 
 
-def network_runs() -> None:
-    """Note that a network runs in this process from now on.
+def mark_network_started() -> None:
+    """Record that a network has started threads in this process.
 
     Raises
     ------
     RuntimeError
         In a forked process, see `check_fork`.
     """
-    global _started
+    global _network_started
     check_fork()
-    _started = True
+    _network_started = True
 
 
 def _after_fork() -> None:
-    global _cut_off
-    _cut_off = _cut_off or _started or _layer() is not None
+    global _forked
+    _forked = _forked or _network_started or _layer() is not None
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
@@ -113,26 +115,26 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 
 def _layer() -> str | None:
-    """Return which library runs Numba's threads; None if it has not started any yet."""
+    """Return the library that runs Numba's threads, or None before the first thread starts."""
     try:
-        return numba.threading_layer()
+        return str(NUMBA.threading_layer())
     except ValueError:
         return None
 
 
 @functools.cache
 def _can_share() -> bool:
-    """Whether several Python threads may run kernels at the same time.
+    """Return whether several Python threads may run kernels at the same time.
 
-    Numba's own layer, "workqueue", ends the process if they do. Numba takes it where there is
-    neither OpenMP nor TBB.
+    Numba's own layer, "workqueue", ends the process if they do. Numba uses it where neither OpenMP
+    nor TBB is installed.
     """
-    numba.get_num_threads()  # starts the threads, which settles the layer
+    numba.get_num_threads()  # starts the threads; the layer is known only after that
     return _layer() != "workqueue"
 
 
 def one_at_a_time() -> contextlib.AbstractContextManager[Any]:
-    """Return the lock to hold while a parallel kernel runs; no lock where none is needed.
+    """Return the lock to hold while a parallel kernel runs, or an empty context if none is needed.
 
     Raises
     ------
@@ -140,40 +142,40 @@ def one_at_a_time() -> contextlib.AbstractContextManager[Any]:
         In a forked process, see `check_fork`.
     """
     check_fork()
-    return contextlib.nullcontext() if _can_share() else _turn
+    return contextlib.nullcontext() if _can_share() else _kernel_lock
 
 
 @functools.cache
-def _blas():
-    """Return the BLAS libraries whose limit is the process's, and those with one per thread."""
+def _blas_libraries() -> tuple[Any, Any]:
+    """Return the BLAS libraries with one limit per process, and those with one per thread."""
     import scipy.linalg.blas  # noqa: F401  # Numba's np.dot calls SciPy's BLAS: it must be loaded
     from threadpoolctl import ThreadpoolController
 
-    all_of_them = ThreadpoolController().select(user_api="blas")
-    own = all_of_them.select(threading_layer="openmp")
-    paths = {library.filepath for library in own.lib_controllers}
-    shared = [c.filepath for c in all_of_them.lib_controllers if c.filepath not in paths]
-    return all_of_them.select(filepath=shared), own
+    libraries = ThreadpoolController().select(user_api="blas")
+    per_thread = libraries.select(threading_layer="openmp")
+    paths = {library.filepath for library in per_thread.lib_controllers}
+    others = [c.filepath for c in libraries.lib_controllers if c.filepath not in paths]
+    return libraries.select(filepath=others), per_thread
 
 
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Let each matrix product run on the thread that asks for it.
+    """Limit BLAS to one thread inside a block.
 
-    The kernels in `minicore.fast` split their work over Numba's threads and call BLAS on tiles of a
-    fixed shape. With BLAS's own threads out of the way nothing competes for the cores, and the
-    rounding of a tile does not depend on how many threads there are.
+    The kernels in `minicore.fast` divide their work between Numba's threads and call BLAS on tiles
+    of a fixed shape. Without threads of its own, BLAS does not compete with Numba for the cores,
+    and the rounding of a tile does not depend on the number of threads.
 
-    The limit of most libraries holds for the whole process. Blocks that overlap in several Python
-    threads share it: the first one sets it, and the last one restores what was there before.
+    Most libraries have one limit for the whole process. Blocks that overlap in several Python
+    threads share it: the first block sets the limit, and the last one restores the old value.
     """
     global _blas_users, _blas_limit
-    shared, own = _blas()
-    with own.limit(limits=1):
+    per_process, per_thread = _blas_libraries()
+    with per_thread.limit(limits=1):
         with _blas_lock:
             if _blas_users == 0:
                 _take_over_openblas()
-                _blas_limit = shared.limit(limits=1)
+                _blas_limit = per_process.limit(limits=1)
             _blas_users += 1
         try:
             yield
@@ -188,7 +190,10 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 def _take_over_openblas() -> None:
-    """Let this thread set OpenBLAS's limit: threadpoolctl 3.8 ignores all threads but the first."""
+    """Allow this thread to set the limit of OpenBLAS, which threadpoolctl 3.8 refuses.
+
+    It accepts a limit only from the thread that set the first one.
+    """
     from threadpoolctl import OpenBLASController
 
     clear = getattr(OpenBLASController, "clear_controlling_thread", None)
@@ -198,12 +203,13 @@ def _take_over_openblas() -> None:
 
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
-    """Let other libraries work on one thread, where their rounding depends on how many there are.
+    """Limit BLAS and OpenMP to one thread inside a block.
 
-    scikit-learn's k-means sums over its OpenMP threads, and stops by that sum.
+    This makes results of other libraries independent of the number of threads. For example,
+    scikit-learn's k-means adds up numbers over its OpenMP threads and stops at a value of this sum.
     """
     from threadpoolctl import threadpool_limits
 
-    # OpenMP's limit is each Python thread's own; that of BLAS is everyone's.
+    # OpenMP has one limit per Python thread, BLAS one per process.
     with single_threaded_blas(), threadpool_limits(1, user_api="openmp"):
         yield

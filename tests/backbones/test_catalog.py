@@ -147,7 +147,7 @@ def test_a_short_fetch_says_nothing_where_there_is_no_terminal(server, cache, ca
     ("mode", "match"),
     [
         ("404", "404"),
-        ("truncated", "cannot be fetched|wrong or damaged"),
+        ("truncated", "cannot be downloaded|wrong or damaged"),
         ("wrong", f"wrong or damaged, its SHA-256 begins with ........, not {DIGEST[:8]}"),
         ("elsewhere", "not HTTPS"),
     ],
@@ -166,7 +166,7 @@ def test_a_failed_download_leaves_nothing_and_a_second_try_works(server, cache, 
 def test_without_a_network_the_message_says_how_to_go_on_and_it_works(server, cache):
     server.shutdown()
     server.server_close()
-    message = refused("cannot be fetched")
+    message = refused("cannot be downloaded")
     checkpoint = cache / f"tiny-{DIGEST[:8]}.pth"
     assert server.url in message
     assert str(checkpoint) in message
@@ -180,7 +180,7 @@ def test_without_a_network_the_message_says_how_to_go_on_and_it_works(server, ca
 def test_a_wrong_file_put_there_by_hand_is_refused(server, cache):
     cache.mkdir()
     (cache / f"tiny-{DIGEST[:8]}.pth").write_bytes(b"<html>not found</html>")
-    message = refused("not the file published at")
+    message = refused("differs from the file published at")
     assert "delete it" in message
     assert server.requests == 0
 

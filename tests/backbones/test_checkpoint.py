@@ -282,7 +282,7 @@ def test_a_zip_with_members_outside_of_it_is_refused(tmp_path, member):
     path = write_zip(tmp_path / "a.pth", dictionary(w=tensor()))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(member, b"x")
-    refused(path, "outside of it")
+    refused(path, "leaves its folder")
     assert sorted(tmp_path.iterdir()) == [path]
 
 
@@ -321,7 +321,7 @@ def test_a_zip_with_two_members_of_one_name_is_refused(tmp_path):
     path = write_zip(tmp_path / "a.pth", dictionary(w=tensor()))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("x/data/0", floats(4))
-    refused(path, "two members of one name")
+    refused(path, "two members have one name")
 
 
 def test_views_that_add_up_to_more_than_the_file_are_refused(tmp_path):
@@ -434,7 +434,7 @@ def test_a_truncated_file_is_refused(tmp_path, file, share):
     [
         ({"0": (5, floats(5))}, "has 5 numbers, not 4"),
         ({"0": (-1, floats(4))}, "has -1 numbers"),
-        ({"0": (4, floats(3))}, "cut short"),
+        ({"0": (4, floats(3))}, "ends too early"),
         ({"9": (4, floats(4))}, "'9' is unknown"),
         ({}, "'0' is missing"),
     ],
@@ -516,8 +516,8 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme", b"hello")
     refused(path, "without data.pkl")
-    refused(write_zip(path, dictionary(epoch=number(3))), "save model.state_dict")
-    refused(write_zip(path, tensor()), "save model.state_dict")
+    refused(write_zip(path, dictionary(epoch=number(3))), "save only model.state_dict")
+    refused(write_zip(path, tensor()), "save only model.state_dict")
     refused(write_zip(path, dictionary(**{"a\nb": tensor()})), "a weight is named")
     refused(tmp_path / "absent.pth", "No such file")
     refused(tmp_path, "directory")

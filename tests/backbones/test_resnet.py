@@ -179,7 +179,10 @@ def with_array(name, change):
         (with_array("layer2.1.conv2.weight", lambda w: w[:, :1]), "layer2.1.conv2.weight is"),
         (with_array("layer3.0.conv2.weight", lambda w: w[:, :4]), "different groups"),
         (with_array("bn1.weight", lambda w: w[:-1]), "bn1.weight is"),
-        (with_array("bn1.bias", lambda w: w * np.nan), "bn1.bias holds values that are not finite"),
+        (
+            with_array("bn1.bias", lambda w: w * np.nan),
+            "bn1.bias contains values that are not finite",
+        ),
         (with_array("bn1.running_var", lambda w: -w), "negative variance"),
         (with_array("bn1.weight", lambda w: np.float64(w) * 1e40), "overflows float32"),
         (

@@ -107,7 +107,7 @@ def test_choices_are_those_of_the_library(choices, library):
 
 def test_every_layout_has_a_loader():
     for layout in get_args(options.Layout):
-        assert callable(getattr(datasets, layout))
+        assert callable(datasets.LOADERS[layout])
 
 
 def test_version_prints_the_version(run):
@@ -475,6 +475,19 @@ def test_own_data_without_masks_has_image_metrics_only(run, own, tiny, mvtec_roo
     for name in ("image AUROC", "AP", "best F1", "false alarms", "missed", "bank rows"):
         assert found[name] == masked[name] != "–"
     assert (own.parent / "pictures" / "mine" / "panels.png").is_file()
+
+
+@pytest.mark.slow
+def test_a_run_reproduces_rows_on_own_data_too(run, own, tiny):
+    options = ["--rows", "PatchCore-10", "--seeds", "0", "--backbone", tiny]
+    options += ["--out", own.parent / "run", "--layout", "folder"]
+    code, out, error = run("reproduce", own, *options)
+    assert code == 0, error
+    size = ["--resize", 256, "--crop", 224, "--coreset", 0.1]  # the paper's, as for every run
+    scored = cells(run("evaluate", own, "--layout", "folder", "--backbone", tiny, *size)[1])
+    (image, *_) = (line for line in out.splitlines() if line.startswith("| PatchCore-10"))
+    assert scored["image AUROC"] in image
+    assert "no categories" in run("reproduce", own, "mine", *options)[2]
 
 
 def test_mvtec_without_ground_truth_has_image_metrics_only(run, own, tiny):

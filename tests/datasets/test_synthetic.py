@@ -49,6 +49,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes(category):
     assert len({image.tobytes() for image in everything}) == len(everything)
 
 
+@pytest.mark.slow
 def test_the_bytes_are_those_of_every_other_machine():
     digest = hashlib.sha256()
     for category, defect in EVERY:

@@ -151,9 +151,9 @@ def test_of_equal_f1_the_threshold_with_fewest_alarms_wins():
     ("labels", "scores", "message"),
     [
         ([0, 1], [1.0, 2.0, 3.0], r"labels and scores .* same shape.*\(2,\) and \(3,\)"),
-        ([0, 0], [1.0, 2.0], "labels must hold both .* got 0 anomalous of 2"),
-        ([1, 1], [1.0, 2.0], "labels must hold both .* got 2 anomalous of 2"),
-        ([], [], "labels must hold both .* got 0 anomalous of 0"),
+        ([0, 0], [1.0, 2.0], "labels must contain both .* got 0 anomalous of 2"),
+        ([1, 1], [1.0, 2.0], "labels must contain both .* got 2 anomalous of 2"),
+        ([], [], "labels must contain both .* got 0 anomalous of 0"),
         ([1, -1], [1.0, 2.0], r"labels must be 0 \(good\) or 1 \(anomalous\), got -1"),
         ([0, 1], [1.0, np.nan], "scores must be finite"),
         ([0, 1], [-np.inf, 1.0], "scores must be finite"),
@@ -172,7 +172,11 @@ def test_undefined_cases_say_so_in_one_line(metric, labels, scores, message):
     [
         (np.ones((2, 4, 4)), np.ones((2, 4, 5)), r"masks and maps .*\(n, h, w\), got \(2, 4, 4\)"),
         (np.eye(4), np.eye(4), r"\(n, h, w\), got \(4, 4\) and \(4, 4\)"),
-        (np.zeros((2, 4, 4)), np.ones((2, 4, 4)), "masks must hold both .* got 0 anomalous of 32"),
+        (
+            np.zeros((2, 4, 4)),
+            np.ones((2, 4, 4)),
+            "masks must contain both .* got 0 anomalous of 32",
+        ),
         (np.eye(4)[None] * 255, np.eye(4)[None], "masks must be 0 .* got 255"),
         (np.eye(4)[None], np.full((1, 4, 4), np.nan), "maps must be finite"),
     ],

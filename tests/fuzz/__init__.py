@@ -1,12 +1,13 @@
-"""Fuzzing: whatever the bytes, a result or one clear error, in bounded time and memory.
+"""Fuzzing: for any bytes, a result or one clear error, in limited time and memory.
 
-The tests run some hundred cases a target (``pytest tests/test_fuzz.py``), the same ones every time,
-and every file in ``seeds/``, each of which once broke something. A longer run, from ``tests/``::
+The tests (``pytest tests/whole/test_fuzz.py``) run some hundred cases per target, the same ones
+every time, and each file in ``seeds/``, which once broke the promise. A longer run, from
+``tests/``::
 
-    python -m fuzz --minutes 20            # all targets in turn
-    python -m fuzz --minutes 5 model image # these
+    python -m fuzz --minutes 20             # all targets
+    python -m fuzz --minutes 5 model image  # only these
 
-Change a valid file in a way its format understands, read it, keep what behaved in a new way and
-change that further. A case that breaks the promise is written to ``seeds/<target>/``; mend the
-package, and leave the file there.
+The fuzzer changes a valid file in a way that respects its format, and reads it. It keeps files with
+a new ending and changes these further. A case that breaks the promise is written to
+``seeds/<target>/``. Correct the package, keep the file, and add a row to ``seeds/README.md``.
 """

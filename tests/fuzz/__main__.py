@@ -1,4 +1,4 @@
-"""A longer run; see `fuzz`. Prints, for each target, how many cases ended how."""
+"""Run the fuzzer for some minutes, see `fuzz`, and print the endings of each target."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEPT = Path(__file__).parent / "seeds"
 
 
 def run(target, minutes: float, seed: int) -> tuple[Counter[str], dict[str, bytes]]:
-    """Fuzz one target; give how the cases ended, and of what broke one case a kind."""
+    """Fuzz one target. Return the number of each ending, and one case per broken promise."""
     endings, broken = Counter[str](), {}
     with tempfile.TemporaryDirectory() as valid, tempfile.TemporaryDirectory() as scratch:
         seeds = target.seeds(Path(valid))
@@ -45,7 +45,7 @@ def main() -> None:
     asked = parser.parse_args()
     names = asked.target or list(every)
     failed = False
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what libtiff has to say of every bad file
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff prints a line for each bad file
     for name in names:
         endings, broken = run(every[name], asked.minutes / len(names), asked.seed)
         total, taken = endings.total(), endings["a result"]

@@ -1,6 +1,6 @@
-"""Small changes to valid files: more get past the first check than random bytes ever would.
+"""Small changes to valid files, which pass more checks than random bytes.
 
-Every function takes a `random.Random` and gives the same for the same state of it.
+Each function takes a `random.Random`, and its result depends only on the state of it.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ VALUES = [
 
 
 def integer(rng: Random, content: bytearray, place: int) -> None:
-    """Write a number that programs stumble over, in one of the sizes and orders there are."""
+    """Write a number that often causes errors, in a random size and byte order."""
     size, order = rng.choice((1, 2, 4, 8)), rng.choice(("little", "big"))
     value = rng.choice(INTEGERS) % 2 ** (8 * size)
     content[place : place + size] = value.to_bytes(size, order)
 
 
 def raw(rng: Random, content: bytes, focus: list[int] | None = None) -> bytes:
-    """Change bytes as if they meant nothing; `focus` are places where they mean something."""
+    """Change random bytes, more often at the places `focus`, which have a meaning in the format."""
     out = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
         place = rng.randrange(len(out) + 1)
@@ -68,7 +68,7 @@ def raw(rng: Random, content: bytes, focus: list[int] | None = None) -> bytes:
 
 
 def tree(rng: Random, value: Any) -> Any:
-    """Change one place of what JSON can hold: another value, one less, one twice, two swapped."""
+    """Change one place of a JSON value: replace, remove, repeat or swap entries."""
     if isinstance(value, dict) and value and rng.random() < 0.9:
         value = dict(value)
         key = rng.choice(list(value))
@@ -99,7 +99,7 @@ def tree(rng: Random, value: Any) -> Any:
 
 
 def safetensors(rng: Random, content: bytes) -> bytes:
-    """Change what the JSON header says, and sometimes how long it says it is."""
+    """Change the JSON header, and sometimes its length field."""
     size = int.from_bytes(content[:8], "little")
     try:
         header = json.loads(content[8 : 8 + size])
@@ -115,7 +115,7 @@ def safetensors(rng: Random, content: bytes) -> bytes:
 
 
 def png(rng: Random, content: bytes) -> bytes:
-    """Change, drop, repeat or reorder chunks, and make their checksums right again."""
+    """Change, remove, repeat or reorder chunks, and correct their checksums."""
     chunks, place = [], 8
     while place + 12 <= len(content):
         size = int.from_bytes(content[place : place + 4], "big")
@@ -158,7 +158,7 @@ OPCODES = [
 
 
 def pickle(rng: Random, content: bytes) -> bytes:
-    """Change the program, an opcode at a time, so that it stays one."""
+    """Change single opcodes, so that the result is still a pickle."""
     places: list[int] = []
     with contextlib.suppress(Exception):  # read as far as it can be
         places += (place for _, _, place in pickletools.genops(content) if place is not None)
@@ -214,7 +214,7 @@ def zipped(rng: Random, content: bytes) -> bytes:
 
 
 def legacy(rng: Random, content: bytes) -> bytes:
-    """Change one of the pickles in a row that torch wrote before 1.6, or the storages after."""
+    """Change one of the pickles of torch's format before 1.6, or the storages after them."""
     places, stream = [0], io.BytesIO(content)
     with contextlib.suppress(Exception):  # fewer than five can be read
         for _ in range(5):

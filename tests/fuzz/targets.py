@@ -1,4 +1,4 @@
-"""What is fuzzed: valid small files of each kind, how they are changed, and what reads them."""
+"""The targets: small valid files of each kind, how they are changed, and what reads them."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from minicore.backbones import Backbone
 from minicore.backbones.catalog import convert
 from minicore.backbones.convert.checkpoint import read_checkpoint
 from minicore.images import Preprocessing, decode, prepare
-from minicore.runtime import tensors
+from minicore.runtime import container
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(256, size=(3, 64, 64, 3), dtype=np.uint8)
-LARGEST_NETWORK = 1000  # megabytes that one may take to run
-MOST_PIXELS = 2**20  # of an image that claims to be large: time goes into readers, not into zeroes
+LARGEST_NETWORK = 1000  # megabytes that a network may need to run
+MOST_PIXELS = 2**20  # of an image with large sizes in its header: decoding it takes too long
 
 
 @dataclass
 class Target:
-    """Valid contents, how to change one, and what must take or refuse the result.
+    """Valid contents, how to change one, and what must read or refuse the result.
 
-    `put` writes a content to a folder and gives the path that an error must name; `read` is called
-    with that path. No case may add more than `megabytes` to the process at its peak.
+    `put` writes a content to a folder and returns the path that an error must name. `read` is
+    called with that path. No case may add more than `megabytes` to the process at its peak.
     """
 
     name: str
@@ -65,7 +65,7 @@ def _file(content: bytes, folder: Path) -> Path:
 
 @functools.cache
 def home() -> Path:
-    """A folder with a network for the models, made of the golden checkpoint."""
+    """Return a folder with a network for the models, converted from the golden checkpoint."""
     folder = Path(tempfile.mkdtemp(prefix="minicore-fuzz-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     convert(GOLDEN / "tiny_resnet.pth", folder / "tiny.onnx")
@@ -74,7 +74,7 @@ def home() -> Path:
 
 @contextlib.contextmanager
 def at_home() -> Iterator[None]:
-    """Work in that folder: models name their network as it is called there, and can be kept."""
+    """Work in that folder, so that models contain a relative path and stay valid elsewhere."""
     before = Path.cwd()
     os.chdir(home())
     try:
@@ -99,11 +99,11 @@ def model_seeds(folder: Path) -> list[bytes]:
 
 
 def change_model(rng: Random, content: bytes) -> bytes:
-    """Change the file, or what it says, and then sign it again: no checksum stops a liar."""
+    """Change the file, or its header or arrays, and then write a correct checksum again."""
     try:
         arrays = load(content)
         size = int.from_bytes(content[:8], "little")
-        header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][tensors.KEY])
+        header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"][container.KEY])
     except Exception:  # changed beyond repair by an earlier round
         return mutate.safetensors(rng, content)
     if not isinstance(header, dict) or rng.random() < 0.2:
@@ -115,8 +115,8 @@ def change_model(rng: Random, content: bytes) -> bytes:
             header = header if isinstance(header, dict) else {}
         elif arrays:
             _change_array(rng, arrays)
-    text = tensors._text({**header, "sha256": tensors._checksum(header, arrays)})
-    return save(arrays, {tensors.KEY: text})
+    text = container._text({**header, "sha256": container._checksum(header, arrays)})
+    return save(arrays, {container.KEY: text})
 
 
 def _change_array(rng: Random, arrays: dict[str, np.ndarray]) -> None:
@@ -151,7 +151,7 @@ def _change_array(rng: Random, arrays: dict[str, np.ndarray]) -> None:
 
 @at_home()
 def read_model(path: Path) -> None:
-    """A model that is taken must also be able to work."""
+    """A model that loads must also be able to score."""
     try:
         model = minicore.load(path, progress=False, n_threads=1)
     except ValueError as error:
@@ -181,7 +181,7 @@ def safetensors_seeds(_: Path) -> list[bytes]:
 
 
 def read_weights(path: Path) -> None:
-    """Arrays no larger than `read_checkpoint` promises, and all of them to be read."""
+    """The arrays are no larger than `read_checkpoint` promises, and can be read."""
     arrays = read_checkpoint(path)
     total = sum(array.nbytes for array in arrays.values())
     assert total <= 8 * path.stat().st_size, total
@@ -234,12 +234,12 @@ def change_image(rng: Random, content: bytes) -> bytes:
 
 
 def prepared(path: Path) -> None:
-    """As the network would see it."""
+    """Prepare an image as for a network."""
     prepare(path, Preprocessing(resize=32, crop=16))
 
 
 def read_pixels(path: Path) -> None:
-    """Pixels, size and mask agree, or each is refused."""
+    """Read pixels, size and mask; raise the first error."""
     refusals = []
     for read in (decode.read_image, decode.image_size, decode.read_binary, prepared):
         try:
@@ -304,7 +304,7 @@ def change_network(rng: Random, content: bytes) -> bytes:
                     offset = rng.choice(("0", "-1", "x", str(2**63)))
                     weight.external_data.add(key="offset", value=offset)
         return model.SerializeToString()
-    except Exception:  # changed beyond repair by an earlier round
+    except Exception:  # an earlier change has made it unreadable
         return mutate.raw(rng, content)
 
 
@@ -316,7 +316,7 @@ def put_network(content: bytes, folder: Path) -> Path:
 
 @contextlib.contextmanager
 def no_more_memory(megabytes: int) -> Iterator[None]:
-    """Let the process have so much more than it has now; who asks for more is told there is none.
+    """Limit the memory of the process to what it has now and `megabytes` more.
 
     Where there is no /proc, as on macOS, nothing is limited.
     """
@@ -334,7 +334,7 @@ def no_more_memory(megabytes: int) -> Iterator[None]:
 
 
 def read_network(path: Path) -> None:
-    """A network is a program: it has what memory its graph asks for, or says that there is none."""
+    """Run a network within limited memory; it may need more and then must raise an error."""
     with no_more_memory(LARGEST_NETWORK):
         network = Backbone(path, threads=1)
         maps = network(np.zeros((1, 3, 64, 64), np.float32))
@@ -342,7 +342,7 @@ def read_network(path: Path) -> None:
 
 
 def targets() -> Iterator[Target]:
-    """Everything that is fuzzed, cheapest first."""
+    """Yield all targets, the fastest first."""
     yield Target("image", image_seeds, change_image, read_pixels)
     yield Target("checkpoint", checkpoint_seeds, mutate.zipped, read_weights)
     yield Target("legacy", legacy_seeds, mutate.legacy, read_weights)
@@ -355,7 +355,7 @@ def targets() -> Iterator[Target]:
 
 
 def clear(folder: Path) -> None:
-    """Remove what a case has left; a folder can have lost its permission, a link leads anywhere."""
+    """Remove the files of a case, without following links."""
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

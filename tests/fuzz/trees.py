@@ -1,7 +1,7 @@
-"""Data sets as bytes: a JSON list of what lies in a folder, so that they can be changed and kept.
+"""Data sets as bytes: a JSON list of the files in a folder, which can be changed and stored.
 
 An entry is ``[path, kind, content]``; the kind is ``image``, ``mask``, ``text``, ``link``,
-``folder`` or ``bytes``. The first entry says which layout it is.
+``folder`` or ``bytes``. The first entry is the layout.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ NAMES = (
 
 
 def change(rng: Random, content: bytes) -> bytes:
-    """Rename, drop, double or replace entries; change tables and the bytes of files."""
+    """Rename, remove, repeat or replace entries; change tables and the bytes of files."""
     tree: list[Any] = json.loads(content)
     for _ in range(rng.choice((1, 1, 2, 3))):
         if len(tree) < 2:
@@ -125,7 +125,7 @@ def table(rng: Random, text: str) -> str:
 
 
 def put(content: bytes, folder: Path) -> Path:
-    """Lay the tree out in a folder; what cannot be there, is not. Nothing leaves the folder."""
+    """Write the tree to a folder. Impossible entries are left out. Nothing leaves the folder."""
     root = folder / "data"
     root.mkdir()
     (folder / "layout").write_text(json.loads(content)[0][0])
@@ -158,16 +158,16 @@ def put(content: bytes, folder: Path) -> Path:
 
 
 def read(root: Path) -> None:
-    """Scan it as what it was, and read the masks: nothing outside the root is ever listed."""
+    """Load the data set by its layout and read the masks. All listed files lie in the root."""
     layout = (root.parent / "layout").read_text()
     if layout == "folder":
         nut = root / "nut"
         found = datasets.folder(nut / "train/good", nut / "test", nut / "ground_truth")
     elif layout in ("kolektor_sdd", "mtd"):
-        found = getattr(datasets, layout)(root)
+        found = datasets.LOADERS[layout](root)
     else:
         names = datasets.categories(root, layout)
-        found = getattr(datasets, layout)(root, names[0])
+        found = datasets.LOADERS[layout](root, names[0])
     listed = [*found.train, *found.test, *(m for m in found.masks or [] if m is not None)]
     assert all(root in Path(os.path.normpath(path)).parents for path in listed), listed
     assert len(found.test) == len(found.labels) == len(found.defects)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE.parent / "backbones"))
 
 from torch_resnet import ResNet, seeded  # noqa: E402
 

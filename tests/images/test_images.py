@@ -423,7 +423,7 @@ def test_a_floating_point_mask_counts_what_is_not_zero_and_refuses_nan(tmp_path)
     half = np.where(SHAPE, 0.5, 0).astype(np.float32)
     assert np.array_equal(read_mask(saved(tmp_path / "m.tiff", half), WHOLE), SHAPE)
     half[0, 0] = np.nan
-    with pytest.raises(ImageError, match=r"m\.tiff: expected 0 .*found NaN or infinity; decide"):
+    with pytest.raises(ImageError, match=r"m\.tiff: expected 0 .*found NaN or infinity; replace"):
         read_mask(saved(tmp_path / "m.tiff", half), WHOLE)
 
 
@@ -522,10 +522,8 @@ def test_images_that_a_listing_leaves_out_are_named(tmp_path):
     with pytest.warns(MinicoreWarning) as found:
         assert as_images(tmp_path) == [listed]
     (message,) = [str(one.message) for one in found]
-    assert message.startswith(
-        f"{tmp_path}: 5 images of another format or suffix not looked at: b, "
-    )
-    assert "c.gif" in message and "2 images in subfolders not looked at: old;" in message
+    assert message.startswith(f"{tmp_path}: 5 images of another format or suffix ignored: b, ")
+    assert "c.gif" in message and "2 images in subfolders ignored: old;" in message
     assert len(left_out(tmp_path)) == 7
 
 
@@ -533,7 +531,7 @@ def test_images_that_a_listing_leaves_out_are_named(tmp_path):
 def test_a_pipe_with_the_name_of_an_image_is_left_out_not_waited_for(tmp_path):
     listed = saved(tmp_path / "a.png", RGB)
     os.mkfifo(tmp_path / "b.png")
-    with pytest.warns(MinicoreWarning, match="1 image of another format .* looked at: b.png;"):
+    with pytest.warns(MinicoreWarning, match="1 image of another format .* ignored: b.png;"):
         assert as_images(tmp_path) == [listed]
 
 
@@ -551,7 +549,7 @@ def test_images_behind_a_link_to_a_folder_are_left_out_too(tmp_path):
     saved(elsewhere / "b.png", RGB)
     (gate / "again").symlink_to(gate)
     (gate / "more").symlink_to(elsewhere)
-    with pytest.warns(MinicoreWarning, match="1 image in subfolders not looked at: more;"):
+    with pytest.warns(MinicoreWarning, match="1 image in subfolders ignored: more;"):
         as_images(gate)
     assert left_out(gate) == [gate / "more" / "b.png"]
 

@@ -18,7 +18,7 @@ from minicore.backbones import Backbone
 from minicore.errors import BackboneError, MinicoreError, ModelError, OutputError
 from minicore.fast.axes import AXES
 from minicore.patchcore.config import Made
-from minicore.runtime import tensors
+from minicore.runtime import container
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "none": np.empty(0)}
 
@@ -43,9 +43,9 @@ def refused(path, *words, **options):
 
 
 def test_arrays_and_header_come_back(tmp_path):
-    path = tensors.write(tmp_path / "m", ARRAYS, {"b": np.int64(3), "rate": None})
-    arrays, header = tensors.read(path)
-    assert header == {"format": tensors.FORMAT, "b": 3, "rate": None}
+    path = container.write(tmp_path / "m", ARRAYS, {"b": np.int64(3), "rate": None})
+    arrays, header = container.read(path)
+    assert header == {"format": container.FORMAT, "b": 3, "rate": None}
     for name, array in ARRAYS.items():
         assert np.array_equal(arrays[name], array) and arrays[name].dtype == array.dtype
 
@@ -93,9 +93,9 @@ def test_a_bank_comes_back_with_its_principal_axes(with_axes, gear, tmp_path, mo
 
 @pytest.mark.slow
 def test_a_model_without_axes_answers_the_same(with_axes, gear, tmp_path):
-    arrays, header = tensors.read(with_axes.save(tmp_path / "m"))
+    arrays, header = container.read(with_axes.save(tmp_path / "m"))
     arrays = {name: array for name, array in arrays.items() if not name.startswith("search.")}
-    old = PatchCore.load(tensors.write(tmp_path / "old", arrays, header))
+    old = PatchCore.load(container.write(tmp_path / "old", arrays, header))
     assert old.config_ == with_axes.config_
     before, after = with_axes.detect(gear.test), old.detect(gear.test)
     for name in vars(before):
@@ -104,10 +104,10 @@ def test_a_model_without_axes_answers_the_same(with_axes, gear, tmp_path):
 
 def test_axes_that_cannot_be_right_are_refused(with_axes, tmp_path):
     path = with_axes.save(tmp_path / "m")
-    arrays, header = tensors.read(path)
+    arrays, header = container.read(path)
     axes = arrays["search.axes"]
     for change in ({"search.axes": 2 * axes}, {"search.axes": axes[1:]}, {"search.mean": axes}):
-        tensors.write(path, {**arrays, **change}, header)
+        container.write(path, {**arrays, **change}, header)
         refused(path, "damaged", "state must")
 
 
@@ -163,14 +163,14 @@ def test_a_model_cut_short_anywhere_is_refused(path):
 
 def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(path):
     content = path.read_bytes()
-    arrays, header = tensors.read(path)
+    arrays, header = container.read(path)
     places = np.random.default_rng(0).integers(len(content), size=150)
     for place in [*places, 0, 8, len(content) - 1]:
         flipped = bytearray(content)
         flipped[place] ^= 1 << place % 8
         path.write_bytes(flipped)
         try:
-            found, said = tensors.read(path)
+            found, said = container.read(path)
         except ModelError as error:
             assert str(path) in str(error)
         else:  # a blank of the padding
@@ -179,7 +179,7 @@ def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(path):
 
 
 def test_a_header_that_makes_no_sense_is_refused(model, path):
-    arrays, header = tensors.read(path)
+    arrays, header = container.read(path)
     config = header["config"]
     for change, word in (
         ({"config": {**config, "b": 0}}, "b must be"),
@@ -189,17 +189,17 @@ def test_a_header_that_makes_no_sense_is_refused(model, path):
         ({"format": 99}, "newer than this minicore"),
         ({"format": "one"}, "which format"),
     ):
-        tensors.write(path, arrays, {**header, **change})
+        container.write(path, arrays, {**header, **change})
         refused(path, word)
     del header["threshold"]
-    tensors.write(path, arrays, header)
+    container.write(path, arrays, header)
     refused(path, "threshold")
     for bank in (
         np.empty((0, 3), np.float32),
         arrays["memory_bank"][1:],
         ARRAYS["a"].astype(float),
     ):
-        tensors.write(path, {**arrays, "memory_bank": bank}, {**header, "threshold": None})
+        container.write(path, {**arrays, "memory_bank": bank}, {**header, "threshold": None})
         refused(path, "memory bank")
 
 
@@ -237,7 +237,7 @@ def test_a_model_says_how_many_images_from_which_folder_when_and_by_which_versio
     when = "2023-11-14T22:13:20Z"  # SOURCE_DATE_EPOCH, which the tests set
     assert model.made_ == Made(12, 0, str(folder.resolve()), when, minicore.__version__)
     assert PatchCore.load(tmp_path / "m").made_ == model.made_
-    assert tensors.read(tmp_path / "m")[1]["made"] == asdict(model.made_)
+    assert container.read(tmp_path / "m")[1]["made"] == asdict(model.made_)
     files = [*folder.iterdir(), *(mvtec_root / "gear" / "test" / "good").iterdir()]
     assert Made.of(files).folder == str((mvtec_root / "gear").resolve())
     assert Made.of(gear.train).folder is None
@@ -255,7 +255,7 @@ def test_two_fits_differ_in_the_time_alone(tiny, gear, tmp_path, monkeypatch):
     found = []
     for epoch in ("1", "2"):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
-        arrays, header = tensors.read(PatchCore(tiny).fit(gear.train).save(tmp_path / "m"))
+        arrays, header = container.read(PatchCore(tiny).fit(gear.train).save(tmp_path / "m"))
         found.append((header.pop("made"), header, {k: a.tobytes() for k, a in arrays.items()}))
     assert found[0][0]["when"] != found[1][0]["when"]
     assert found[0][1:] == found[1][1:]
@@ -264,18 +264,18 @@ def test_two_fits_differ_in_the_time_alone(tiny, gear, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("made", [None, {}, {"images": 1}, {"images": 0, "folder": None}])
 def test_a_record_that_makes_no_sense_is_refused(path, made):
-    arrays, header = tensors.read(path)
-    tensors.write(path, arrays, {**header, "made": made})
+    arrays, header = container.read(path)
+    container.write(path, arrays, {**header, "made": made})
     refused(path, "damaged", "made")
 
 
 REWRITE = """
 import sys, threading
 import numpy as np
-from minicore.runtime import tensors
+from minicore.runtime import container
 from minicore.errors import ModelError
 
-path = tensors.write(sys.argv[1], {"a": np.zeros(2**20)}, {})
+path = container.write(sys.argv[1], {"a": np.zeros(2**20)}, {})
 content, done = path.read_bytes(), threading.Event()
 
 def rewrite():
@@ -285,7 +285,7 @@ def rewrite():
 threading.Thread(target=rewrite, daemon=True).start()
 for _ in range(100):
     try:
-        tensors.read(path)
+        container.read(path)
     except ModelError:
         pass
 done.set()

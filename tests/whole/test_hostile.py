@@ -14,7 +14,7 @@ from minicore import PatchCore
 from minicore.backbones import Backbone
 from minicore.errors import BackboneError, ImageError, ModelError
 from minicore.images import Preprocessing, prepare
-from minicore.runtime import tensors
+from minicore.runtime import container
 
 PACKAGE = Path(minicore.__file__).parent
 MODULES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal",
@@ -99,7 +99,9 @@ def test_weights_outside_the_folder_are_refused(beside, tmp_path, where):
     path, content = beside(str(outside) if where == "absolute" else where)
     outside.write_bytes(content)
     (path.parent / "link.bin").symlink_to(outside)
-    with pytest.raises(BackboneError, match=r"a\.onnx: keeps weights outside its folder") as error:
+    with pytest.raises(
+        BackboneError, match=r"a\.onnx: its weights are outside its folder"
+    ) as error:
         Backbone(path)
     assert "\n" not in str(error.value)
 
@@ -118,7 +120,7 @@ def test_other_weights_beside_the_same_graph_are_another_network(beside, gear, t
 
 def test_a_model_that_lies_under_a_right_checksum_is_refused(tiny, gear, tmp_path):
     path = PatchCore(tiny, progress=False).fit(gear.train).save(tmp_path / "m")
-    arrays, header = tensors.read(path)
+    arrays, header = container.read(path)
     bank = arrays["memory_bank"]
     for entries, change in (
         ({"memory_bank": np.full_like(bank, np.nan)}, {}),
@@ -132,7 +134,7 @@ def test_a_model_that_lies_under_a_right_checksum_is_refused(tiny, gear, tmp_pat
         ({}, {"members": 7}),
         ({}, {"members": [7]}),
     ):
-        tensors.write(path, {**arrays, **entries}, {**header, **change})
+        container.write(path, {**arrays, **entries}, {**header, **change})
         with pytest.raises(ModelError, match="damaged") as error:
             minicore.load(path)
         assert str(path) in str(error.value) and "\n" not in str(error.value)

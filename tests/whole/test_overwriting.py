@@ -20,7 +20,8 @@ from minicore.backbones.catalog import convert
 from minicore.backbones.recording import record
 from minicore.cli.outputs import heat_map_names
 from minicore.errors import OutputError
-from minicore.runtime.files import check_writable, identities, made_here, whole
+from minicore.runtime.files import atomic_write, check_writable, identities
+from minicore.runtime.kinds import made_by_minicore
 from minicore.studies.bench import stopwatch
 from minicore.studies.bench.result import Result
 
@@ -277,7 +278,7 @@ def test_overwrite_replaces_it_and_what_minicore_made_is_replaced_without(world,
     for flag in (["--overwrite"], []):
         code, _, error = run(*COMMANDS[command][0], out, *flag)
         assert code == 0, error
-        assert made_here(target)
+        assert made_by_minicore(target)
         after = content(world)
         files.append(set(after))
         changed = {name for name in before if after[name] != before[name]}
@@ -289,7 +290,7 @@ def test_overwrite_replaces_it_and_what_minicore_made_is_replaced_without(world,
 def test_tables_of_scores_replace_each_other(world, run, format):
     for _ in range(2):
         assert run("score", *MODEL, "-o", "out", "--format", format)[0] == 0
-        assert made_here("out")
+        assert made_by_minicore("out")
     lines = Path("out").read_text().splitlines()
     assert len(lines) == len(list((world / "new").iterdir())) + (format == "csv")
 
@@ -353,7 +354,7 @@ def test_the_demo_puts_no_pictures_among_photographs(world, run):
 def test_another_kind_that_appears_while_a_function_works_stays(tmp_path):
     (tmp_path / "x").write_text("image,score,distance,anomalous\n")
     refused = pytest.raises(OutputError, match="exists, and is a table of scores")
-    with refused, whole(tmp_path / "x", "w") as file:
+    with refused, atomic_write(tmp_path / "x", "w") as file:
         file.write('{"minicore": "1", "config": 0}')
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
@@ -410,7 +411,7 @@ def test_functions_keep_the_same_rule(world, writers):
                 write(path)
             assert path.read_bytes() == written
             write(path, overwrite=True)
-            assert path.read_bytes() != written and made_here(path)
+            assert path.read_bytes() != written and made_by_minicore(path)
             write(path)
             path.unlink()
         for its in inputs:
@@ -434,20 +435,22 @@ def test_maps_are_recorded_in_no_folder_that_holds_something_else(world):
 def test_what_minicore_made_is_known_by_its_content(tmp_path):
     moving = plots.animation([plots.timings({"a": 1.0}), plots.timings({"b": 1.0})])
     (tmp_path / "gif").write_bytes(moving)
-    assert made_here(tmp_path / "gif")
+    assert made_by_minicore(tmp_path / "gif")
     (tmp_path / "empty").touch()
-    assert made_here(tmp_path / "empty")  # nothing is lost with it
-    assert made_here(Path(__file__).parents[2] / "weights" / "default.onnx")
+    assert made_by_minicore(tmp_path / "empty")  # nothing is lost with it
+    assert made_by_minicore(Path(__file__).parents[2] / "weights" / "default.onnx")
     for kind in KINDS:
-        assert not made_here(foreign(tmp_path / kind, kind)), kind
+        assert not made_by_minicore(foreign(tmp_path / kind, kind)), kind
     Image.new("P", (4, 4)).save(tmp_path / "other", "gif", comment=b"not by minicore")
     (tmp_path / "lines").write_text('["image", 1]\n')
     (tmp_path / "deep").write_text("[" * 10**5)
     for name in ("other", "lines", "deep", "missing"):
-        assert not made_here(tmp_path / name)
+        assert not made_by_minicore(tmp_path / name)
 
 
-@pytest.mark.parametrize("write", [check_writable, lambda *a, **k: whole(*a, **k).__enter__()])
+@pytest.mark.parametrize(
+    "write", [check_writable, lambda *a, **k: atomic_write(*a, **k).__enter__()]
+)
 def test_a_file_is_known_by_its_place_on_the_disk(tmp_path, write):
     path = tmp_path / "input"
     path.touch()
@@ -459,7 +462,7 @@ def test_a_file_is_known_by_its_place_on_the_disk(tmp_path, write):
 
 def test_what_appears_while_a_command_works_stays(tmp_path):
     path = tmp_path / "file"
-    with pytest.raises(OutputError, match="minicore did not make it"), whole(path) as file:
+    with pytest.raises(OutputError, match="minicore did not make it"), atomic_write(path) as file:
         file.write(b"new")
         path.write_bytes(b"somebody else's")
     assert path.read_bytes() == b"somebody else's" and list(tmp_path.iterdir()) == [path]
@@ -483,7 +486,7 @@ def test_a_file_keeps_its_permissions_and_a_new_one_has_the_usual(tmp_path, mode
     before = os.umask(0o027)
     try:
         for target in (path, new):
-            with whole(target) as file:
+            with atomic_write(target) as file:
                 partial = next(p for p in tmp_path.iterdir() if p.name.endswith(".partial"))
                 expected = mode if target == path else 0o640
                 assert stat.S_IMODE(partial.stat().st_mode) == expected  # never more, even briefly
@@ -501,7 +504,7 @@ def test_a_link_stays_and_its_file_is_written(tmp_path):
             target.touch()
         link.symlink_to(target)
         check_writable(link)
-        with whole(link) as file:
+        with atomic_write(link) as file:
             file.write(b"new")
         assert link.is_symlink() and not target.is_symlink() and target.read_bytes() == b"new"
     assert len(list((tmp_path / "far").iterdir())) == 2 == len(list(tmp_path.glob("link*")))
@@ -510,7 +513,7 @@ def test_a_link_stays_and_its_file_is_written(tmp_path):
 def test_a_link_that_leads_in_a_circle_is_refused(tmp_path):
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
-    for write in (check_writable, lambda path: whole(path).__enter__()):
+    for write in (check_writable, lambda path: atomic_write(path).__enter__()):
         with pytest.raises(OutputError, match="a: cannot be written"):
             write(tmp_path / "a")
     assert (tmp_path / "a").is_symlink()

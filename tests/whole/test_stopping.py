@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from minicore.errors import OutputError
-from minicore.runtime.files import check_writable, whole
+from minicore.runtime.files import atomic_write, check_writable
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
 
@@ -119,6 +119,7 @@ from minicore import fast
 from minicore.patchcore import estimator
 from minicore.backbones import session
 from minicore.cli import main
+from minicore.patchcore import estimator
 signal.signal(signal.SIGINT, signal.default_int_handler)
 run = session.Backbone._run
 def kernel(*_):
@@ -251,9 +252,9 @@ def test_a_folder_that_takes_no_files_is_found_out_before_the_work(tiny, mvtec_r
 
 WRITE = """
 import sys
-from minicore.runtime.files import whole
+from minicore.runtime.files import atomic_write
 for _ in range(150):
-    with whole(sys.argv[1], overwrite=True) as file:
+    with atomic_write(sys.argv[1], overwrite=True) as file:
         for _ in range(4):
             file.write(sys.argv[2].encode() * 5000)
 """
@@ -275,7 +276,7 @@ def test_of_two_threads_writing_one_file_one_wins_whole(tmp_path):
     path, ready = tmp_path / "file", threading.Barrier(2, timeout=20)
 
     def write(letter):
-        with whole(path, overwrite=True) as file:
+        with atomic_write(path, overwrite=True) as file:
             ready.wait()  # both are open
             file.write(letter * 50_000)
             ready.wait()
@@ -292,10 +293,10 @@ def test_of_two_threads_writing_one_file_one_wins_whole(tmp_path):
 def test_a_name_as_long_as_the_disk_allows_is_written(tmp_path):
     path = tmp_path / ("é" * 127)
     check_writable(path)
-    with whole(path) as file:
+    with atomic_write(path) as file:
         file.write(b"x")
     assert path.read_bytes() == b"x"
     for name in ("x" * 300, "a\0b"):
-        for write in (check_writable, lambda path: whole(path).__enter__()):
+        for write in (check_writable, lambda path: atomic_write(path).__enter__()):
             with pytest.raises(OutputError, match="cannot be written"):
                 write(tmp_path / name)

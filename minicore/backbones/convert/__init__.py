@@ -1,1 +1,1 @@
-"""Checkpoint files converted to ONNX networks, without PyTorch."""
+"""Convert checkpoint files to ONNX networks, without PyTorch."""

@@ -1,8 +1,8 @@
-"""An ONNX graph while it is written: convolutions with their batch norms folded in.
+"""Write an ONNX graph: convolutions with their batch norms folded in.
 
-What a backbone's forward pass needs and no more. Each weight is asked for with the shape it must
-have, so that an unfit checkpoint is refused by name, and remembered as used, so that a checkpoint
-of some other network, whose extra weights the pass would ignore, is refused too.
+It has only the operations that the forward pass of a backbone needs. Each weight must have the
+expected shape; otherwise the error names the weight. The graph records which weights it has used,
+so that a checkpoint with other weights, of another network, raises an error too.
 """
 
 import json
@@ -16,12 +16,12 @@ from minicore.errors import BackboneError
 Arrays = Mapping[str, np.ndarray]
 Storage = Literal["float32", "float16", "int8"]
 
-BATCH_NORM_EPS = 1e-5  # torch's default, which every torchvision ResNet keeps
-OPSET, IR_VERSION = 17, 8  # both older than onnxruntime 1.17, so it and every later one run them
+BATCH_NORM_EPS = 1e-5  # torch's default, which all ResNets of torchvision use
+OPSET, IR_VERSION = 17, 8  # both are older than onnxruntime 1.17, the oldest supported version
 
 
 class Graph:
-    """The nodes and weights of an ONNX graph as they are written, with their channels."""
+    """The nodes and weights of an ONNX graph, with the number of channels of each output."""
 
     def __init__(self, arrays: Arrays, storage: Storage):
         try:
@@ -39,21 +39,21 @@ class Graph:
         self.channels = {"image": 3}
 
     def has(self, name: str) -> bool:
-        """Tell whether the checkpoint holds such a weight."""
+        """Return whether the checkpoint contains a weight."""
         return name in self.arrays
 
     def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Give a weight as float64, once it is what the network needs."""
+        """Return a weight as float64, if it is finite and has the expected shape."""
         if weight_shape(self.arrays, name) != shape:
             raise BackboneError(f"{name} is {weight_shape(self.arrays, name)}, not {shape}")
         self.used.add(name)
         array = np.asarray(self.arrays[name], dtype=np.float64)
         if not np.isfinite(array).all():
-            raise BackboneError(f"{name} holds values that are not finite")
+            raise BackboneError(f"{name} contains values that are not finite")
         return array
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Write a node, named after its one output; return that name."""
+        """Add a node with one output, and return the name of both."""
         self.nodes.append(
             self.onnx.helper.make_node(kind, inputs, [output], name=output, **attributes)
         )
@@ -72,7 +72,7 @@ class Graph:
         relu: bool = True,
         output: str | None = None,
     ) -> str:
-        """Write a convolution with its batch norm folded in: γ (Wx − μ) / √(σ² + ε) + β."""
+        """Add a convolution with its batch norm folded in: γ (Wx − μ) / √(σ² + ε) + β."""
         out, into = weight_shape(self.arrays, f"{conv}.weight")[0], self.channels[x] // groups
         if out % groups or self.channels[x] % groups:
             raise BackboneError(f"{conv}: {self.channels[x]} to {out} channels in {groups} groups")
@@ -82,7 +82,7 @@ class Graph:
             for part in ("weight", "bias", "running_mean", "running_var")
         )
         if (variance < 0).any():
-            raise BackboneError(f"{norm}.running_var holds a negative variance")
+            raise BackboneError(f"{norm}.running_var contains a negative variance")
         scale = gamma / np.sqrt(variance + BATCH_NORM_EPS)
         folded = self.stored(f"{conv}.weight", weight * scale[:, None, None, None])
         bias = self.weight(f"{conv}.bias", _narrowed(beta - mean * scale, np.float32, norm))
@@ -99,15 +99,16 @@ class Graph:
         return self.node("Relu", [y], output or f"{conv}.out") if relu else y
 
     def weight(self, name: str, array: np.ndarray) -> str:
-        """Put a constant into the file; return its name."""
+        """Add a constant, and return its name."""
         self.weights.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def stored(self, name: str, weight: np.ndarray) -> str:
-        """Keep a weight as the storage says, unpacked to float32 by nodes onnxruntime folds.
+        """Add a weight in the format `storage`, with nodes that convert it to float32.
 
-        Int8 is unpacked by Cast and Mul. DequantizeLinear says the same in one node, but
-        onnxruntime leaves that one in the graph, for quantised kernels, and runs it every time.
+        onnxruntime runs these nodes once, when it opens the file. Int8 is converted by Cast and
+        Mul. DequantizeLinear would be one node for both, but onnxruntime keeps it in the graph for
+        quantised kernels and runs it for each batch.
         """
         float32 = self.onnx.TensorProto.FLOAT
         if self.storage == "float32":
@@ -123,9 +124,10 @@ class Graph:
         return self.node("Mul", [steps, step], name)
 
     def refuse_leftovers(self, stages: Sequence[str]) -> None:
-        """Refuse weights inside the network that the forward pass does not know.
+        """Raise an error if the checkpoint has weights that the forward pass has not used.
 
-        They belong to a relative (squeeze-and-excitation, say) whose maps would come out wrong.
+        Such weights belong to a similar network, for example with squeeze-and-excitation. Without
+        them the feature maps would be wrong.
         """
         inside = tuple(f"{part}." for part in ("conv1", "bn1", *stages))
         for key in self.arrays:
@@ -134,7 +136,7 @@ class Graph:
                 raise BackboneError(f"{key} has no place in a ResNet, WideResNet or ResNeXt")
 
     def serialised(self, outputs: Mapping[str, int], about: Mapping[str, Any]) -> bytes:
-        """Give the file's bytes: the graph, its output layers and what is known about it."""
+        """Return the bytes of the ONNX file: the graph, its output layers and the metadata."""
         helper, float32 = self.onnx.helper, self.onnx.TensorProto.FLOAT
         image = helper.make_tensor_value_info("image", float32, ["n", 3, "h", "w"])
         maps = [
@@ -150,30 +152,31 @@ class Graph:
         )
         helper.set_model_props(model, {"minicore": json.dumps(about)})
         self.onnx.checker.check_model(model)
-        return model.SerializeToString(deterministic=True)
+        content: bytes = model.SerializeToString(deterministic=True)
+        return content
 
 
 def weight_shape(arrays: Arrays, name: str) -> tuple[int, ...]:
-    """Give a weight's shape; a convolution's has four entries: out, in per group, h, w."""
+    """Return the shape of a weight. That of a convolution is (out, in per group, h, w)."""
     if name not in arrays:
         some = ", ".join(list(arrays)[:3])
         raise BackboneError(f"no weight {name} among its {len(arrays)} arrays ({some}, …)")
     shape = tuple(arrays[name].shape)
     convolution = "conv" in name or name.endswith("downsample.0.weight")
     if 0 in shape or (convolution and len(shape) != 4):
-        raise BackboneError(f"{name} is {shape}, no weight of a ResNet")
+        raise BackboneError(f"{name} is {shape}, which a weight of a ResNet cannot be")
     return shape
 
 
 def _narrowed(array: np.ndarray, dtype: type[np.floating], name: str) -> np.ndarray:
     if np.abs(array).max() > np.finfo(dtype).max:
         kind = np.dtype(dtype).name
-        raise BackboneError(f"{name} overflows {kind} once its batch norm is folded in")
+        raise BackboneError(f"{name} overflows {kind} after its batch norm is folded in")
     return array.astype(dtype)
 
 
 def run_once(model: bytes) -> None:
-    """Show a network an image of noise: every map must come out, with its channels, as numbers."""
+    """Run a network on an image of noise, and check that its maps are finite and have channels."""
     from minicore.backbones.telemetry import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -182,8 +185,8 @@ def run_once(model: bytes) -> None:
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         maps = session.run(None, {"image": image})
-    except Exception as error:  # onnxruntime's errors have no common ancestor but this
-        raise BackboneError(f"the network written does not run ({error})") from error
+    except Exception as error:  # the errors of onnxruntime have no other base class in common
+        raise BackboneError(f"the written network does not run ({error})") from error
     for output, layer in zip(session.get_outputs(), maps, strict=True):
         if layer.shape[1] != output.shape[1] or not np.isfinite(layer).all():
-            raise BackboneError(f"{output.name} comes out of the network with values not finite")
+            raise BackboneError(f"{output.name} of the written network is not finite")

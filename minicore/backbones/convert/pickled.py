@@ -1,18 +1,21 @@
-"""A pickle read as data, never run.
+"""Read a pickle as data, without running it.
 
-A pickle is a program for a stack machine, and Python's own machine will import and call whatever
-the program names. `torch.save` needs only a fraction of it: numbers, strings, containers, and a
-handful of names. So here is a machine with those opcodes and no others. It cannot import. A name
-gives what the caller's allow-list holds for it or an error; a call can only reach what came from
-that list. Opcodes: https://github.com/python/cpython/blob/main/Lib/pickletools.py
+A pickle is a program for a stack machine. Python's own machine imports and calls everything that
+the program names. `torch.save` needs only numbers, strings, containers and a few names. The machine
+in this module has only the opcodes for these and cannot import. A name must be in the list of the
+caller, and only objects from this list can be called.
+
+Opcodes: https://github.com/python/cpython/blob/main/Lib/pickletools.py
 """
 
 import pickletools
 from collections.abc import Callable, Mapping
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 from minicore.errors import BackboneError, quoted
+
+Kind = TypeVar("Kind")
 
 PUSHED = {
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
@@ -22,7 +25,7 @@ CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()
 CONTAINERS: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 IGNORED = {"PROTO", "FRAME"}
-MOST_ARGUMENTS = 8  # the longest call, of torch's _rebuild_tensor_v2, has seven
+MOST_ARGUMENTS = 8  # torch's _rebuild_tensor_v2 has seven, more than every other call
 
 
 def read_pickle(
@@ -30,35 +33,35 @@ def read_pickle(
     names: Mapping[str, Any],
     persistent_load: Callable[[Any], Any],
 ) -> Any:
-    """Read one pickle and leave the stream after it.
+    """Return the content of one pickle, and move the stream to the end of the pickle.
 
-    Every value costs at least one byte of the pickle and is built without recursion, and no step
-    goes through the same values again. So memory stays under about 200 bytes a byte read, and time
-    in proportion, whatever the pickle says.
+    Each value needs at least one byte of the pickle, no value is built by recursion, and no step
+    visits the same values twice. Therefore a damaged pickle takes at most about 200 bytes of memory
+    per byte, and time in proportion to its size.
 
     Parameters
     ----------
     stream : BytesIO
-        The pickle, of protocol 2 to 5; more may follow it.
+        A pickle of protocol 2 to 5. Other data may follow it.
     names : mapping of str to object
-        What "module name" stands for; the callables among them are what the pickle may call.
+        The object for each allowed "module name". The pickle may call these objects.
     persistent_load : callable
-        Takes a persistent id, gives the object that it stands for.
+        Returns the object for a persistent id.
 
     Returns
     -------
     object
-        What the pickle describes, made of numbers, strings, containers and what `names` gave.
+        Numbers, strings, containers, and results of `names` and `persistent_load`.
 
     Raises
     ------
     BackboneError
-        If the pickle is damaged, or asks for anything not allowed. Nothing has been run.
+        If the pickle is damaged or uses something that is not allowed. Nothing has been run.
     """
     try:
         return _interpret(stream, names, persistent_load)
     except (ValueError, TypeError, LookupError, OverflowError, DeprecationWarning) as error:
-        if isinstance(error, BackboneError):  # which is a ValueError
+        if isinstance(error, BackboneError):  # this class is derived from ValueError
             raise
         raise BackboneError(f"its pickle is damaged ({quoted(str(error))})") from error
 
@@ -109,43 +112,46 @@ def _interpret(
             name, module = _expect(stack.pop(), str), _expect(stack.pop(), str)
             stack.append(_named(names, f"{module} {name}"))
         elif op == "REDUCE":
-            arguments, function = _few(stack.pop()), stack.pop()
+            arguments, function = _checked_arguments(stack.pop()), stack.pop()
             stack.append(function(*arguments))
         elif op == "BINPERSID":
-            stack.append(persistent_load(_few(stack.pop())))
-        elif op == "BUILD":  # the attributes of an OrderedDict: torch keeps versions there
+            stack.append(persistent_load(_checked_arguments(stack.pop())))
+        elif op == "BUILD":  # the attributes of an OrderedDict, where torch stores versions: skip
             stack.pop()
             _expect(stack[-1], dict)
         elif op == "STOP":
             return stack.pop()
         elif op not in IGNORED:
-            raise BackboneError(f"its pickle uses {op}, which no weights need; nothing was run")
+            raise BackboneError(f"its pickle uses {op}, which weights do not need; nothing was run")
     raise ValueError("no end")
 
 
 def _named(names: Mapping[str, Any], name: str) -> Any:
     if name not in names:
         raise BackboneError(
-            f"its pickle names {quoted(name)}, which no weights need; nothing was run"
+            f"its pickle names {quoted(name)}, which weights do not need; nothing was run"
         )
     return names[name]
 
 
 def ordered_dict(pairs: list[Any] | None = None) -> dict[Any, Any]:
-    """Stand for `collections.OrderedDict`; Python 2 wrote it as a call with a list of pairs."""
+    """Return a dictionary in place of `collections.OrderedDict`.
+
+    Python 2 wrote an OrderedDict as a call with a list of pairs.
+    """
     target: dict[Any, Any] = {}
     if pairs is not None:
         items = [item for key, value in _expect(pairs, list) for item in (key, value)]
-        pairs.clear()  # moved, not copied: a list of a million must not be called a million times
+        pairs.clear()  # a pickle could pass the same long list to a million calls
         _set_items(target, items)
     return target
 
 
 def _set_items(target: dict[Any, Any], items: list[Any]) -> None:
-    """Set key, value, key, value, ….
+    """Set the items key, value, key, value, … of a dictionary.
 
-    Keys are strings or 32-bit integers. A tuple could nest itself into a hash that takes forever,
-    and large integers can all be made to collide.
+    Keys must be strings or 32-bit integers. The hash of a deeply nested tuple can take very long,
+    and large integers can be chosen so that all of them have the same hash.
     """
     for key, value in zip(items[::2], items[1::2], strict=True):
         if not (isinstance(key, str) or (isinstance(key, int) and abs(key) < 2**31)):
@@ -153,14 +159,18 @@ def _set_items(target: dict[Any, Any], items: list[Any]) -> None:
         target[key] = value
 
 
-def _few(arguments: Any) -> tuple[Any, ...]:
-    """Take a call's arguments. Many, remembered, could be passed on a million times at no cost."""
-    if len(_expect(arguments, tuple)) > MOST_ARGUMENTS:
-        raise TypeError(f"{len(arguments)} arguments")
-    return arguments
+def _checked_arguments(arguments: Any) -> tuple[Any, ...]:
+    """Return the arguments of a call, which must be few.
+
+    A pickle could store a long tuple once and pass it to a million calls.
+    """
+    few = _expect(arguments, tuple)
+    if len(few) > MOST_ARGUMENTS:
+        raise TypeError(f"{len(few)} arguments")
+    return few
 
 
-def _expect(value: Any, kind: type) -> Any:
+def _expect(value: Any, kind: type[Kind]) -> Kind:
     if not isinstance(value, kind):
-        raise TypeError(f"{type(value).__name__} where {kind.__name__} is due")
+        raise TypeError(f"found {type(value).__name__}, expected {kind.__name__}")
     return value

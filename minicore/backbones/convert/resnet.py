@@ -1,11 +1,12 @@
-"""A residual network's arrays, written down as an ONNX graph.
+"""Convert the arrays of a residual network to an ONNX graph.
 
-The checkpoint holds no program, only named arrays: `layer2.0.conv1.weight` and the like. But a
-ResNet is so regular that the names and shapes say everything: which block, how many, how wide, how
-many groups. So any width of the family is read, not only the ones in the catalogue, and no PyTorch
-is needed: the forward pass below is He et al. (https://arxiv.org/abs/1512.03385) with Zagoruyko and
-Komodakis' widths (1605.07146) and Xie et al.'s groups (1611.05431), as torchvision arranges them:
-the stride of a bottleneck sits in its 3 × 3 convolution.
+A checkpoint contains only named arrays, such as `layer2.0.conv1.weight`, and no program. But a
+ResNet is so regular that the names and shapes of the arrays determine the blocks, their number,
+their width and their groups. Therefore this module converts a network of any width in the family,
+also one that is not in the catalogue, and needs no PyTorch. The forward pass is that of He et al.
+(https://arxiv.org/abs/1512.03385) with the widths of Zagoruyko and Komodakis (1605.07146) and the
+groups of Xie et al. (1611.05431). As in torchvision, the 3 × 3 convolution of a bottleneck has the
+stride.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,11 @@ from typing import Any
 
 from minicore.backbones.convert.graph import Arrays, Graph, Storage, run_once, weight_shape
 from minicore.errors import BackboneError
-from minicore.runtime.files import whole
+from minicore.runtime.files import atomic_write
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 IMAGENET = {
-    "resize": 256,  # the paper's protocol (section 4.1), whatever the network was trained with
+    "resize": 256,  # the paper's protocol (section 4.1), also if the training used other sizes
     "crop": 224,
     "mean": [0.485, 0.456, 0.406],
     "std": [0.229, 0.224, 0.225],
@@ -28,7 +29,7 @@ IMAGENET = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """The shape of a residual network, one entry a stage.
+    """The shape of a residual network, with one entry per stage.
 
     Parameters
     ----------
@@ -39,9 +40,9 @@ class Architecture:
     inner : tuple of int
         Channels inside a block (of its 3 × 3 convolution).
     widths : tuple of int
-        Channels a stage gives out.
+        Output channels of each stage.
     groups : int
-        Groups of the 3 × 3 convolution; 1 but for ResNeXt.
+        Groups of the 3 × 3 convolution; more than 1 only in ResNeXt.
     """
 
     block: str
@@ -51,7 +52,7 @@ class Architecture:
     groups: int = 1
 
     def upto(self, stages: int) -> "Architecture":
-        """Return the network cut after so many stages."""
+        """Return the architecture of the first stages only."""
         return Architecture(
             self.block,
             self.depths[:stages],
@@ -82,15 +83,14 @@ ARCHITECTURES = {
 
 
 def deduce(arrays: Arrays, stages: int = 4) -> Architecture:
-    """Read the architecture off the names and shapes of the weights.
+    """Return the architecture that the names and shapes of the weights imply.
 
     Parameters
     ----------
     arrays : mapping of str to ndarray
-        A checkpoint in torchvision's names; what comes after the last stage asked for may be
-        missing.
+        A checkpoint with the names of torchvision. Weights of later stages may be missing.
     stages : int
-        How many residual stages to look at, from the first.
+        Number of residual stages, from the first.
 
     Returns
     -------
@@ -117,7 +117,9 @@ def deduce(arrays: Arrays, stages: int = 4) -> Architecture:
         widths.append(weight_shape(arrays, f"{stage}.0.{last}.weight")[0])
         groups.add(squeezed // in_group)
     if len(groups) != 1:
-        raise BackboneError(f"stages with different groups {sorted(groups)}: no ResNet or ResNeXt")
+        raise BackboneError(
+            f"stages with different groups {sorted(groups)}: not a ResNet or ResNeXt"
+        )
     return Architecture(block, tuple(depths), tuple(inner), tuple(widths), groups.pop())
 
 
@@ -134,47 +136,48 @@ def resnet_to_onnx(
     storage: Storage = "float32",
     overwrite: bool = False,
 ) -> Path:
-    """Write a residual network as an ONNX file that gives its feature maps.
+    """Write a residual network as an ONNX file whose outputs are its feature maps.
 
-    The input is `image`, float32 (n, 3, h, w), RGB, already normalised; n, h and w are free. The
-    outputs are the layers asked for, float32 (n, c, h / 2^(j+1), w / 2^(j+1)) for layer j, rounded
-    up. Nothing after the last of them is written. Batch norms are folded into the convolutions, in
-    float64. The same arrays give the same bytes. What is written has run once.
+    The input is `image`, float32 (n, 3, h, w), RGB and normalised; n, h and w are variable. The
+    outputs are `layers`, float32 (n, c, h / 2^(j+1), w / 2^(j+1)) for layer j, rounded up. Later
+    layers are left out. Batch norms are folded into the convolutions in float64. The same arrays
+    produce the same bytes. The network has run once before the file is written.
 
     Parameters
     ----------
     arrays : mapping of str to ndarray
-        Weights in torchvision's names, any float dtype. `layer4` and `fc` may be missing.
+        Weights with the names of torchvision, of any float dtype. `layer4` and `fc` may be missing.
     path : str or Path
-        The file to write, atomically: it appears whole or not at all.
+        The file to write. It appears complete or not at all.
     name : str, optional
-        What to call the network. If it is one of `ARCHITECTURES` (a suffix `_v2` for torchvision's
-        second training allowed), the arrays must have that shape. By default, the architecture's
-        own name where the arrays tell it.
+        Name of the network. If it is in `ARCHITECTURES`, with or without the suffix `_v2`, the
+        arrays must have this architecture. By default the name of the architecture that the arrays
+        have, or "resnet" if several have this shape.
     layers : sequence of str
-        Among layer1, layer2, layer3, layer4.
+        Some of layer1, layer2, layer3, layer4.
     preprocessing : mapping, optional
-        `resize` and `crop` in pixels, `mean` and `std` of an RGB in [0, 1]. Default: ImageNet's.
+        `resize` and `crop` in pixels, `mean` and `std` of RGB values in [0, 1]. By default those of
+        ImageNet.
     source, source_sha256, licence : str
-        Where the weights come from; kept in the file's metadata.
+        The origin of the weights, which is written into the file's metadata.
     storage : {"float32", "float16", "int8"}
-        How the weights lie in the file; int8 with one scale an output channel. The arithmetic is
-        float32 in every case: onnxruntime unpacks the weights once, as it opens the file.
+        Format of the weights in the file; int8 has one scale per output channel. The arithmetic is
+        always float32, because onnxruntime converts the weights once when it opens the file.
     overwrite : bool, default False
-        Whether to replace a file that minicore did not make.
+        Replace the file even if minicore did not make it.
 
     Returns
     -------
     Path
-        The file written.
+        The ONNX file.
 
     Raises
     ------
     BackboneError
-        If the arrays are no residual network, or not the one named; if the package `onnx`
-        is not installed.
+        If the arrays are not a residual network or not the one called `name`, or if the package
+        `onnx` is not installed.
     OutputError
-        If the file cannot be written, or must not be replaced.
+        If the file cannot be written or must not be replaced.
     ValueError
         If a layer or the storage is unknown.
     """
@@ -201,13 +204,13 @@ def resnet_to_onnx(
         run_once(model)
     except BackboneError as error:
         raise BackboneError(f"{source or name or path.name}: {error}") from error
-    with whole(path, overwrite=overwrite) as file:
+    with atomic_write(path, overwrite=overwrite) as file:
         file.write(model)
     return path
 
 
 def _forward(graph: Graph, shape: Architecture) -> None:
-    """Write the network's forward pass, from the image to its last stage."""
+    """Add the forward pass of the network, from the image to the last stage."""
     x = graph.convolve("image", "conv1", "bn1", kernel=7, stride=2, output="stem")
     x = graph.node(
         "MaxPool", [x], "stem.pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]
@@ -223,7 +226,7 @@ def _forward(graph: Graph, shape: Architecture) -> None:
 def _residual_block(
     graph: Graph, x: str, block: str, output: str, shape: Architecture, stride: int
 ) -> str:
-    """Write relu(F(x) + x), the shortcut projected where the shape changes."""
+    """Add relu(F(x) + x). The shortcut is projected if the shape changes."""
     shortcut = x
     if graph.has(f"{block}.downsample.0.weight"):
         names = f"{block}.downsample.0", f"{block}.downsample.1"
@@ -252,7 +255,7 @@ def _checked_name(name: str | None, shape: Architecture) -> str:
     stages = len(shape.depths)
     if name is None:
         known = [k for k, v in ARCHITECTURES.items() if v.upto(stages) == shape]
-        return known[0] if len(known) == 1 else "resnet"  # up to layer2, several look alike
+        return known[0] if len(known) == 1 else "resnet"  # up to layer2, some have equal shapes
     expected = ARCHITECTURES.get(name.removesuffix("_v2"))
     if expected is not None and expected.upto(stages) != shape:
         raise BackboneError(f"the weights are {shape}, not {expected.upto(stages)}")

@@ -1,4 +1,4 @@
-"""A seeded data set that needs no files: five kinds of part, six kinds of defect, exact masks."""
+"""Synthetic parts drawn from a seed: five kinds of part, six kinds of defect, exact masks."""
 
 from minicore.datasets.drawn.parts import CATEGORIES, DEFECTS, part, parts
 

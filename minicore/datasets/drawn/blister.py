@@ -1,4 +1,4 @@
-"""Sixteen two-coloured capsules in foil: the same part over and over."""
+"""A blister pack: sixteen equal capsules with two colours in foil."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from minicore.datasets.drawn.canvas import Anchors, Canvas, between, colour, tim
 def blister(
     c: Canvas, rng: np.random.Generator, flaw: str | None, pick: np.random.Generator
 ) -> Anchors:
-    """Fill the blister. A capsule is missing, or lies askew in its pocket."""
+    """Draw the pack. Flaws: one capsule is missing, or lies at an angle in its pocket."""
     ox, oy = 128 + between(rng, -2.5, 2.5), 128 + between(rng, -2.5, 2.5)
     turned = turn(between(rng, -0.01, 0.01))
     u, v = c.local(ox, oy, turned)
@@ -40,7 +40,7 @@ def blister(
                 tilt = between(pick, 0.30, 0.9) * (1 if pick.random() < 0.5 else -1)
                 dx, dy = between(pick, -3, 3), between(pick, -2, 2)
             _capsule(w, x + dx, y + dy, times(turned, turn(tilt)), tone)
-        # Light on the clear plastic over the pocket, whether or not something is in it.
+        # Reflection on the clear plastic over the pocket, also if the pocket is empty.
         w.paint((1, 1, 1), w.line(x - 14, y - 12, x + 4, y - 13.5, 0.8), 0.45, 1.5)
     return anchors
 
@@ -49,7 +49,7 @@ def _capsule(w: Canvas, x: float, y: float, frame: tuple[float, float], tone: fl
     u, v = w.local(x, y, frame)
     shape = w.box(x, y, (18, 9), frame, 8.9)
     w.paint((0.30, 0.32, 0.36), w.box(x + 1.5, y + 3, (18, 9), frame, 8.9), 0.55, 4)
-    # Light from above in the picture, however the capsule lies.
+    # The light comes from the top of the picture, for every angle of the capsule.
     _, down = w.local(x, y, (1, 0))
     round_ = (1.02 - 0.16 * (down + 2) / 9 - 0.010 * np.maximum(v * v - 25, 0) / 2) * tone
     red = colour(0.80, 0.22, 0.16)

@@ -1,4 +1,4 @@
-"""A printed circuit board: many small parts, each in its place."""
+"""A printed circuit board: many small parts at fixed places."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from minicore.datasets.drawn.canvas import (
 def circuit(
     c: Canvas, rng: np.random.Generator, flaw: str | None, pick: np.random.Generator
 ) -> Anchors:
-    """Assemble the board. A resistor or capacitor is missing, or soldered askew."""
+    """Draw the board. Flaws: one resistor or capacitor is missing, or soldered at an angle."""
     turned = turn(between(rng, -0.008, 0.008))
     ox, oy = 128 + between(rng, -2.5, 2.5), 128 + between(rng, -2.5, 2.5)
 
@@ -52,7 +52,7 @@ def circuit(
         frame = times(turned, (0, 1) if upright else (1, 0))
         w = c.window(x, y, 18)
         k, s = frame
-        for side in (-1, 1):  # the pads stay with the board
+        for side in (-1, 1):  # the pads belong to the board: they stay if the part is missing
             w.paint((0.70, 0.70, 0.66), w.box(x + 7 * side * k, y + 7 * side * s, (4, 5), frame, 1))
         if n == victim and flaw == "missing":
             continue
@@ -66,7 +66,7 @@ def circuit(
 def _component(
     w: Canvas, x: float, y: float, frame: tuple[float, float], body: Colour, tone: float
 ) -> None:
-    """Chip resistor or capacitor: body, two metal ends, a shadow below."""
+    """Draw a chip resistor or capacitor: body, two metal ends, shadow."""
     k, s = frame
     w.paint((0.01, 0.08, 0.04), w.box(x + 1.2, y + 1.6, (10, 5), frame, 1), alpha=0.6, soft=2.5)
     w.paint((0.82, 0.82, 0.80), w.box(x, y, (9.5, 4.4), frame, 0.8))
@@ -84,7 +84,7 @@ def _chip(
     turned: tuple[float, float],
     tone: float,
 ) -> None:
-    """Integrated circuit: pins on two sides, a dark body, the mark of pin 1."""
+    """Draw an integrated circuit: pins on two sides, a dark body, the mark of pin 1."""
     k, s = turned
     w = c.window(x, y, max(half_w, half_h) + 12)
     for n in range(pins):

@@ -1,4 +1,4 @@
-"""Defects that can befall any surface: each painted over the good part, at (x, y)."""
+"""Defects that any surface can have. Each function paints one over the good part, at (x, y)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TINTS: list[Colour] = [
 
 
 def _scratch(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
-    """Draw a bent line that tapers off, bright where the tool bit and dark beside it."""
+    """Paint a bent line with thin ends: a bright cut with a dark edge."""
     (k, s), half = turn(between(rng, -1, 1)), between(rng, 18, 40)
     bend, width = between(rng, -14, 14), between(rng, 0.9, 1.7)
     w = c.window(x, y, half + 18)
@@ -35,8 +35,9 @@ def _scratch(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
 
 
 def _spot(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
-    """One to four specks of dirt."""
-    dirt = _SPOTS[int(rng.integers(3 if max(_below(c, x, y)) < 0.6 else 2))]  # no white on white
+    """Paint one to four spots of dirt."""
+    bright = max(_colour_at(c, x, y)) >= 0.6
+    dirt = _SPOTS[int(rng.integers(2 if bright else 3))]  # the third is white: not on a bright part
     for _ in range(int(rng.integers(1, 5))):
         r = between(rng, 3, 6)
         w = c.window(x, y, 14)
@@ -45,7 +46,7 @@ def _spot(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
 
 
 def _stain(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
-    """Something spilt and dried: darker all over, darkest along the edge."""
+    """Paint a dried liquid: a dark area, darkest along its edge."""
     distance, w = _blob(c, rng, x, y, between(rng, 15, 28))
     strength = between(rng, 0.45, 0.8)
     tint = colour(*_STAINS[int(rng.integers(len(_STAINS)))])
@@ -54,29 +55,29 @@ def _stain(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
 
 
 def _colour(c: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
-    """Keep shape and brightness in the wrong colour, as after overheating."""
+    """Change the colour but not shape and brightness, as overheating does."""
     distance, w = _blob(c, rng, x, y, between(rng, 12, 22))
-    below = _below(c, x, y)
-    level = max(below)
+    present = _colour_at(c, x, y)
+    level = max(present)
     others = [
         t
         for t in _TINTS
-        if max(abs(level * a - b) for a, b in zip(t, below, strict=True)) > 0.3 * level
+        if max(abs(level * a - b) for a, b in zip(t, present, strict=True)) > 0.3 * level
     ]
     tint = colour(*others[int(rng.integers(len(others)))])
     grey = 0.12 + 0.88 * w.rgb.max(axis=0, keepdims=True)
     w.paint(np.minimum(grey * tint, 1), distance, between(rng, 0.5, 0.8), 3)
 
 
-def _below(c: Canvas, x: float, y: float) -> list[float]:
-    """Colour of the part at (x, y): a defect of the same colour would be none."""
-    return c.window(x, y, c.unit).rgb[:, 0, 0].tolist()
+def _colour_at(c: Canvas, x: float, y: float) -> list[float]:
+    """Return the colour of the part at (x, y). A defect must have another colour."""
+    return [float(value) for value in c.window(x, y, c.unit).rgb[:, 0, 0]]
 
 
 def _blob(
     c: Canvas, rng: np.random.Generator, x: float, y: float, r: float
 ) -> tuple[np.ndarray, Canvas]:
-    """Signed distance to an irregular patch of radius about r, and the window it lies in."""
+    """Return the signed distance to an irregular shape of radius about r, and its window."""
     w = c.window(x, y, 1.8 * r)
     return w.disc(x, y, r) + 0.5 * r * w.noise(rng, 12, 12, 2), w
 

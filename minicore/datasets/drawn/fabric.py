@@ -1,4 +1,4 @@
-"""Twill, two over and two under: a texture."""
+"""A fabric: twill, in which each thread passes over two threads and under two."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from minicore.datasets.drawn.canvas import CENTRAL, Anchors, Canvas, between, tu
 def fabric(
     c: Canvas, rng: np.random.Generator, flaw: str | None, pick: np.random.Generator
 ) -> Anchors:
-    """Weave it. A piece of weft thread is missing; a patch is misplaced, its diagonal reversed."""
+    """Draw the fabric. Flaws: a piece of weft thread is missing, or a patch has other diagonals."""
     u, v = c.local(128, 128, turn(between(rng, -0.012, 0.012)))
     pitch = 8.0
     u = u / pitch + 40 + between(rng, 0, 4) + 0.22 * c.noise(rng, 6, 6, 2)
@@ -27,8 +27,8 @@ def fabric(
     fuzz = c.noise(rng, 128, 128) * 0.05 + c.noise(rng, 5, 5, 2) * 0.05
 
     lift = np.where(patch, i + j, i - j)
-    over = lift % 4 < 2  # the warp lies on top
-    # A thread is round across, and bends down where it ends its float over two others.
+    over = lift % 4 < 2  # the warp thread is on top
+    # A thread has a round profile and bends down where it goes under the next thread.
     fall = (lift % 2 + np.where(over, -fv, fu) - 0.5) * 0.35
     warp = 0.55 + 0.42 * (1 - 4 * fu * fu) - 0.25 * fall * fall + 0.16 * (tone[0][i] - 0.5)
     weft = 0.55 + 0.42 * (1 - 4 * fv * fv) - 0.25 * fall * fall + 0.16 * (tone[1][j] - 0.5)

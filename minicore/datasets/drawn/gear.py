@@ -1,4 +1,4 @@
-"""A turned steel gear, 16 teeth and 6 holes: one object in any rotation."""
+"""A steel gear with 16 teeth and 6 holes: one object in any rotation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from minicore.datasets.drawn.canvas import Anchors, Canvas, between, colour, tim
 def gear(
     c: Canvas, rng: np.random.Generator, flaw: str | None, pick: np.random.Generator
 ) -> Anchors:
-    """Cut the gear. A tooth is missing; a hole is misplaced."""
+    """Draw the gear. Flaws: a tooth is missing, or a hole is at the wrong place."""
     cx, cy = 128 + between(rng, -4, 4), 128 + between(rng, -4, 4)
     spin = turn(between(rng, -1, 1))
     mat = 0.17 + 0.02 * c.noise(rng, 110, 110) + 0.02 * c.noise(rng, 4, 4, 2)
@@ -21,14 +21,14 @@ def gear(
     u, v = c.local(cx, cy, spin)
     r = np.sqrt(u * u + v * v)
     near = 1 / np.maximum(r, 1)
-    re, im = u * near, v * near  # e^{iθ}; four squarings give e^{16 iθ}, without an arctangent
+    re, im = u * near, v * near  # e^{iθ}; four squarings compute e^{16 iθ} without an arctangent
     for _ in range(4):
         re, im = re * re - im * im, 2 * re * im
     teeth = np.clip(1.7 * re, -1, 1)
     tooth = _SIXTEENTHS[int(pick.integers(16))]
     if flaw == "missing":
         teeth = np.where(u * tooth[0] + v * tooth[1] > 0.9808 * r, np.float32(-1), teeth)
-    # Flanks are steep: dividing by the slope makes the radial excess a distance again.
+    # The sides of the teeth are steep: dividing by the slope turns the radial offset into distance.
     rim = (r - 92 - 8 * teeth) / np.sqrt(1 + (8 * 1.7 * 16 / 92 * im * (np.abs(teeth) < 1)) ** 2)
 
     turning = 0.022 * wave(r / 2.4 + 0.3 * c.noise(rng, 3, 3)) + 0.012 * c.noise(rng, 128, 128)
@@ -40,7 +40,7 @@ def gear(
     c.paint(metal, rim)
     c.paint((0.80, 0.81, 0.83), np.abs(rim + 1.6) - 0.5, 0.45, 1.5)  # chamfer
     c.shade(0.84, np.abs(r - 74) - 1.0)
-    c.shade(0.90, np.abs(r - 60) - 14)  # the web, turned down between rim and hub
+    c.shade(0.90, np.abs(r - 60) - 14)  # the web, which is thinner than rim and hub
     c.shade(0.82, np.abs(r - 34) - 0.8)
 
     anchors = []

@@ -1,4 +1,4 @@
-"""Good parts, the same parts with a defect, and the exact masks, all from a seed."""
+"""Draw good parts, the same parts with a defect, and exact masks, from a seed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from minicore.datasets.drawn.fabric import fabric
 from minicore.datasets.drawn.gear import gear
 from minicore.datasets.drawn.wood import wood
 
-# A scene paints one part and says where a painted defect may sit. Pose, threads, grain are drawn
-# from its first generator, always the same draws in the same order; which piece is "missing" or
-# "misplaced" from its second. So a part with a flaw differs from its good twin in the flaw alone.
+# A scene draws one part and returns the places where a defect may be painted. The first generator
+# determines pose, threads and grain, with the same random numbers for each flaw. The second one
+# determines which piece is missing or misplaced. Therefore a part with a flaw differs from the
+# good part only in the flaw.
 Scene = Callable[[Canvas, np.random.Generator, "str | None", np.random.Generator], Anchors]
 
 _SCENES: dict[str, Scene] = {
@@ -29,35 +30,35 @@ _SCENES: dict[str, Scene] = {
 CATEGORIES = tuple(_SCENES)
 DEFECTS = (*PAINTERS, "missing", "misplaced")
 
-_MARGIN = 18.0  # units of 1/256: the usual crop, 224 of 256, cuts off 16
+_MARGIN = 18.0  # units of 1/256; the default crop, 224 of 256, removes 16
 
 
 def part(
     category: str, defect: str | None, *, size: int = 256, seed: tuple[int, ...] = (0,)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One part, good and with a defect.
+    """Draw one part twice: good, and with a defect.
 
     Parameters
     ----------
     category : str
         One of `CATEGORIES`.
     defect : str or None
-        One of `DEFECTS`; None leaves the part good.
+        One of `DEFECTS`; with None both images are good.
     size : int
-        Side in pixels.
+        Height and width in pixels.
     seed : tuple of int
-        Everything is drawn from it. The good part does not depend on `defect`.
+        Determines both images. The good part does not depend on `defect`.
 
     Returns
     -------
     good, bad : uint8 (size, size, 3)
     mask : bool (size, size)
-        Exactly the pixels in which the two differ.
+        True exactly where the two images differ.
 
     Raises
     ------
     ValueError
-        Another category or defect.
+        If `category` or `defect` is unknown.
     """
     for name, value, known in (
         ("category", category, CATEGORIES),
@@ -79,12 +80,13 @@ def part(
     else:
         bad, _ = _paint(category, defect, size, key)
 
-    # What differs visibly is the defect, rid of lone pixels; there and only there the part is bad.
+    # The mask is where the difference is visible, without single pixels. The bad image equals the
+    # good one everywhere else.
     changed = np.abs(bad.rgb - good.rgb).max(axis=0) > 4 / 255
     inner = (np.abs(bad.x - 128) < 128 - _MARGIN) & (np.abs(bad.y - 128) < 128 - _MARGIN)
     mask = _majority(changed) & inner
     flawed = np.where(mask[..., None], _expose(bad, camera), image)
-    # A pixel that came out the same by chance moves by one level: the mask stays exact, unholed.
+    # Change a pixel of the mask by one level if it is equal by chance, to keep the mask exact.
     same = mask & (flawed == image).all(axis=-1)
     flawed[same] ^= 1
     return image, flawed, mask
@@ -93,11 +95,12 @@ def part(
 def parts(
     category: str, defects: Sequence[str | None], *, size: int, seed: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Parts with the given defects, the i-th drawn from (*seed, i): more of them change none.
+    """Draw parts with the given defects. Part i has the seed (*seed, i) and no influence on others.
 
     Returns
     -------
-    uint8 (n, size, size, 3), bool (n, size, size)
+    images : uint8 (n, size, size, 3)
+    masks : bool (n, size, size)
     """
     images = np.empty((len(defects), size, size, 3), np.uint8)
     masks = np.empty((len(defects), size, size), bool)
@@ -118,7 +121,7 @@ def _paint(
 
 
 def _camera(canvas: Canvas, seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Uneven light and exposure, (h, w), and sensor noise, (3, h, w), both in grey levels."""
+    """Return uneven light (h, w) and sensor noise (3, h, w), both in grey levels."""
     rng = _generator(seed, 3)
     gain, right, down = (between(rng, -a, a) for a in (0.03, 0.035, 0.035))
     light = 1 + gain + right * (canvas.x - 128) / 128 + down * (canvas.y - 128) / 128
@@ -134,7 +137,7 @@ def _expose(canvas: Canvas, camera: tuple[np.ndarray, np.ndarray]) -> np.ndarray
 
 
 def _majority(mask: np.ndarray) -> np.ndarray:
-    """Pixels most of whose 3 × 3 neighbourhood is set."""
+    """Return the pixels with at least five set pixels in their 3 × 3 neighbourhood."""
     rows = np.pad(mask, 1).astype(np.uint8)
     rows = rows[:-2] + rows[1:-1] + rows[2:]
     return rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:] > 4

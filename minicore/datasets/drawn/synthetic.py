@@ -1,4 +1,4 @@
-"""The data set that needs no files: drawn parts as a `Dataset`."""
+"""Synthetic parts as a `Dataset`, without files."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from minicore.datasets.dataset import Dataset
 from minicore.datasets.drawn import CATEGORIES, DEFECTS, parts
 from minicore.datasets.folders import GOOD
 
-SYNTHETIC = CATEGORIES  # what `synthetic` can draw
+SYNTHETIC = CATEGORIES  # the categories of `synthetic`
 
 
 def synthetic(
@@ -18,26 +18,32 @@ def synthetic(
     size: int = 256,
     seed: int = 0,
 ) -> Dataset:
-    """Procedural parts with procedural defects: no files, the same bytes on every machine.
+    """Draw a data set of synthetic parts, with the same bytes on every machine.
 
     Parameters
     ----------
     category : str
         One of `SYNTHETIC`.
     n_train, n_good, n_defective : int
-        Good images to train on; good and defective ones to test on. The kinds of defect take turns:
-        scratch, spot, stain, colour, missing, misplaced. Asking for more adds images at the end
-        and changes none.
+        Number of good training images, good test images and defective test images. The kinds of
+        defect alternate: scratch, spot, stain, colour, missing, misplaced. A larger number adds
+        images at the end and does not change the others.
     size : int
-        Side in pixels, at least 128. Defects keep within the central 7/8, which is the usual crop.
+        Height and width in pixels, at least 128. All defects lie in the central 7/8, which is the
+        default crop.
     seed : int
-        Not negative.
+        At least 0.
 
     Returns
     -------
     Dataset
-        Of arrays; the masks are exactly the pixels a defect changed. The good twin of a defective
-        image is to be had from `minicore.datasets.drawn.part`.
+        With arrays. The masks are exactly the pixels that the defects changed.
+        `minicore.datasets.drawn.part` returns the same parts without the defects.
+
+    Raises
+    ------
+    ValueError
+        If a number is too small, or `category` is unknown.
     """
     if min(n_train, n_good, n_defective, seed) < 0 or size < 128:
         raise ValueError(
@@ -46,13 +52,13 @@ def synthetic(
         )
     defects = [DEFECTS[i % len(DEFECTS)] for i in range(n_defective)]
     train, _ = parts(category, [None] * n_train, size=size, seed=(seed, 0))
-    good, whole = parts(category, [None] * n_good, size=size, seed=(seed, 1))
+    good, empty = parts(category, [None] * n_good, size=size, seed=(seed, 1))
     bad, masks = parts(category, defects, size=size, seed=(seed, 2))
     return Dataset(
         category,
         train,
         np.concatenate([good, bad]),
         np.repeat(np.array([0, 1], np.int64), [n_good, n_defective]),
-        np.concatenate([whole, masks]),
+        np.concatenate([empty, masks]),
         [GOOD] * n_good + defects,
     )

@@ -1,4 +1,4 @@
-"""Four planks, two dowels in each: a texture with parts."""
+"""Wood: four planks with two dowels each, a texture with parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from minicore.datasets.drawn.canvas import CENTRAL, Anchors, Canvas, between, co
 def wood(
     c: Canvas, rng: np.random.Generator, flaw: str | None, pick: np.random.Generator
 ) -> Anchors:
-    """Join four planks. A dowel is missing, or sits beside its hole."""
+    """Draw the planks. Flaws: a dowel is missing, or lies next to its hole."""
     victim = int(pick.integers(8))
     fibre = c.noise(rng, 128, 5) * 0.05 + c.noise(rng, 220, 12) * 0.045
     shift = between(rng, -3, 3)

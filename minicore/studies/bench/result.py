@@ -11,7 +11,7 @@ import numpy as np
 
 from minicore import __version__
 from minicore.runtime import markdown
-from minicore.runtime.files import whole
+from minicore.runtime.files import atomic_write
 from minicore.studies.bench.growth import Curve
 from minicore.studies.bench.stages import Stage
 from minicore.studies.bench.stopwatch import Timing
@@ -81,8 +81,8 @@ class Result:
         }
 
     def save(self, path: Path, *, overwrite: bool = False) -> None:
-        """Write the result as JSON. The file appears only when it is complete (`files.whole`)."""
-        with whole(path, "w", overwrite=overwrite) as file:
+        """Write the result as JSON. The file appears only when it is complete."""
+        with atomic_write(path, "w", overwrite=overwrite) as file:
             json.dump(self.to_json(), file, indent=1)
             file.write("\n")
 

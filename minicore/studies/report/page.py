@@ -12,7 +12,8 @@ import jinja2
 from markupsafe import Markup
 
 from minicore.runtime import progress
-from minicore.runtime.files import REPORT, check_writable, identities, whole
+from minicore.runtime.files import atomic_write, check_writable, identities
+from minicore.runtime.kinds import REPORT
 from minicore.studies.report import pictures, provenance, tables
 from minicore.studies.report.disagreement import disagree
 from minicore.studies.report.mistakes import section
@@ -94,7 +95,7 @@ def save(path: str | Path, run: Run, other: Run | None = None, *, overwrite: boo
     inputs = identities(file for r in (run, other) if r for file in r.files())
     check_writable(path, inputs=inputs, overwrite=overwrite, kind=REPORT)
     content = page(run, other)
-    with whole(path, inputs=inputs, overwrite=overwrite) as file:
+    with atomic_write(path, inputs=inputs, overwrite=overwrite) as file:
         file.write(content)
     return Path(path)
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from minicore.backbones import recording
 from minicore.errors import DatasetError, ModelError, OutputError, cut
-from minicore.runtime.files import whole
+from minicore.runtime.files import atomic_write
 from minicore.studies.reproduce.lock import LOCK
 from minicore.studies.reproduce.methods import Row
 from minicore.studies.reproduce.unit import SUFFIX, Finished, Unit
@@ -172,7 +172,7 @@ class Run:
             if fingerprints == old.fingerprints:
                 return old
             settings = old.settings | {"data_sha256": fingerprints}
-        with whole(path, "w") as file:
+        with atomic_write(path, "w") as file:
             json.dump(settings, file, indent=2)  # ASCII, because names of folders may not be UTF-8
         return cls(Path(folder), settings)
 

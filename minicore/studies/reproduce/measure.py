@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +65,7 @@ class Setup:
 
     def dataset(self, category: str) -> Dataset:
         """Return a category, or the whole data set if the layout has no categories."""
-        load: Callable[..., Dataset] = getattr(datasets, self.layout)
+        load = datasets.LOADERS[self.layout]
         return load(self.data) if category == self.layout else load(self.data, category)
 
     def check(self, category: str) -> None:

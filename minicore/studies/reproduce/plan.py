@@ -32,7 +32,7 @@ def category_names(data: str | Path, layout: str, chosen: Sequence[str] | None) 
 
 def fewest_training_images(data: str | Path, categories: Sequence[str] | None, layout: str) -> int:
     """Return the number of training images of the category that has the fewest."""
-    load = getattr(datasets, layout)
+    load = datasets.LOADERS[layout]
     if layout in datasets.WITHOUT_CATEGORIES:
         return len(load(data).train)
     return min(len(load(data, name).train) for name in category_names(data, layout, categories))

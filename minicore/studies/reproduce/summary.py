@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicore.runtime import markdown
-from minicore.runtime.files import whole
+from minicore.runtime.files import atomic_write
 from minicore.studies.reproduce import published
 from minicore.studies.reproduce.folder import Run
 from minicore.studies.reproduce.methods import order
@@ -262,11 +262,11 @@ def write(run: Run) -> str:
     if not units:
         return ""
     content = text(run.settings, units)
-    with whole(run.folder / "table.md", "w", overwrite=True) as file:
+    with atomic_write(run.folder / "table.md", "w", overwrite=True) as file:
         file.write(content + "\n")
-    with whole(run.folder / "table.csv", "w", overwrite=True) as file:
+    with atomic_write(run.folder / "table.csv", "w", overwrite=True) as file:
         file.write(_csv(units))
-    with whole(run.folder / "table.json", "w", overwrite=True) as file:
+    with atomic_write(run.folder / "table.json", "w", overwrite=True) as file:
         everything = {"settings": run.settings, "units": [asdict(line) for line in units]}
         json.dump(everything, file, indent=2)  # ASCII, because names may not be UTF-8
     return content

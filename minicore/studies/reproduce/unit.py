@@ -16,7 +16,7 @@ import numpy as np
 
 from minicore.errors import ModelError
 from minicore.evaluation.evaluate import Evaluation
-from minicore.runtime import tensors
+from minicore.runtime import container
 
 SUFFIX = ".safetensors"
 
@@ -149,7 +149,7 @@ class Finished:
         }
         arrays = {k: v for k, v in evidence.items() if isinstance(v, np.ndarray)}
         # Only a unit has this name, so a damaged file is replaced too.
-        return tensors.write(self.unit.path(folder), arrays, header, overwrite=True)
+        return container.write(self.unit.path(folder), arrays, header, overwrite=True)
 
     @classmethod
     def load(cls, path: Path) -> Finished:
@@ -160,7 +160,7 @@ class Finished:
         ModelError
             If the file is missing or damaged, or is not a unit.
         """
-        arrays, header = tensors.read(path)
+        arrays, header = container.read(path)
         try:
             words = {k: tuple(map(str, v)) for k, v in header["words"].items()}
             names = {f.name for f in fields(Evidence)}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minicore.errors import ModelError
-from minicore.runtime.files import NO_INPUTS, Inputs, is_file, is_folder, whole
+from minicore.runtime.files import NO_INPUTS, Inputs, atomic_write, is_file, is_folder
 
 KEY = "minicore"
 FORMAT = 1
@@ -40,7 +40,7 @@ def write(
     header : dict
         Values that JSON can represent.
     inputs, overwrite
-        As for `files.whole`.
+        As for `files.atomic_write`.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def write(
     header = {"format": FORMAT, **header}
     text = _text({**header, "sha256": _checksum(header, arrays)})
     content = save(arrays, {KEY: text})
-    with whole(path, inputs=inputs, overwrite=overwrite) as file:
+    with atomic_write(path, inputs=inputs, overwrite=overwrite) as file:
         file.write(content)
     return Path(path)
 

@@ -1,4 +1,4 @@
-"""Torch checkpoints written by hand, opcode by opcode, so that they can lie."""
+"""Write torch checkpoints opcode by opcode, so that tests can write damaged ones."""
 
 import struct
 import zipfile

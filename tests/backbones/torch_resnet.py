@@ -1,4 +1,4 @@
-"""The residual networks in torch, as torchvision defines and names them; the tests' reference."""
+"""Residual networks in torch, with the names of torchvision: the reference of the tests."""
 
 import torch
 from torch import nn
@@ -47,7 +47,7 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Depths of fewer than four stages stop there, without `fc`; stem gives the first width."""
+    """A ResNet with one stage per entry of `depths`; only four stages have `fc` after them."""
 
     def __init__(self, kind, depths, groups=1, width_per_group=64, stem=64):
         super().__init__()
@@ -68,7 +68,7 @@ class ResNet(nn.Module):
             self.fc = nn.Linear(into, 1000)
 
     def forward(self, x):
-        """Give every stage's map; batches (n, 3, h, w) -> {layer: (n, c, h', w')}."""
+        """Return the map of each stage: batches (n, 3, h, w) -> {layer: (n, c, h', w')}."""
         x = functional.max_pool2d(self.bn1(self.conv1(x)).relu(), 3, 2, 1)
         maps = {}
         for j in range(1, self.stages + 1):
@@ -77,7 +77,7 @@ class ResNet(nn.Module):
 
 
 def seeded(net, seed):
-    """Random weights that keep the maps' scale, and batch norms that do something."""
+    """Set random weights that keep the scale of the maps, and random batch norms."""
     torch.manual_seed(seed)
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
