@@ -1,4 +1,4 @@
-"""A known network comes whole and right, or not at all, and every failure says how to go on."""
+"""A download is complete and correct or leaves nothing, and each error describes a remedy."""
 
 import http.server
 import json

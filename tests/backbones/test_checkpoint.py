@@ -1,4 +1,4 @@
-"""Checkpoints are read as torch would read them, and run nothing."""
+"""Checkpoints are read as torch reads them, and no code in them runs."""
 
 import io
 import os

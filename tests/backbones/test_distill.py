@@ -1,4 +1,4 @@
-"""`weights/distill.py`: what it promises, on two steps of a made-up lesson. Needs torch."""
+"""`weights/distill.py` on two steps with random data. Needs torch."""
 
 import sys
 from pathlib import Path

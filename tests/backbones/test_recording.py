@@ -1,4 +1,4 @@
-"""Recorded feature maps: the same answers without running the network again."""
+"""Recorded feature maps produce the same results without running the network again."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Arrays become an ONNX graph that computes what torch computes."""
+"""The ONNX graph of a checkpoint computes the same maps as torch."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Backbone: any ONNX file of feature maps, and a sentence about every other."""
+"""Backbone runs any ONNX file of feature maps and raises a clear error for other files."""
 
 import hashlib
 import json

@@ -1,3 +1,5 @@
+"""Loaders find images and masks, and their errors name what is missing."""
+
 import numpy as np
 import pytest
 from PIL import Image

@@ -1,3 +1,5 @@
+"""Synthetic parts: the same bytes from the same seed, and exact masks."""
+
 import hashlib
 
 import numpy as np

@@ -1,6 +1,6 @@
-"""Every link from one page of the repository to another of its files leads somewhere.
+"""Each link in the README, in similar pages and in the notebooks leads to an existing file.
 
-Sphinx sees to the site's pages; here are the README and its like, and the notebooks where they lie.
+Sphinx checks the links in the pages of the site.
 """
 
 import json

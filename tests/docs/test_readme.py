@@ -1,4 +1,4 @@
-"""The README's code runs as it stands, and its commands work in every shell."""
+"""The code blocks of the README run unchanged, and its commands work in each shell."""
 
 import re
 from pathlib import Path

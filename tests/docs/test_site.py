@@ -1,6 +1,6 @@
-"""The documentation's sources number the notebooks alike, and the check of built pages sees faults.
+"""All pages number the notebooks in the same way, and the check of built pages finds faults.
 
-The site itself is built by ``sphinx-build``, not here.
+``sphinx-build`` builds the site itself.
 """
 
 import importlib.util

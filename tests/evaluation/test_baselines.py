@@ -1,4 +1,4 @@
-"""The paper's rivals, each held to its own paper, written out with SciPy and scikit-learn."""
+"""Each baseline equals its own paper, written with SciPy and scikit-learn."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Evaluation, its table, and the files that go with it: scores, heat maps, pictures."""
+"""Evaluation, its table, and its files: scores, heat maps, pictures."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""metrics.py against scikit-learn, and PRO against its definition written out."""
+"""The metrics equal those of scikit-learn, and PRO equals its definition."""
 
 import tracemalloc
 from itertools import pairwise

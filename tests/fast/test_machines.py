@@ -1,4 +1,4 @@
-"""The same results whatever processor the kernels were compiled for, on any number of threads."""
+"""Results are the same for every processor and any number of threads."""
 
 import os
 import subprocess

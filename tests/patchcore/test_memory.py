@@ -1,4 +1,4 @@
-"""How much memory a fit takes at most: what the docstring of `PatchCore` promises."""
+"""The largest memory of a fit, as the docstring of `PatchCore` promises it."""
 
 import subprocess
 import sys

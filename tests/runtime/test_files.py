@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and the error names the right one."""
+"""Files appear complete or not at all, and an error names the file that failed."""
 
 import os
 import subprocess

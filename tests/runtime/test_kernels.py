@@ -1,4 +1,4 @@
-"""Compiled kernels lie in a folder of minicore's own, and nobody runs what another has compiled."""
+"""Compiled kernels lie in minicore's cache folder, and code of another user never runs."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""How many threads run, that a block leaves the number as it was, and who may run at once."""
+"""The number of threads, its restoration after a block, and what may run at the same time."""
 
 import os
 import signal

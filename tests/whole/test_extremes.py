@@ -1,4 +1,4 @@
-"""The smallest, the largest and the emptiest: a right result, or one error that names it."""
+"""The smallest, largest and empty inputs: a correct result, or one error that names the input."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""Nothing in a file is run, nothing in it leads elsewhere, and nothing is told to anybody."""
+"""Hostile files: no code in them runs, no path leaves its folder, nothing is sent anywhere."""
 
 import ast
 import os

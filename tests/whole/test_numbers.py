@@ -1,4 +1,4 @@
-"""The numbers: the same on any threads to the last bit, and as near to float64 as is promised."""
+"""Results have the same bits on any number of threads, and are close to float64."""
 
 import json
 import os

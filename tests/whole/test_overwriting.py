@@ -1,4 +1,4 @@
-"""No output harms an input, nor a file that minicore did not make."""
+"""No output replaces an input or a file that minicore did not make."""
 
 import hashlib
 import importlib

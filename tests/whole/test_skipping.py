@@ -1,4 +1,4 @@
-"""Images that cannot be used: the end of the work, or left out, listed, and nothing else lost."""
+"""Unusable images: an error, or they are skipped and listed and change no other result."""
 
 import csv
 

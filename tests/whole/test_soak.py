@@ -1,8 +1,8 @@
-"""Day after day in one process: memory stays flat, no file stays open, no thread stays behind.
+"""A long time in one process: memory does not grow, and no file or thread remains open.
 
-Some hundred images here; 20,000, and 200 fits and loads, take some minutes:
+This takes some hundred images. 20,000 images, and 200 fits and loads, take some minutes:
 
-    MINICORE_SOAK=1 pytest tests/test_soak.py -s
+    MINICORE_SOAK=1 pytest tests/whole/test_soak.py -s
 """
 
 import json

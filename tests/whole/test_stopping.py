@@ -1,4 +1,4 @@
-"""However a command ends, what the user had is there, and nothing half-written is."""
+"""A stopped command keeps the user's files and leaves no partial file."""
 
 import os
 import signal
