@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +26,30 @@ from numba import prange
 from minicore.fast.arithmetic import inner
 from minicore.runtime.kernels import parallel
 
-# For one level: `first`, `channels` and `weights` of `pooling_weights`.
-Contributions = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
 # Lower index, upper index, and share of the upper one.
 Interpolation = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
+
+
+class Contributions(NamedTuple):
+    """What one level adds to the patch features: see `pooling_weights`."""
+
+    first: npt.NDArray[np.int64]
+    channels: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+
+
+class Level(NamedTuple):
+    """`Contributions` and the two `Interpolation`s of one level, in one flat tuple for Numba."""
+
+    first: npt.NDArray[np.int64]
+    channels: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32]
+    row_low: npt.NDArray[np.int64]
+    row_high: npt.NDArray[np.int64]
+    row_share: npt.NDArray[np.float32]
+    column_low: npt.NDArray[np.int64]
+    column_high: npt.NDArray[np.int64]
+    column_share: npt.NDArray[np.float32]
 
 
 def _pooling_segments(length: int, d: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -56,8 +77,8 @@ def pooling_weights(
     -------
     D : int
         Dimension of the patch features.
-    levels : tuple of (first, channels, weights)
-        For each level, the contributions, sorted by feature. Feature `o` is the sum over
+    levels : tuple of Contributions
+        For each level, sorted by feature. Feature `o` is the sum over
         ``channels[first[o]:first[o + 1]]``, each with its (k, k) float32 window in
         ``weights[first[o]:first[o + 1]]``, $k = 2 \lfloor p/2 \rfloor + 1$.
     """
@@ -90,7 +111,7 @@ def pooling_weights(
             weights.append(w.reshape(-1, k, k))
             first[o + 1] += high - low
         levels.append(
-            (
+            Contributions(
                 first,
                 np.concatenate(channels) if channels else np.empty(0, np.int64),
                 np.concatenate(weights).astype(np.float32)
@@ -163,14 +184,12 @@ def _correlate(channel, weights, s, framed, grid):
 
 
 @inner(cache=True)
-def _add_block(phi, s, first, channels, weights, o_first, new, rows, columns, out):
+def _add_block(phi, s, level, o_first, new, out):
     """Add one level's share to a block of features of one image; `phi` (c, h, w)."""
     height, width, D = out.shape
-    k = weights.shape[1]
+    k = level.weights.shape[1]
     h_j = (phi.shape[1] + s - 1) // s
     w_j = (phi.shape[2] + s - 1) // s
-    row_low, row_high, row_share = rows
-    column_low, column_high, column_share = columns
 
     o_end = min(o_first + BLOCK, D)
     framed = np.zeros((phi.shape[1] + k - 1, phi.shape[2] + k - 1), np.float32)
@@ -178,16 +197,17 @@ def _add_block(phi, s, first, channels, weights, o_first, new, rows, columns, ou
     vectors = np.empty((h_j, w_j, o_end - o_first), np.float32)
     for o in range(o_first, o_end):
         grid[:] = 0
-        for item in range(first[o], first[o + 1]):
-            _correlate(phi[channels[item]], weights[item], s, framed, grid)
+        for item in range(level.first[o], level.first[o + 1]):
+            _correlate(phi[level.channels[item]], level.weights[item], s, framed, grid)
         for h in range(h_j):
             for w in range(w_j):
                 vectors[h, w, o - o_first] = grid[h, w]
 
     for h in range(height):
-        above, below, y = vectors[row_low[h]], vectors[row_high[h]], row_share[h]
+        above, below = vectors[level.row_low[h]], vectors[level.row_high[h]]
+        y = level.row_share[h]
         for w in range(width):
-            left, right, x = column_low[w], column_high[w], column_share[w]
+            left, right, x = level.column_low[w], level.column_high[w], level.column_share[w]
             there = y == 0 and x == 0
             for o in range(o_end - o_first):
                 value = above[left, o]
@@ -202,7 +222,7 @@ def _add_block(phi, s, first, channels, weights, o_first, new, rows, columns, ou
 
 
 @parallel(cache=True)
-def _add_level(phi, s, first, channels, weights, blocks, started, rows, columns, out):
+def _add_level(phi, s, level, blocks, started, out):
     """Add one level's share to the `blocks` of features that it has one in; `phi` (n, c, h, w).
 
     `started` is true for each block that an earlier level has written to.
@@ -210,8 +230,7 @@ def _add_level(phi, s, first, channels, weights, blocks, started, rows, columns,
     for task in prange(len(phi) * len(blocks)):
         i, block = task // len(blocks), blocks[task % len(blocks)]
         new = not started[block]
-        o_first = block * BLOCK
-        _add_block(phi[i], s, first, channels, weights, o_first, new, rows, columns, out[i])
+        _add_block(phi[i], s, level, block * BLOCK, new, out[i])
 
 
 def patch_features(
@@ -221,9 +240,8 @@ def patch_features(
     d: int | None = None,
     d_target: int | None = None,
     cells: Sequence[tuple[float, float]] | None = None,
-    out: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
-    r"""Patch features of a batch of images from the feature maps of all levels.
+    r"""Compute the patch features of a batch of images (equations 1 to 3).
 
     Parameters
     ----------
@@ -238,13 +256,11 @@ def patch_features(
     cells : tuple of (float, float), optional
         $t_j$, rows and columns of pixels that a cell of each level covers, as for
         `equations.patch_features`.
-    out : (n, h', w', D) float32, optional
-        Where to write, for instance a part of the memory bank.
 
     Returns
     -------
     patches : (n, h', w', D) float32
-        `out`, if given.
+        $D$ is `d_target`, or the sum of the levels' dimensions.
 
     Raises
     ------
@@ -271,11 +287,10 @@ def patch_features(
     n, _, h_star, w_star = shapes[0]
     height, width = -(-h_star // s), -(-w_star // s)
     D, plan = pooling_weights(tuple(shape[1] for shape in shapes), p, d, d_target)
-    if out is None:
-        out = np.empty((n, height, width, D), np.float32)
+    patches = np.empty((n, height, width, D), np.float32)
     starts = np.arange(0, D, BLOCK)
     started = np.zeros(len(starts), np.bool_)
-    for j, (phi, (first, channels, weights)) in enumerate(zip(levels, plan, strict=True)):
+    for j, (phi, contributions) in enumerate(zip(levels, plan, strict=True)):
         h_j, w_j = -(-phi.shape[2] // s), -(-phi.shape[3] // s)
         if cells is None:
             rows, columns = interpolation(h_j, height), interpolation(w_j, width)
@@ -283,10 +298,10 @@ def patch_features(
             (t_h, t_w), (t_h1, t_w1) = cells[j], cells[0]
             rows = interpolation(h_j, height, t_h / t_h1)
             columns = interpolation(w_j, width, t_w / t_w1)
-        reached = first[np.minimum(starts + BLOCK, D)] > first[starts]
-        _add_level(
-            np.ascontiguousarray(phi, np.float32), s, first, channels, weights,
-            np.flatnonzero(reached), started, rows, columns, out,
-        )  # fmt: skip
+        level = Level(*contributions, *rows, *columns)
+        reached = level.first[np.minimum(starts + BLOCK, D)] > level.first[starts]
+        blocks = np.flatnonzero(reached)
+        phi = np.ascontiguousarray(phi, np.float32)
+        _add_level(phi, s, level, blocks, started, patches)
         started |= reached
-    return out
+    return patches

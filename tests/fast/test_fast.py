@@ -426,14 +426,6 @@ def test_patch_features_of_magnitudes_apart_keep_their_digits():
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
-def test_patch_features_are_written_where_asked():
-    levels = feature_maps(np.random.default_rng(6), 2, ((3, 5, 4), (4, 3, 2)))
-    bank = np.full((3, 5, 4, 7), 9, np.float32)
-    got = fast.patch_features(levels, out=bank[1:])
-    assert np.shares_memory(got, bank) and (bank[0] == 9).all()
-    np.testing.assert_array_equal(bank[1:], fast.patch_features(levels))
-
-
 # Threads
 
 ON_THREADS = """

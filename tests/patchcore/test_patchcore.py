@@ -1,6 +1,8 @@
 """The estimator: what it returns, what it refuses, and that nothing else changes an answer."""
 
+import importlib
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -14,11 +16,13 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from minicore import PatchCore, datasets, equations, fast
+from minicore import PatchCore, datasets, equations, fast, trace
 from minicore.backbones import Backbone
 from minicore.errors import BackboneError, ImageError
 from minicore.evaluation.evaluate import evaluate
+from minicore.patchcore import detector
 
+FAST = list(pkgutil.iter_modules(fast.__path__))
 DEFAULT = Path(__file__).parents[2] / "weights" / "default.onnx"
 
 
@@ -180,12 +184,35 @@ def test_the_literal_engine_uses_nothing_of_fast(tiny, gear, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("minicore.fast is used")
 
-    for name in fast.__all__:
-        monkeypatch.setattr(fast, name, refuse)
+    for module in (fast, *(importlib.import_module(f"minicore.fast.{m.name}") for m in FAST)):
+        for name, value in list(vars(module).items()):
+            made_there = getattr(value, "__module__", "").startswith("minicore.fast")
+            if callable(value) and (made_there or name in fast.__all__):
+                monkeypatch.setattr(module, name, refuse)
     model = PatchCore(tiny, engine="equations", projection_dim=8, progress=False).fit(gear.train)
     assert model.threshold_ is not None and model.detect(gear.test[:2]).maps.shape == (2, 64, 64)
+    assert trace(model, gear.test[0]).s == model.detect(gear.test[:1]).scores[0]
     with pytest.raises(AssertionError, match="fast is used"):
         PatchCore(tiny, progress=False).fit(gear.train)
+
+
+def test_one_image_is_listed_once_and_seen_by_the_network_once(tiny, gear, monkeypatch, tmp_path):
+    calls = []
+
+    def counted(name, function):
+        def call(*arguments, **options):
+            calls.append(name)
+            return function(*arguments, **options)
+
+        return call
+
+    model = PatchCore(tiny, progress=False).fit(gear.train)
+    for module in (detector, sys.modules[trace.__module__]):
+        monkeypatch.setattr(module, "as_images", counted("images", module.as_images))
+    monkeypatch.setattr(Backbone, "_run", counted("network", Backbone._run))
+    score = model.anomaly_score(gear.test[:1])
+    assert calls == ["images", "network"]
+    assert trace(model, gear.test[:1]).s == score[0] and calls == ["images", "network"] * 2
 
 
 @pytest.mark.slow
