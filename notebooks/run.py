@@ -1,4 +1,4 @@
-"""Run the notebooks and keep their outputs, pictures made small: ``python notebooks/run.py``."""
+"""Run the notebooks and store their outputs with small pictures: ``python notebooks/run.py``."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 def smaller(png: str) -> str:
-    """Reduce a picture to a palette and four fifths of its side: a quarter of the bytes."""
+    """Scale a picture to 80 % and reduce it to 256 colours: a quarter of the bytes."""
     picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     picture = picture.resize((picture.width * 4 // 5, picture.height * 4 // 5), Image.LANCZOS)
     palette = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE)
@@ -23,16 +23,16 @@ def smaller(png: str) -> str:
 
 
 def run(path: Path) -> None:
-    """Execute a notebook in place; an exception in a cell leaves the file as it was."""
+    """Execute a notebook and overwrite it. If a cell raises an exception, keep the old file."""
     notebook = nbformat.read(path, as_version=4)
     ExecutePreprocessor(timeout=600).preprocess(notebook, {"metadata": {"path": str(HERE)}})
-    # What a cell prints in several strokes is one output on the page.
+    # Several prints of a cell become one output.
     CoalesceStreamsPreprocessor().preprocess(notebook, {})
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # the hour it ran: noise in every diff
+        cell.metadata.pop("execution", None)  # execution times would change every diff
         for output in cell.get("outputs", []):
-            # Sliders are nothing without their kernel: of these the picture is kept.
+            # Sliders need a kernel, so only their picture is stored.
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
             if "image/png" in output.get("data", {}):
                 output["data"]["image/png"] = smaller(output["data"]["image/png"])

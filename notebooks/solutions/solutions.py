@@ -1,7 +1,7 @@
-"""Solutions of the exercises, in plain NumPy: look only after `minicore.course.check` said yes.
+"""Solutions of the exercises in plain NumPy. Read them after you have written your own.
 
-Each function has the name that `minicore.course.exercises()` gives it. `SOLUTIONS` maps the
-exercises to them. There are other right ways.
+The functions have the names in the list of `minicore.course.exercises()`. `SOLUTIONS` maps each
+exercise to its function. Other solutions can be correct too.
 """
 
 import numpy as np
@@ -14,14 +14,14 @@ def neighbourhood(h, w, p):
 
 
 def aggregate(phi, h, w, p):
-    """eq2. Zeros around the map make the border like any other place."""
+    """eq2. With zeros around the map, the border needs no special case."""
     r = p // 2
     padded = np.pad(phi, ((0, 0), (r, r), (r, r)))
     return padded[:, h : h + p, w : w + p].mean(axis=(1, 2))
 
 
 def adaptive_average_pool(v, d):
-    """pool. In whole numbers: -(-a // d) rounds a / d up."""
+    """pool. With integers, -(-a // d) rounds a / d up."""
     L = len(v)
     return np.array([v[i * L // d : -(-(i + 1) * L // d)].mean() for i in range(d)])
 
@@ -35,12 +35,12 @@ def patch_collection(phi, p, s):
 
 
 def upsample(grid, height, width):
-    """upsample. Along one axis, then along the other: bilinear is the product of the two."""
+    """upsample. Bilinear interpolation is linear interpolation along one axis, then the other."""
 
     def along_rows(grid, fine):
         coarse = len(grid)
         y = (np.arange(fine) + 0.5) * coarse / fine - 0.5
-        y = np.clip(y, 0, coarse - 1)  # beyond the outermost centres their values are repeated
+        y = np.clip(y, 0, coarse - 1)  # beyond the first and last centre, repeat the value
         low = y.astype(int)
         high = np.minimum(low + 1, coarse - 1)
         share = (y - low)[:, None, None]
@@ -50,12 +50,12 @@ def upsample(grid, height, width):
 
 
 def memory_bank(patches):
-    """eq4. The channels are the last axis already, so the memory's order is the one asked for."""
+    """eq4. The channels are the last axis, so `reshape` keeps the order of the rows."""
     return patches.reshape(-1, patches.shape[-1])
 
 
 def distances(a, b):
-    """Euclidean distance of every row of a to every row of b, (len(a), len(b))."""
+    """Euclidean distances from every row of a to every row of b, (len(a), len(b))."""
     difference = a[:, None].astype(np.float64) - b[None]
     return np.sqrt((difference**2).sum(axis=2))
 
@@ -66,19 +66,19 @@ def covering_radius(M, indices):
 
 
 def greedy_coreset(M, l, start):
-    """algorithm1. Each row keeps its distance to the nearest pick; a pick is out of the race."""
+    """algorithm1. Update the distance of each row to its nearest pick; exclude the picks."""
     picked = [start]
     to_nearest = distances(M, M[[start]])[:, 0]
     while len(picked) < l:
         candidates = to_nearest.copy()
         candidates[picked] = -1
-        picked.append(int(candidates.argmax()))  # argmax takes the first of equals
+        picked.append(int(candidates.argmax()))  # argmax returns the first of equal values
         to_nearest = np.minimum(to_nearest, distances(M, M[picked[-1:]])[:, 0])
     return np.array(picked)
 
 
 def nearest(queries, bank, k):
-    """nearest. A stable sort leaves equals in the order of their rows."""
+    """nearest. A stable sort keeps equal distances in the order of their rows."""
     table = distances(queries, bank)
     indices = np.argsort(table, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(table, indices, axis=1), indices
@@ -93,7 +93,7 @@ def deciding_patch(patches, bank):
 
 
 def anomaly_score(m_test, bank, b):
-    """eq7. Every exponent less the largest: the quotient stays, and nothing overflows."""
+    """eq7. Subtract the largest exponent: the quotient stays the same, and nothing overflows."""
     to_test = distances(m_test[None], bank)[0]
     m_star = to_test.argmin()
     neighbours = np.argsort(distances(bank[[m_star]], bank)[0], kind="stable")[:b]
