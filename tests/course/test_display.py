@@ -14,7 +14,8 @@ from minicore.plots.style import one_axes
 def test_source_is_the_code_in_the_file_without_its_docstring():
     shown = course.source(equations.neighbourhood)
     assert repr(shown).startswith("# minicore.equations.eq1_neighbourhood.neighbourhood\n")
-    assert "def neighbourhood(h, w, p)" in shown.text and '"""' not in shown.text
+    assert "def neighbourhood(h: int, w: int, p: int) -> np.ndarray:" in shown.text
+    assert '"""' not in shown.text
     assert "⌊p/2⌋" in shown.text  # comments stay
     namespace = {}
     exec(

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from minicore import PatchCore
-from minicore.patchcore.config import Config
 from minicore.patchcore.selection import pick
 
 
@@ -69,12 +68,6 @@ def test_a_model_stores_how_its_rows_were_selected(selection, tiny, gear, tmp_pa
     again = PatchCore.load(model.save(tmp_path / "model.minicore"))
     assert again.config_.selection == again.selection == selection
     assert np.array_equal(again.anomaly_score(gear.test), model.anomaly_score(gear.test))
-
-
-def test_models_from_before_there_was_a_choice_were_greedy(config):
-    stored = config.to_json()
-    del stored["selection"]
-    assert Config.from_json(stored) == config and config.selection == "greedy"
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,13 @@ main(sys.argv[2:])
 FIT, SCORE, EVALUATE, CONVERT = "fit", "score", "evaluate", "convert"
 BENCH, DEMO = "bench", "demo"
 STAGES = [
-    (FIT, "minicore.patchcore.features.batches"),
+    (FIT, "minicore.backbones.feature_maps.batches"),
     (FIT, "minicore.patchcore.estimator.held_out_scores"),
     (FIT, "minicore.patchcore.estimator.pick"),
     (FIT, "minicore.patchcore.estimator.Search"),
     (FIT, "os.fsync"),
-    (SCORE, "minicore.patchcore.ensemble.load"),
-    (SCORE, "minicore.patchcore.features.batches"),
+    (SCORE, "minicore.patchcore.saved.load"),
+    (SCORE, "minicore.backbones.feature_maps.batches"),
     (SCORE, "minicore.cli.outputs.save_heat_map"),
     (SCORE, "os.fsync"),
     (EVALUATE, "minicore.evaluation.metrics.pro"),
