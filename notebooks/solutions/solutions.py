@@ -8,26 +8,26 @@ import numpy as np
 
 
 def neighbourhood(h, w, p):
-    """eq1."""
+    """Equation 1: the positions around (h, w)."""
     r = p // 2
     return np.array([(a, b) for a in range(h - r, h + r + 1) for b in range(w - r, w + r + 1)])
 
 
 def aggregate(phi, h, w, p):
-    """eq2. With zeros around the map, the border needs no special case."""
+    """Equation 2. With zeros around the map, the border needs no special case."""
     r = p // 2
     padded = np.pad(phi, ((0, 0), (r, r), (r, r)))
     return padded[:, h : h + p, w : w + p].mean(axis=(1, 2))
 
 
 def adaptive_average_pool(v, d):
-    """pool. With integers, -(-a // d) rounds a / d up."""
+    """Adaptive average pooling. With integers, -(-a // d) rounds a / d up."""
     L = len(v)
     return np.array([v[i * L // d : -(-(i + 1) * L // d)].mean() for i in range(d)])
 
 
 def patch_collection(phi, p, s):
-    """eq3."""
+    """Equation 3: one patch for every s-th position."""
     _, rows, columns = phi.shape
     return np.array(
         [[aggregate(phi, h, w, p) for w in range(0, columns, s)] for h in range(0, rows, s)]
@@ -35,7 +35,7 @@ def patch_collection(phi, p, s):
 
 
 def upsample(grid, height, width):
-    """upsample. Bilinear interpolation is linear interpolation along one axis, then the other."""
+    """Bilinear interpolation is linear interpolation along one axis, then the other."""
 
     def along_rows(grid, fine):
         coarse = len(grid)
@@ -50,7 +50,7 @@ def upsample(grid, height, width):
 
 
 def memory_bank(patches):
-    """eq4. The channels are the last axis, so `reshape` keeps the order of the rows."""
+    """Equation 4. The channels are the last axis, so `reshape` keeps the order of the rows."""
     return patches.reshape(-1, patches.shape[-1])
 
 
@@ -61,12 +61,12 @@ def distances(a, b):
 
 
 def covering_radius(M, indices):
-    """eq5."""
+    """Equation 5: the largest distance of a row to its nearest pick."""
     return distances(M, M[indices]).min(axis=1).max()
 
 
 def greedy_coreset(M, l, start):
-    """algorithm1. Update the distance of each row to its nearest pick; exclude the picks."""
+    """Algorithm 1. Update the distance of each row to its nearest pick; exclude the picks."""
     picked = [start]
     to_nearest = distances(M, M[[start]])[:, 0]
     while len(picked) < l:
@@ -78,14 +78,14 @@ def greedy_coreset(M, l, start):
 
 
 def nearest(queries, bank, k):
-    """nearest. A stable sort keeps equal distances in the order of their rows."""
+    """The k nearest rows. A stable sort keeps equal distances in the order of their rows."""
     table = distances(queries, bank)
     indices = np.argsort(table, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(table, indices, axis=1), indices
 
 
 def deciding_patch(patches, bank):
-    """eq6."""
+    """Equation 6: the deciding patch, its nearest row, and their distance s*."""
     table = distances(patches, bank)
     patch = table.min(axis=1).argmax()
     row = table[patch].argmin()
@@ -93,7 +93,7 @@ def deciding_patch(patches, bank):
 
 
 def anomaly_score(m_test, bank, b):
-    """eq7. Subtract the largest exponent: the quotient stays the same, and nothing overflows."""
+    """Equation 7. Subtract the largest exponent: the same quotient without overflow."""
     to_test = distances(m_test[None], bank)[0]
     m_star = to_test.argmin()
     neighbours = np.argsort(distances(bank[[m_star]], bank)[0], kind="stable")[:b]
@@ -103,7 +103,7 @@ def anomaly_score(m_test, bank, b):
 
 
 def auroc(labels, scores):
-    """auroc."""
+    """The share of pairs in which the defective image has the higher score; ties count half."""
     bad, good = scores[labels == 1][:, None], scores[labels == 0][None]
     return (bad > good).mean() + 0.5 * (bad == good).mean()
 
