@@ -1,10 +1,10 @@
 r"""Section 3.2: the projection $\psi(\mathcal{M})$, with the sums of `equations.project`.
 
-The product of two float32 numbers is exact in float64. So only the order of a sum decides its
-rounding, and it is that of the literal loop here: $k = 0, 1, \ldots$ Vector instructions work on
+The product of two float32 numbers is exact in float64. So only the order of a sum determines its
+rounding. Here it is the order of the literal loop: $k = 0, 1, \ldots$ Vector instructions work on
 several columns at once, each with its own sum. So results are identical to the last bit, on any
-number of threads. A BLAS adds in another order, and then Algorithm 1 can choose other rows where
-two are almost equally far.
+number of threads. A BLAS adds in another order. Then Algorithm 1 can choose other rows if two
+distances are almost equal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minicore.fast.arithmetic import inner
 from minicore.runtime.kernels import parallel
 
 ROWS = 64  # computed by one task
-DEPTH = 32  # terms added to the sums of all these rows before the next ones: psi stays in the cache
+DEPTH = 32  # terms added to the sums of all these rows at a time: psi stays in the cache
 TERMS = 4  # added to a sum while it is in a register
 
 
