@@ -88,7 +88,7 @@ def _visible_part(model: Detector) -> str:
 
 
 def _threshold_lines(model: Detector, fpr: float) -> list[str]:
-    """Describe the threshold. If there were too few images for `fpr`, name how many are needed."""
+    """Return lines about the threshold and, if there are too few images, the number needed."""
     from minicore.patchcore.threshold import images_needed
 
     if model.threshold_ is None:
