@@ -1,4 +1,4 @@
-"""Check what a run is asked to measure: categories, rows, layers, data."""
+"""Check the categories, rows, layers and data of a run before it starts."""
 
 from __future__ import annotations
 
