@@ -37,7 +37,7 @@ class FeatureMaps(NamedTuple):
 
 
 class FeatureSource:
-    """Base of `Backbone` and `JointBackbone`: one or more networks that see the same images."""
+    """Base of `Backbone` and `JointBackbone`: one or more networks with the same input images."""
 
     def levels(self, batch: np.ndarray) -> tuple[Levels, ...]:
         """Run each network on prepared images (n, 3, h, w); see `FeatureMaps.networks`."""

@@ -25,7 +25,7 @@ Source: TypeAlias = Backbone | str | Path
 
 
 class JointBackbone(FeatureSource):
-    """Several networks that see the same images; `PatchCore` makes one from a list of backbones.
+    """Several networks with the same input images; `PatchCore` makes one from a list of backbones.
 
     Parameters
     ----------
@@ -128,8 +128,8 @@ def open_backbone(
     backbone : Backbone, str, Path, a list of them, or None
         None means the network that ships with minicore. A list results in a `JointBackbone`.
     layers : sequence of str, optional
-        Hierarchy levels, finest first; with a list, ``0.layer2`` is layer2 of its first network. By
-        default the default layers of each network.
+        Hierarchy levels, finest first; with a list, ``0.layer2`` is layer2 of its first network.
+        None means the default layers of each network.
     threads, batch_size
         As for `Backbone`, for networks that are not open yet.
 

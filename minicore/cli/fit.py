@@ -69,7 +69,7 @@ def fit(
         engine=engine, batch_size=batch_size,
     ).fit(train)  # fmt: skip
     model.save(out, overwrite=overwrite)
-    print_message(f"{count(len(train), 'image')}, of each {_visible_part(model)}")
+    print_message(f"{count(len(train), 'image')}; the model uses {_visible_part(model)}")
     for member in model.members_:
         rows, width = member.memory_bank_.shape
         print_message(f"{member.backbone_.name}: {rows:,} patch features of {width} values")

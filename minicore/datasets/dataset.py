@@ -53,8 +53,8 @@ class Dataset:
             given = getattr(self, name)
             if given is not None and len(given) != len(self.test):
                 raise ValueError(
-                    f"{self.name}: {name} must be one for each test image, got {len(given)} for "
-                    f"{len(self.test)}"
+                    f"{self.name}: {name} must have one entry for each test image, got "
+                    f"{len(given)} for {len(self.test)}"
                 )
         labels = np.asarray(self.labels)
         if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():

@@ -148,7 +148,7 @@ class Masks:
 
     def __init__(self, folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
         if not is_folder(folder):
-            raise missing(folder, "masks (data without any: datasets.folder)")
+            raise missing(folder, "masks (for data without masks: datasets.folder)")
         self.folder = folder
         self.named: dict[str, list[Path]] = {}
         for path in sorted(folder.iterdir()):

@@ -135,7 +135,7 @@ def as_images(source: Any) -> Sequence[ImageLike]:
 
 
 def view(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
-    """Resize and crop an image, for display: the pixels that the network sees, not normalised.
+    """Resize and crop an image for display: the input of the network before normalisation.
 
     Parameters
     ----------

@@ -132,7 +132,7 @@ class MemoryBank:
     # ----------------------------------------------------------------- reading
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Return rows by a slice without step or by their numbers, (n, D) float32.
+        """Return the rows of a slice without step, or of an array of numbers, (n, D) float32.
 
         A slice of a bank in memory as float32 is a view.
         """

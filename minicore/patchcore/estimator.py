@@ -166,7 +166,7 @@ class PatchCore(Detector):
         stride: int = 1,
         dimension: int | tuple[int, int] = 1024,
         projection_dim: int = 128,
-        b: int = 9,
+        b: int | None = 9,
         sigma: float = 4.0,
         false_positive_rate: float | None = 0.05,
         resize: Override = None,

@@ -190,13 +190,13 @@ def check_outputs(
         check_writable(output, inputs=inputs, overwrite=overwrite, kind=kind)
         real = Path(folded(os.path.realpath(output)))
         if real in named:
-            raise OutputError(f"{output}: two outputs have this name; give one another name")
+            raise OutputError(f"{output}: two outputs have this name; rename one of them")
         named[real] = output
     for name in named:
         for folder in name.parents:
             if folder in named:
                 raise OutputError(
-                    f"{named[folder]}: both a file and a folder of outputs; give one another name"
+                    f"{named[folder]}: both a file and a folder of outputs; rename one of them"
                 )
 
 
@@ -233,14 +233,16 @@ def _check_replaceable(
     read = inputs.get(_identity(path))
     if read is not None:
         same = "" if read == path else f" as {read}"
-        raise OutputError(f"{path}: the file is also read{same}; give the output another name")
+        raise OutputError(
+            f"{path}: the file is also read{same}; choose another name for the output"
+        )
     if overwrite:
         return
     found = kind_of(path)
     why = "exists, and minicore did not make it" if found is None else f"exists, and is {found}"
     if found is None or (found and kind and found != kind):
         raise OutputError(
-            f"{path}: {why}; give another name, or replace it with --overwrite (in Python: "
+            f"{path}: {why}; choose another name, or replace it with --overwrite (in Python: "
             f"overwrite=True)"
         )
 

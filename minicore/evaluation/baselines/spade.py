@@ -5,7 +5,7 @@ arXiv:2005.02357.
 
 PatchCore is based on this method. SPADE also compares a patch feature with the nearest stored one,
 at any position. But it stores all patch features, and it searches only the $K$ most similar images.
-Its image score cannot see a defect that is too small to change the image's mean feature.
+The image score of SPADE misses a defect that is too small to change the mean feature of the image.
 """
 
 from __future__ import annotations
