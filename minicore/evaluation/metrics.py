@@ -7,8 +7,8 @@ These are counted with one sort of the good scores in their own dtype. Without b
 ties are exact, and the results equal those of scikit-learn.
 
 A pixel metric needs additional memory: 1.9 times the float32 maps if 5 % of the pixels are
-defective, and 3.7 times if 20 % are defective. scikit-learn needs 16 times this memory and takes
-five times as long.
+defective, and 3.7 times if 20 % are defective. scikit-learn needs 16 times the float32 maps and
+takes five times as long.
 """
 
 from typing import Any, NamedTuple
