@@ -156,7 +156,7 @@ def find(name: str = "default") -> Path:
         If there is no such file. The message contains the command that downloads it.
     """
     if name == "default":
-        package = Path(__file__).resolve().parents[1]  # a wheel has weights/ in it, git next to it
+        package = Path(__file__).resolve().parents[1]  # weights/: inside in a wheel, beside in git
         places = package / "weights" / "default.onnx", package.parent / "weights" / "default.onnx"
         for path in places:
             if path.is_file():
@@ -182,7 +182,7 @@ def get(
     storage: Storage = "float32",
     progress: bool = True,
 ) -> Path:
-    """Download a network, convert it to ONNX, run it once, and put it where `find` searches.
+    """Download a network, convert it to ONNX, run it once, and store it in the cache.
 
     Parameters
     ----------
@@ -201,8 +201,8 @@ def get(
     Returns
     -------
     Path
-        The ONNX file. An existing file is not changed: delete it first to get other layers or
-        another storage.
+        The ONNX file. An existing file is not changed. To get other layers or another storage,
+        delete it first.
 
     Raises
     ------

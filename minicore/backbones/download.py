@@ -13,7 +13,7 @@ SECONDS_OF_SILENCE = 30
 
 
 def download(url: str, path: Path, checksum: str, *, advice: str, progress: bool) -> None:
-    """Download a file with pooch. It gets its name only after its checksum is correct.
+    """Download a file with pooch. It appears at `path` only if its checksum is correct.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def download(url: str, path: Path, checksum: str, *, advice: str, progress: bool
         The first digits of the SHA-256. Eight digits detect damage but not a forged file, which
         HTTPS prevents.
     advice : str
-        The end of each error message: what to do after the user has put the file at `path`.
+        The end of each error message: the next step after the user has put the file at `path`.
     progress : bool
         Show a progress bar on standard error.
 

@@ -4,8 +4,8 @@ Exporters write separate files if the weights are large; torch does so by defaul
 contains paths relative to its folder, and the same graph can have different weights. Therefore the
 checksum of a network must include these files. The paths are found by searching for the bytes of
 ``StringStringEntryProto(key="location", value=…)``, as ``onnx`` and torch write it, without loading
-``onnx`` or the weights. A path that leaves the folder raises an error, also with a version of
-onnxruntime that would accept it.
+``onnx`` or the weights. A path that leaves the folder raises an error, even if the version of
+onnxruntime would accept it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def external_files(path: Path) -> list[Path]:
     Raises
     ------
     BackboneError
-        If a path leaves the folder, also through a link, or if the file does not exist.
+        If a path leaves the folder, directly or through a link, or if the file does not exist.
     """
     names = set()
     try:

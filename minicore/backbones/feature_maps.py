@@ -1,4 +1,4 @@
-"""From images to feature maps: the part that all networks share."""
+"""Compute feature maps of images: the part that all networks share."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FeatureMaps(NamedTuple):
 
 
 class FeatureSource:
-    """Base of `Backbone` and `JointBackbone`: one or more networks that see the same images."""
+    """Base of `Backbone` and `JointBackbone`: one or more networks with the same input images."""
 
     def levels(self, batch: np.ndarray) -> tuple[Levels, ...]:
         """Run each network on prepared images (n, 3, h, w); see `FeatureMaps.networks`."""
@@ -64,7 +64,7 @@ class FeatureSource:
         pixels, skipped
             As for `minicore.images.batches`.
         seconds : Seconds, optional
-            Adds the time of the stages "images" and "network".
+            The time of the stages "images" and "network" is added to it.
 
         Yields
         ------
@@ -76,7 +76,7 @@ class FeatureSource:
         ImageError, BackboneError
             If an image or the network cannot be used.
         """
-        from minicore.runtime import threads  # imports Numba: not for `minicore backbone list`
+        from minicore.runtime import threads  # imports Numba, which `backbone list` does not need
 
         seconds = Seconds() if seconds is None else seconds
         workers = min(DECODING, threads.count())

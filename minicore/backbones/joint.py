@@ -1,8 +1,8 @@
 """Several networks, or one network with several sets of layers, as one source of features.
 
-The patch features of all networks are concatenated. Those of each network are divided by their
-spread over the training images, so that every network has the same influence on a distance. Layers
-are named as in the authors' code: ``0.layer2`` is layer2 of the first network.
+The patch features of all networks are concatenated. The features of each network are divided by
+their spread over the training images, so that every network has the same influence on a distance.
+Layers are named as in the authors' code: ``0.layer2`` is layer2 of the first network.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Source: TypeAlias = Backbone | str | Path
 
 
 class JointBackbone(FeatureSource):
-    """Several networks that see the same images; `PatchCore` makes one from a list of backbones.
+    """Several networks with the same input images; `PatchCore` makes one from a list of backbones.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class JointBackbone(FeatureSource):
     layers : tuple of str
         ``0.layer2``, ``0.layer3``, ``1.layer2`` …
     preprocessing : Preprocessing
-        That of the first network.
+        Preprocessing of the first network.
 
     Raises
     ------
@@ -56,7 +56,7 @@ class JointBackbone(FeatureSource):
         if len(set(sizes)) > 1:
             each = ", ".join(f"{n.name} {size}" for n, size in zip(networks, sizes, strict=True))
             raise BackboneError(
-                f"the networks of an ensemble must agree on (resize, crop), these need {each}; "
+                f"networks used together must agree on (resize, crop), got {each}; "
                 f"open each as Backbone(..., resize=, crop=)"
             )
         self.source = tuple(n.source for n in self.networks)
@@ -74,7 +74,7 @@ class JointBackbone(FeatureSource):
         return hashlib.sha256("".join(n.sha256 for n in self.networks).encode()).hexdigest()
 
     def levels(self, batch: np.ndarray) -> tuple[Levels, ...]:
-        """Run the networks one after the other: for each its feature maps, finest level first.
+        """Run each network in turn. Return the feature maps of each, finest level first.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class JointBackbone(FeatureSource):
         return tuple(found)
 
     def describe(self) -> dict[str, Any]:
-        """Return what is known about the networks, for printing."""
+        """Return name, checksum and preprocessing, and a description of each network, for JSON."""
         return {
             "name": self.name,
             "sha256": self.sha256,
@@ -126,10 +126,10 @@ def open_backbone(
     Parameters
     ----------
     backbone : Backbone, str, Path, a list of them, or None
-        None is the network that ships with minicore. A list makes a `JointBackbone`.
+        None means the network that ships with minicore. A list results in a `JointBackbone`.
     layers : sequence of str, optional
         Hierarchy levels, finest first; with a list, ``0.layer2`` is layer2 of its first network.
-        By default each network's own choice.
+        None means the default layers of each network.
     threads, batch_size
         As for `Backbone`, for networks that are not open yet.
 
@@ -185,7 +185,7 @@ def layer_sets(layers: Sequence[str] | None, n: int) -> list[tuple[str, ...] | N
         sets[int(number)].append(name)
     without = [k for k, names in enumerate(sets) if not names]
     if without:
-        raise ValueError(f"layers: none of network {without[0]}, got {', '.join(layers)}")
+        raise ValueError(f"layers: no layer of network {without[0]}, got {', '.join(layers)}")
     return [tuple(names) for names in sets]
 
 
@@ -209,7 +209,7 @@ class Spread:
         self._squares += np.einsum("nd,nd->d", rows, rows, dtype=np.float64)
 
     def scales(self) -> tuple[float, ...]:
-        """Return one over the spread of each network's features; 1 if they are constant."""
+        """Return 1 / spread of each network's features; 1 if they are constant."""
         variance = np.maximum(self._squares / self.n - (self._sum / self.n) ** 2, 0)
         starts = np.cumsum([0, *self.widths[:-1]])
         spread = np.sqrt(np.add.reduceat(variance, starts))

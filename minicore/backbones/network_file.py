@@ -1,4 +1,4 @@
-"""Read what an ONNX file declares: its image input, feature maps, metadata and preprocessing."""
+"""Read the image input, feature maps, metadata and preprocessing that an ONNX file declares."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Session: TypeAlias = Any  # onnxruntime.InferenceSession, which has no types
 
 LONGEST_NAME = 200
 LONGEST_REASON = 250  # of an error message of onnxruntime; older versions add C++ types
-LARGEST_BATCH = 1024  # largest fixed batch size; every batch is filled up to it
+LARGEST_BATCH = 1024  # largest fixed batch size; smaller batches are filled with zeros
 FATAL_ONLY = 4  # severity of onnxruntime's log: errors are raised as exceptions anyway
 
 
@@ -34,16 +34,16 @@ def open_session(path: Path, threads: int) -> Session:
             path,
             options,
             providers=["CPUExecutionProvider"],
-            enable_fallback=0,  # else it tries again with the same provider and prints that
+            enable_fallback=0,  # otherwise it tries the same provider again and prints a message
         )
-    except Exception as error:  # onnxruntime's errors share no narrower base
+    except Exception as error:  # onnxruntime's errors have no narrower base class
         raise BackboneError(
             f"{path}: not a network onnxruntime can run: {first_line(error)}"
         ) from error
 
 
 def read_metadata(session: Session, path: Path) -> dict[str, Any]:
-    """Read what the file declares about itself; empty if it declares nothing."""
+    """Return the metadata ``minicore`` of the file; empty if there is none."""
     text = session.get_modelmeta().custom_metadata_map.get("minicore", "{}")
     try:
         metadata = json.loads(text)
@@ -54,7 +54,9 @@ def read_metadata(session: Session, path: Path) -> dict[str, Any]:
         raise BackboneError(f"{path}: metadata 'minicore' must be a JSON object, found {found}")
     name = metadata.get("name", "")
     if not isinstance(name, str) or len(name) > LONGEST_NAME or not name.isprintable():
-        raise BackboneError(f"{path}: metadata 'name' is {quoted(str(name))}, no name to print")
+        raise BackboneError(
+            f"{path}: metadata 'name' is {quoted(str(name))}, expected a short printable name"
+        )
     return metadata
 
 
@@ -98,7 +100,7 @@ def choose_layers(session: Session, path: Path, layers: Sequence[str] | None) ->
 def read_preprocessing(
     metadata: dict[str, Any], path: Path, resize: Override, crop: Override, **colours: Any
 ) -> Preprocessing:
-    """Return the preprocessing in the metadata, with the changes that the caller asks for."""
+    """Return the preprocessing in the metadata, with the changes of the caller."""
     known = {"resize", "crop", "mean", "std"}
     asked = metadata.get("preprocessing", {})
     try:

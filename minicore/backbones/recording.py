@@ -41,7 +41,7 @@ class Recording(Backbone):
     Parameters
     ----------
     network : Backbone
-        The network that was recorded; it runs on images that were not recorded.
+        The recorded network. It runs on images that were not recorded.
     folder : Path
         A folder that `record` wrote.
     layers : sequence of str, optional
@@ -103,7 +103,7 @@ class Recording(Backbone):
         skipped: dict[int, ImageError] | None = None,
         seconds: Seconds | None = None,
     ) -> Generator[FeatureMaps, None, None]:
-        """Read the maps if all images were recorded; else run the network.
+        """Read the maps if all images were recorded; otherwise run the network.
 
         Parameters, results and errors are those of `Backbone.feature_maps`. The time of reading is
         added to the stage "recorded maps".
@@ -117,7 +117,7 @@ class Recording(Backbone):
         if pixels and pixels != self.size:
             raise ImageError(
                 f"{images[0]}: expected {pixels[0]} × {pixels[1]} pixels like the training images, "
-                f"found a recording of {self.size[0]} × {self.size[1]}; record it anew"
+                f"found a recording of {self.size[0]} × {self.size[1]}; record it again"
             )
         with contextlib.ExitStack() as open_files:
             files = [
@@ -144,7 +144,7 @@ class Recording(Backbone):
                 end += 1
             file.seek(rows[start] * one)
             if file.readinto(maps[start:end].data.cast("B")) != (end - start) * one:  # type: ignore[attr-defined]
-                raise BackboneError(f"{file.name}: has become shorter; delete {self.folder}")
+                raise BackboneError(f"{file.name}: is shorter than before; delete {self.folder}")
             start = end
         return maps
 
@@ -160,8 +160,8 @@ def record(
         Its `layers` are recorded.
     images : sequence of Path
     folder : str or Path
-        The folder appears when the recording is complete. A recording of the same files by the same
-        network is used as it is; another or a damaged recording is replaced.
+        The folder appears when the recording is complete. A complete recording of the same files by
+        the same network is reused. Any other recording is replaced.
     progress : bool
         Whether to show a progress bar.
 
@@ -200,7 +200,7 @@ def record(
             raise
         raise OutputError(
             f"{folder}: cannot hold the feature maps of {len(images)} images: "
-            f"{error.strerror or error}; give a folder with room"
+            f"{error.strerror or error}; choose a folder with enough space"
         ) from error
     finally:
         remove(partial)
@@ -269,11 +269,11 @@ def _check_own(folder: Path) -> None:
     """Raise an error if the folder contains anything except a recording."""
     for path in folder.iterdir() if is_folder(folder) else ():
         if path.name != INDEX and path.suffix != SUFFIX:
-            raise OutputError(f"{path}: is not part of a recording; give another folder")
+            raise OutputError(f"{path}: is not part of a recording; choose another folder")
 
 
 def remove(folder: Path) -> None:
-    """Delete a complete or partial recording. A folder with other files stays, and so do these.
+    """Delete a complete or partial recording. Other files, and a folder that has any, remain.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Backbone: any ONNX file that turns images into feature maps, run by onnxruntime.
 
-The file can say how images must be prepared, as JSON under the metadata key ``minicore`` (name,
-layers, preprocessing, source, licence); `backbones.convert` writes it. A file without this metadata
-works too: its layers are its outputs, and the preprocessing is that of the paper.
+The file can contain JSON under the metadata key ``minicore``: name, layers, preprocessing, source
+and licence. `backbones.convert` writes it. A file without this metadata works too: then the layers
+are the outputs of the file, and the preprocessing is that of the paper.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ class Backbone(FeatureSource):
     Parameters
     ----------
     path_or_name : str or Path, default "default"
-        An ``.onnx`` file, or the name of a network that ships with minicore ("default") or has been
-        fetched (``minicore backbone get``).
+        An ``.onnx`` file, or "default" for the network that ships with minicore, or the name of a
+        downloaded network (``minicore backbone get``).
     layers : sequence of str, optional
         Outputs to use, finest first. By default layer2 and layer3, as in the paper, if the file has
-        them; else every output that is a feature map.
+        them; otherwise every output that is a feature map.
     threads : int, optional
         Threads of onnxruntime; by default the number of cores of the process. Several images run
         in parallel, one per thread, which is faster than all threads on one image.
     batch_size : int, default 8
         Largest number of images that run together. It bounds memory and changes no result:
-        onnxruntime computes each image by itself on a CPU, so the maps are equal to the bit for any
-        batch size and number of threads (tested).
+        onnxruntime computes each image by itself on a CPU, so the maps are identical for any batch
+        size and number of threads.
     resize, crop, mean, std : optional
         Replace parts of the preprocessing of the file (`minicore.images.Preprocessing`); "none"
         leaves resizing or cropping out.
@@ -70,7 +70,7 @@ class Backbone(FeatureSource):
     files : list of Path
         The ONNX file, and the files beside it that contain its weights, if there are any.
     name : str
-        Name of the network: from the metadata, else from the file name.
+        Name of the network: from the metadata, otherwise from the file name.
     layers : tuple of str
         The outputs in use.
     preprocessing : Preprocessing
@@ -114,7 +114,7 @@ class Backbone(FeatureSource):
             self._input, fixed_batch, fixed_size = image_input(self._session, self.path)
             self.layers = choose_layers(self._session, self.path, layers)
         except UnicodeDecodeError as error:
-            raise BackboneError(f"{self.path}: damaged: a name in it is no text") from error
+            raise BackboneError(f"{self.path}: damaged: a name in it is not text") from error
         self.name = self.metadata.get("name") or self.path.stem
         if fixed_batch:
             self.batch_size = min(batch_size, fixed_batch)
@@ -131,8 +131,8 @@ class Backbone(FeatureSource):
     def __repr__(self) -> str:
         return f"Backbone({self.name!r}, layers={self.layers})"
 
-    # scikit-learn copies and joblib pickles: all but onnxruntime's session, which is opened anew,
-    # from what must still be the same file.
+    # For copies (scikit-learn) and pickles (joblib): the session of onnxruntime is left out and
+    # opened again. The file must not have changed.
     def __getstate__(self) -> dict[str, Any]:
         sessions = ("_session", "_session_of_all_threads")
         return {name: value for name, value in vars(self).items() if name not in sessions}
@@ -142,8 +142,8 @@ class Backbone(FeatureSource):
         _there(self.path)
         if state.get("sha256") not in (None, _checksum(self.path)):
             raise BackboneError(
-                f"{self.path}: another network than this one was when it was copied or pickled "
-                f"(SHA-256 {self.sha256[:12]}…)"
+                f"{self.path}: has changed since the network was copied or pickled; it had the "
+                f"SHA-256 {self.sha256[:12]}…"
             )
         self._session = open_session(self.path, 1)
 
@@ -218,7 +218,7 @@ class Backbone(FeatureSource):
             In a process that was forked after a network or a kernel of minicore had run.
         """
         from minicore.runtime.threads import (
-            mark_network_started,  # Numba comes with it: not for `backbone list`
+            mark_network_started,  # imports Numba, which `backbone list` does not need
         )
 
         mark_network_started()
@@ -234,7 +234,7 @@ class Backbone(FeatureSource):
 
     def _run(self, images: np.ndarray) -> list[np.ndarray]:
         n = len(images)
-        if self._fixed_batch > n:  # the file has a fixed batch size: fill the batch up
+        if self._fixed_batch > n:  # the file has a fixed batch size: add images of zeros
             filler = np.zeros((self._fixed_batch - n, *images.shape[1:]), np.float32)
             images = np.concatenate([images, filler])
         if n > 1 and not self._fixed_batch and self._threads > 1:
@@ -260,7 +260,7 @@ class Backbone(FeatureSource):
     def _run_on(self, session: Session, images: np.ndarray) -> list[np.ndarray]:
         try:
             maps = session.run(list(self.layers), {self._input: images})
-        except Exception as error:  # onnxruntime's errors share no narrower base
+        except Exception as error:  # onnxruntime's errors have no narrower base class
             raise BackboneError(f"{self.path}: the network failed: {first_line(error)}") from error
         for layer, phi in zip(self.layers, maps, strict=True):
             if phi.ndim != 4 or len(phi) != len(images) or phi.dtype != np.float32 or not phi.size:
@@ -277,7 +277,7 @@ class Backbone(FeatureSource):
         return maps
 
     def milliseconds(self, repeats: int = 9) -> float:
-        """Measure the time per image on this machine: the median of some full batches, warm."""
+        """Return the milliseconds per image: median of several full batches, after a first run."""
         batch = np.zeros((self.batch_size, 3, *self._probe_size), np.float32)
         self(batch)
         seconds = []
@@ -288,7 +288,7 @@ class Backbone(FeatureSource):
         return 1e3 * float(np.median(seconds)) / self.batch_size
 
     def describe(self) -> dict[str, Any]:
-        """Return what is known about the network, for printing."""
+        """Return name, file, checksum, layers, preprocessing and source, for JSON."""
         return {
             "name": self.name,
             "file": str(self.path),

@@ -8,7 +8,7 @@ folder. ``ORT_DISABLE_TELEMETRY=0`` enables these reports.
 import os
 
 # onnxruntime reads this variable when it is imported. If a program imports onnxruntime before
-# minicore, the first report has been made; the call below disables the later ones.
+# minicore, one report is already made. The call below disables later reports.
 _wanted = os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1") == "0"
 
 import onnxruntime  # noqa: E402

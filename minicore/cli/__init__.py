@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Return the text of an error in words of the command line."""
+    """Return the text of an error, with names of command-line options."""
     text = f"{error}" or type(error).__name__
     if isinstance(error, MemoryError):
         return f"out of memory: {text}; use fewer images, or lower --batch-size or --coreset"
@@ -159,7 +159,7 @@ def _clean_up_on_signals() -> None:
 
 
 def _flush_standard_output() -> None:
-    """Write what is buffered. An error is raised here, where `main` reports it in one line."""
+    """Write the buffered text now, so that `main` reports an error in one line."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -18,7 +18,7 @@ app = typer.Typer(help="List, download, convert and describe networks.", no_args
 
 @app.command("list")
 def backbone_list() -> None:
-    """List the known networks: their cost, their measured AUROC, and whether they are here."""
+    """List the known networks: cost, measured AUROC, and whether they are downloaded."""
     from minicore.backbones.catalog import CATALOG, MEASURED, find
     from minicore.runtime import cache
 
@@ -79,7 +79,7 @@ def backbone_convert(
 def backbone_info(
     network: Annotated[str, typer.Argument(help="An .onnx file or a known network.")] = "default",
     time: Annotated[
-        bool, typer.Option("--time", help="Also measure the milliseconds per image here.")
+        bool, typer.Option("--time", help="Also measure the milliseconds per image.")
     ] = False,
     threads: ThreadsOption = None,
 ) -> None:

@@ -38,7 +38,7 @@ class StageName(str, Enum):
 
 def bench(
     stage: Annotated[
-        list[StageName] | None, typer.Argument(help="What to measure.", show_default="all")
+        list[StageName] | None, typer.Argument(help="Stages to measure.", show_default="all")
     ] = None,
     data: Annotated[
         Path | None,
@@ -65,7 +65,7 @@ def bench(
         typer.Option("--growth", help="Measure instead how each time grows with the size."),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--json", help="Also write every sample here.")
+        Path | None, typer.Option("--json", help="Also write every sample to this file.")
     ] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="Folder for the charts: times, search bound, growth.")

@@ -23,7 +23,7 @@ from minicore.errors import OutputError
 
 def demo(
     category: Annotated[
-        list[str] | None, typer.Argument(help="Which drawn parts.", show_default="all five")
+        list[str] | None, typer.Argument(help="Names of drawn parts.", show_default="all five")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("minicore-demo"),
     backbone: BackboneOption = None,

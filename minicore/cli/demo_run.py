@@ -31,7 +31,7 @@ def run_demo(
     categories : sequence of str
         Names from `datasets.SYNTHETIC`.
     model : PatchCore
-        It is fitted anew for each part.
+        It is fitted again for each part.
     folder : Path
         Folder for the pictures. It is created if it does not exist.
     seed : int
@@ -47,7 +47,7 @@ def run_demo(
     Raises
     ------
     DatasetError
-        If there is no drawn part of such a name.
+        If no drawn part has this name.
     OutputError
         If a picture cannot be written.
     """
@@ -69,7 +69,7 @@ def run_demo(
         assert detection.maps is not None  # PatchCore always computes maps
         masks = parts.read_masks(model.preprocessing_)
         i = _middle_defect(detection.scores, parts.labels)
-        # Divided by the map's threshold: the five models then share one colour scale.
+        # Divided by the map's threshold, so that the five models share one colour scale.
         images.append(view(parts.test[i], model.preprocessing_))
         maps.append(detection.maps[i] / (model.map_threshold_ or 1.0))
         truths.append(masks[i])

@@ -46,7 +46,9 @@ def evaluate(
             "and test/<defect>, without masks."
         ),
     ] = "mvtec",
-    out: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--json", help="Also write the numbers to this file.")
+    ] = None,
     pictures: Annotated[
         Path | None,
         typer.Option(help="Folder for pictures: images, histogram and ROC of each category."),

@@ -69,7 +69,7 @@ def fit(
         engine=engine, batch_size=batch_size,
     ).fit(train)  # fmt: skip
     model.save(out, overwrite=overwrite)
-    print_message(f"{count(len(train), 'image')}, of each {_visible_part(model)}")
+    print_message(f"{count(len(train), 'image')}; the model uses {_visible_part(model)}")
     for member in model.members_:
         rows, width = member.memory_bank_.shape
         print_message(f"{member.backbone_.name}: {rows:,} patch features of {width} values")
@@ -88,7 +88,7 @@ def _visible_part(model: Detector) -> str:
 
 
 def _threshold_lines(model: Detector, fpr: float) -> list[str]:
-    """Describe the threshold. If there were too few images for `fpr`, name how many are needed."""
+    """Return lines about the threshold and, if there are too few images, the number needed."""
     from minicore.patchcore.threshold import images_needed
 
     if model.threshold_ is None:

@@ -37,7 +37,7 @@ def count(n: int, noun: str) -> str:
 
 
 def with_option_names(error: Exception) -> str:
-    """Return the text of an error. Names of parameters are replaced by names of options."""
+    """Return the text of an error, with names of options instead of names of parameters."""
     from minicore.checks import is_number  # imports NumPy, which `minicore --help` does not need
 
     text = _PARAMETER.sub(lambda match: OPTIONS[match[0]], f"{error}")

@@ -34,11 +34,11 @@ def new_model(
     Parameters
     ----------
     backbone : Backbone, str, list of str or None
-        One network or several. None is the shipped network.
+        One network or several. None means the shipped network.
     ensemble : {"features", "scores"}
         How several networks are combined.
     layers, resize, crop : str or None
-        As typed.
+        The texts of the options.
     embedding, coreset, seed, engine, threads, batch_size, bank_storage
         See `minicore.cli.options`.
     **options

@@ -1,7 +1,7 @@
 """Options that several commands share. Each is written once.
 
-The choices are written here and not imported from the library: NumPy and the network would be
-loaded even for ``minicore --help``. A test compares them with the library's.
+The choices are written here and not imported from the library, because the import would load NumPy
+and the network even for ``minicore --help``. A test compares the two lists of choices.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def diagnose(exercise: Exercise, returned: Sequence[Any], wrong: Sequence[int]) 
     Hint
     """
     groups: list[Sequence[int]] = [range(len(returned)), wrong]
-    # With a trap and a second mistake, only the cases without a trap show the second mistake alone.
+    # If there is a second mistake, only the cases without a trap show this mistake alone.
     plain = [i for i, case in enumerate(exercise.cases) if case.trap is None]
     if set(plain) & set(wrong):
         groups.append([i for i in plain if i < len(returned)])

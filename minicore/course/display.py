@@ -1,4 +1,4 @@
-"""What the notebooks display: source code, times of the two engines, figures with sliders."""
+"""Display source code, times of the two engines, and figures with sliders in the notebooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an exercise is: cases, a reference function and known mistakes."""
+"""The parts of an exercise: cases, a reference function and known mistakes."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Mistake:
 
 
 def mistake(keyword: str, words: str, *variants: Function) -> Mistake:
-    """Return a mistake with a hint of its own."""
+    """Return a mistake with a new hint."""
     return Mistake(Hint(keyword, words), variants)
 
 
@@ -91,7 +91,7 @@ class Exercise:
         The right function; its parameters are those of the student's function.
     cases : tuple of Case
     mistakes : tuple of Mistake
-        Tried in this order.
+        They are checked in this order.
     """
 
     name: str

@@ -38,8 +38,8 @@ def call(function: Callable[..., Any], arguments: tuple[Any, ...], seconds: floa
 
     The function runs in a thread. At the time limit an exception is raised in this thread. This
     ends any loop of Python statements on any system. It does not end a single call of compiled
-    code: such a thread is left running. (Python 3.10 hangs in a loop that starts with ``try`` and
-    calls nothing, because such a loop never releases the interpreter. Python 3.11 does not hang.)
+    code: such a thread continues. (Python 3.10 hangs in a loop that starts with ``try`` and calls
+    nothing, because such a loop never releases the interpreter. Python 3.11 does not hang.)
 
     Parameters
     ----------

@@ -25,8 +25,9 @@ class Dataset:
     labels : int64 (n_test,)
         0 good, 1 anomalous.
     masks : list of Path or None, bool (n_test, h, w), or None
-        One mask per test image; in a list, None for a good image. None instead of a list if the
-        data set has no masks. A folder means the union of the masks in it (MVTec LOCO).
+        One mask per test image; in a list, None for a good image. `masks` is None if the data set
+        has no masks. A folder contains several masks of one image (MVTec LOCO); the mask is their
+        union.
     defects : list of str
         The kind of defect of each test image; "good" for a good image.
     validation : list of Path
@@ -52,8 +53,8 @@ class Dataset:
             given = getattr(self, name)
             if given is not None and len(given) != len(self.test):
                 raise ValueError(
-                    f"{self.name}: {name} must be one for each test image, got {len(given)} for "
-                    f"{len(self.test)}"
+                    f"{self.name}: {name} must have one entry for each test image, got "
+                    f"{len(given)} for {len(self.test)}"
                 )
         labels = np.asarray(self.labels)
         if labels.ndim != 1 or not np.isin(labels, (0, 1)).all():

@@ -1,4 +1,4 @@
-"""Find images and masks in folders, with errors that name what is missing and what was found."""
+"""Find images and masks in folders. Errors name the missing file or folder and what was found."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def images_in(folder: Path, what: str = "a folder of images") -> list[Path]:
 
 
 def category_name(root: str | Path, category: str) -> str:
-    """Return a category's name without the slash that a shell may have added at its end.
+    """Return the name of a category without a slash at its end, which a shell may have added.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def category_name(root: str | Path, category: str) -> str:
     Raises
     ------
     DatasetError
-        If it is a path. Its results would be stored under another name.
+        If `category` is a path: its results would be stored under another name.
     """
     name = category.rstrip(os.sep + (os.altsep or ""))
     if name in ("", ".", "..") or Path(name).name != name or "\0" in name:
@@ -140,15 +140,15 @@ def labelled_dataset(name: str, train: list[Path], test: list[Labelled]) -> Data
 
 
 class Masks:
-    """The masks in one folder, which `of` finds by image.
+    """The masks in one folder. `of` returns the mask of an image.
 
-    A mask is a file, or a folder in MVTec LOCO. It has the name of its image, with or without
+    A mask is a file; in MVTec LOCO, a folder. It has the name of its image, with or without
     ``_mask`` or ``_label`` at the end.
     """
 
     def __init__(self, folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
         if not is_folder(folder):
-            raise missing(folder, "masks (data without any: datasets.folder)")
+            raise missing(folder, "masks (for data without masks: datasets.folder)")
         self.folder = folder
         self.named: dict[str, list[Path]] = {}
         for path in sorted(folder.iterdir()):
@@ -225,7 +225,7 @@ def missing(path: Path, what: str) -> DatasetError:
 
 
 def unknown(name: str, known: Iterable[str], where: str) -> str:
-    """Return the end of an error message for a name that is not in `known`."""
+    """Return the end of an error message about a name that is not in `known`."""
     names = sorted(known)
     near = get_close_matches(name, names, 1, 0.6)
     listed = ", ".join(names[:15]) + (", …" if len(names) > 15 else "")

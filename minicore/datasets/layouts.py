@@ -1,8 +1,8 @@
 """Loaders for published data sets in folders, each of which returns a `Dataset`.
 
 All loaders follow the same rules. Images are sorted by name. Each anomalous test image has exactly
-one mask. The error for a missing folder names the folder and what was found instead. Files are
-listed but not opened.
+one mask. An error names the missing folder and what was found instead. Files are listed but not
+opened.
 """
 
 from __future__ import annotations

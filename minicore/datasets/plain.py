@@ -29,8 +29,8 @@ def folder(
     test : str or Path, optional
         A folder with one subfolder for each defect and one with the name "good" (or "Good").
     ground_truth : str or Path, optional
-        A folder with the same subfolders, except "good". They contain one mask for each image,
-        which has the name of the image with or without ``_mask``.
+        A folder with the same subfolders, except "good". They contain one mask for each image. A
+        mask has the name of its image, with or without ``_mask``.
 
     Returns
     -------

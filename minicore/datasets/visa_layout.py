@@ -28,8 +28,8 @@ def visa(root: str | Path, category: str, split: str = "1cls") -> Dataset:
     category : str
         A value of the column ``object``, such as "candle" or "pcb1".
     split : str
-        "1cls" is the one-class protocol. A two-class split also has anomalous training images;
-        these are left out.
+        "1cls" is the one-class protocol. A two-class split also has anomalous training
+        images, which are left out.
 
     Returns
     -------

@@ -6,8 +6,8 @@ anomalous samples with this score, and the numbers of good samples above it and 
 These are counted with one sort of the good scores in their own dtype. Without bins or sampling,
 ties are exact, and the results equal those of scikit-learn.
 
-In addition to its inputs, a pixel metric needs 1.9 times the memory of the float32 maps if 5 % of
-the pixels are defective, and 3.7 times if 20 % are. scikit-learn needs 16 times this memory and
+A pixel metric needs additional memory: 1.9 times the float32 maps if 5 % of the pixels are
+defective, and 3.7 times if 20 % are defective. scikit-learn needs 16 times the float32 maps and
 takes five times as long.
 """
 
@@ -178,7 +178,7 @@ def f1_threshold(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[float, f
     table = _table(*_checked(labels, scores))
     caught = np.cumsum(table.gain)
     f1 = 2 * caught / (caught[-1] + caught + table.reached)
-    best = int(np.argmax(f1))  # of equal values the first; thresholds descend
+    best = int(np.argmax(f1))  # the first of equal values: the largest threshold
     return float(table.threshold[best]), float(f1[best])
 
 
@@ -247,7 +247,7 @@ def _mean_height(table: _Table, max_fpr: float = 1.0) -> float:
         np.searchsorted(table.reached, end, side="right")
     )  # first ramp that is not complete at end
     cover[cut:] = 0
-    if cut < cover.size and table.passed[cut] < end:  # it has begun there: add its triangle
+    if cut < cover.size and table.passed[cut] < end:  # it begins before the end: add its triangle
         risen = end - table.passed[cut]
         cover[cut] = risen**2 / (2 * end * (table.reached[cut] - table.passed[cut]))
     return float(np.average(cover, weights=table.gain))

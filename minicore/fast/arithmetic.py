@@ -35,7 +35,7 @@ class RoundingErrors(NamedTuple):
     margin : float
         Factor, slightly above 1, that covers the error of Σ (x_c − y_c)².
     floor : float
-        Additional error of each from values below `TINY`.
+        Additional error of both, from values below `TINY`.
     """
 
     product: float
@@ -57,7 +57,7 @@ def rounding_errors(d: int) -> RoundingErrors:
     """
     # Let u = 2⁻²⁴, δ = ‖x − y‖² and n = ‖x‖² + ‖y‖². n < 2 HUGE, so nothing overflows. A chain of
     # k roundings has a relative error of at most γ_k = k u / (1 − k u) (Higham, Accuracy and
-    # Stability of Numerical Algorithms, section 3.1). These hold for a sum in any order.
+    # Stability of Numerical Algorithms, section 3.1). This holds for a sum in any order.
     #
     # product.  Every term of ⟨x, y⟩ passes at most d roundings: one product and d − 1 sums. So the
     #     computed ⟨x, y⟩ is off by at most γ_d Σ |x_c y_c| ≤ γ_d ‖x‖ ‖y‖ ≤ γ_d n / 2, and twice it
@@ -76,13 +76,13 @@ def rounding_errors(d: int) -> RoundingErrors:
     #
     # If `bound` is at least the literal distance of the nearest row, then a row is not nearer
     #     if r > (bound + floor) · margin, or if n − 2⟨x, y⟩ − product · n > bound + floor,
-    # and r · margin + floor is such a bound for the row that r was computed of.
+    # and r · margin + floor is such a bound, for the r of any row.
     product = (d + 16) * EPS / (1 - (d + 16) * EPS)
     return RoundingErrors(product, margin=1 + 4 * (d + 8) * EPS, floor=4 * d * TINY)
 
 
 def inner(**options):
-    """Compile a function that only other kernels call; it takes a tenth less time to compile."""
+    """Compile a function that only other kernels call; this takes a tenth less time."""
     options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return njit(**options)
 

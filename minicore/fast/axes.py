@@ -1,7 +1,7 @@
 r"""Principal axes of a bank: short vectors whose distances are lower bounds.
 
 Let $x_k$ be the first $k$ coordinates of $x - \mu$ along the axes and $x_r$ the length of the rest.
-Whatever direction the rests have,
+For any directions of the two rests,
 
 $$\lVert x - y \rVert^2 \ge \lVert x_k - y_k \rVert^2 + (x_r - y_r)^2,$$
 
@@ -23,20 +23,21 @@ from minicore.runtime.kernels import parallel
 # More axes rule out more rows, but make the product with the short vectors longer. On coresets of
 # real parts 20 to 32 axes were equally fast for 384 dimensions, and 40 to 64 for 1024.
 AXES = 24
-WIDE = 768  # vectors of at least so many dimensions
+WIDE = 768  # dimensions from which `AXES_OF_WIDE` axes are used
 AXES_OF_WIDE = 48
 SAMPLE = 2048  # rows of the bank that the axes are computed from
-WORTH_ROWS = 1024  # smaller banks are searched faster without axes,
-WORTH_DIMENSIONS = 4 * AXES  # and so are shorter vectors
+WORTH_ROWS = 1024  # smaller banks are searched faster without axes
+WORTH_DIMENSIONS = 4 * AXES  # shorter vectors are searched faster without axes
 ORTHONORMAL = 1e-10  # largest error of the axes' inner products
 STATE = ("mean", "axes")
 TILE = 64
 
 # Largest error of the bound, per unit of n = |x|² + |y|², where |x| is the length of x − μ.
-# Coordinates are computed in float64. The square of the rest is off by about 1e-13 |x|², so the
-# rest's length by at most 3e-7 |x|. Rounding to float32 adds 6e-8 |x|. So the computed distance d
-# of two short vectors differs from the true one by at most E ≤ 5e-7 (|x| + |y|), and the true one,
-# squared, is at least (d − E)² ≥ (1 − t) d² − E²/t for any t in (0, 1). For t = 1e-6:
+# Coordinates are computed in float64. The error of the square of the rest is about 1e-13 |x|², so
+# that of its length is at most 3e-7 |x|. Rounding to float32 adds 6e-8 |x|. So the computed
+# distance d of two short vectors differs from the true distance by at most E ≤ 5e-7 (|x| + |y|).
+# The true distance, squared, is at least (d − E)² ≥ (1 − t) d² − E²/t for any t in (0, 1). For
+# t = 1e-6:
 #     t d² ≤ 2e-6 n,    E²/t ≤ 2 · 2.5e-13 n / 1e-6 = 5e-7 n.
 # The product of at most 50 terms and 16 further roundings (see `rounding_errors`) add
 # 66 · 6e-8 n < 4e-6 n. The sum of these three is below 7e-6 n.
@@ -46,7 +47,7 @@ AXES_BOUND = 2e-5
 def principal_axes(
     bank: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Compute the mean and the first axes by subspace iteration; no axes where they would not pay.
+    """Compute the mean and the first axes by subspace iteration. A small bank has no axes.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def checked_axes(
     Raises
     ------
     ValueError
-        If something is missing, of another shape, or not orthonormal.
+        If an array is missing or has another shape, or if the axes are not orthonormal.
     """
     try:
         mean, axes = (np.ascontiguousarray(state[name], np.float64) for name in STATE)

@@ -1,19 +1,19 @@
 r"""Algorithm 1: the rows of `equations.greedy_coreset`; most distances are never computed.
 
-The distance of a row to its nearest pick never increases when picks are added. So a value computed
-some picks ago is an *upper bound* of today's. A row whose bound is below another row's true
-distance cannot be the next pick. So almost every row can wait:
+The distance of a row to its nearest pick never increases when picks are added. So a value from some
+picks ago is an *upper bound* of the current distance. A row whose bound is below another row's
+exact distance cannot be the next pick. So most rows need no update at a pick:
 
-* **Candidates.** The few thousand rows with the largest distances are kept up to date at every
-  pick, side by side. While the farthest of them is farther than every bound outside, it is the next
-  pick, and the rest of the bank is not touched.
-* **Refresh.** Otherwise the rows with the largest bounds catch up on the picks they have missed,
-  many rows at a time, and new candidates are chosen from them.
+* **Candidates.** The distances of the few thousand farthest rows are updated at every pick. While
+  the largest of them is above the bounds of all other rows, its row is the next pick, and the
+  other rows are not read.
+* **Refresh.** Otherwise the rows with the largest bounds are compared with the picks that they
+  have missed, many rows at a time. New candidates are chosen from these rows.
 
-To catch up is to search the missed picks for one that is nearer; `minicore.fast.sieve` does it. Its
-bounds from a few principal axes are also used at each pick: most candidates need no distance. These
-bounds only rule out. All values that are compared are in the arithmetic of
-`equations.greedy_coreset`, so the picks are the same, ties included, on any number of threads.
+`minicore.fast.sieve` searches the missed picks for a nearer one. Its lower bounds from a few
+principal axes are also used at each pick, so most candidates need no distance. The bounds only
+exclude rows. All distances that are compared have the arithmetic of `equations.greedy_coreset`. So
+the picks are the same, including ties, on any number of threads.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from minicore.fast.rows import Rows, as_queries, bank_rows
 from minicore.fast.sieve import search
 from minicore.runtime import threads
 
-CANDIDATES = 8192  # rows that catch up together; the farthest are kept up to date at every pick
-ENOUGH = 256  # so many of them ahead of all others are worth picking from
-LANES = 256  # candidates whose bounds are computed side by side, in the first-level cache
-STEP = 256  # picks between two reports of progress; between them Ctrl-C is checked, too
+CANDIDATES = 8192  # rows that are updated together; the farthest are updated at every pick
+ENOUGH = 256  # candidates that must be farther than all other rows before picking starts
+LANES = 256  # candidates whose bounds are computed together, in the first-level cache
+STEP = 256  # picks between two reports of progress, and between two checks for Ctrl-C
 
 
 class _Candidates(NamedTuple):
-    """Rows that are kept up to date at every pick.
+    """Rows whose distances are updated at every pick.
 
     The squared distance of two of them is at least
     ``(1 - error) * (norms[a] + norms[b]) - floor - 2 * product`` of their columns of `lanes`.
@@ -61,11 +61,11 @@ class _Candidates(NamedTuple):
 
 
 class _Picks(NamedTuple):
-    """The coreset, as far as it is chosen."""
+    """The picks so far."""
 
     rows: npt.NDArray[np.int64]  # (l,) in the order picked
     radii: npt.NDArray[np.float64]  # (l,) largest distance of any row, after each pick
-    radius: float  # stop when it is reached; -1 for never
+    radius: float  # stop when it is reached; -1: never stop
 
 
 @inner(cache=True, fastmath={"reassoc", "contract", "nsz"})
@@ -82,7 +82,7 @@ def _inner_products(lanes, first, end, x, products):
 def _pick(M, candidates, picks, i, end):
     """Pick rows `i` to `end` from the candidates, while the farthest is ahead of all other rows.
 
-    Return how many rows are picked, and whether the radius is reached.
+    Return the number of picked rows, and whether the radius is reached.
     """
     rows, to_nearest, outside, outside_row, lanes, norms, error, floor = candidates
     n = rows.shape[0]
@@ -154,7 +154,7 @@ def greedy_coreset(
     radius : float, optional
         Stop as soon as no row is farther than this (Euclidean) from its nearest pick.
     return_radii : bool, default False
-        Return the radius after each pick, too.
+        Also return the radius after each pick.
     progress : callable, optional
         Called with the number of new picks, every few picks.
 
@@ -181,7 +181,7 @@ def greedy_coreset(
         raise ValueError(f"M must be a (rows, dimensions) array, got shape {bank.shape}")
     N = len(bank)
     if l is None and radius is None:
-        raise ValueError("give the size l of the coreset, or a radius, or both")
+        raise ValueError("pass the size l of the coreset, or a radius, or both")
     if l is not None and not 1 <= l <= N:
         raise ValueError(f"coreset size l must be between 1 and the {N} rows of M, got {l}")
     if not 0 <= start < N:
@@ -196,12 +196,12 @@ def greedy_coreset(
 
     to_nearest = np.full(N, np.inf)  # squared, to the picks seen so far; -1 where picked
     seen = np.zeros(N, np.int64)  # number of these picks
-    # Where all rows are picked, the radius stays 0.
+    # If all rows are picked, the last radius stays 0.
     picks = _Picks(np.empty(l, np.int64), np.zeros(l), -1.0 if radius is None else float(radius))
     picks.rows[0] = start
     to_nearest[start] = -1.0
     i, reached = 1, False
-    # The last pick's radius is the distance of the pick after it.
+    # The radius after the last pick is the distance of the next pick.
     one_more = (return_radii or radius is not None) and l < N
 
     with threads.single_threaded_blas():
@@ -255,7 +255,7 @@ def _catch_up(
     to_nearest: npt.NDArray[np.float64],
     literal: bool,
 ) -> None:
-    """Bring `to_nearest` of `rows` (ordered by `seen`) up to date with all that is `picked`."""
+    """Update `to_nearest` of `rows` (ordered by `seen`) with all picks."""
     nearest = to_nearest[rows][:, None]
     who = np.zeros((len(rows), 1), np.int64)
     search(as_queries(bank.take(rows)), picked, seen[rows], nearest, who, literal)
@@ -270,7 +270,7 @@ def _refresh(
     to_nearest: npt.NDArray[np.float64],
     literal: bool,
 ) -> _Candidates:
-    """Choose candidates: rows exactly up to date, and farther than any bound outside them."""
+    """Choose candidates: rows with exact distances above the bounds of all other rows."""
     N, picked = len(bank.whole), bank.take(picks)
     while True:
         if N > 2 * CANDIDATES:

@@ -29,7 +29,7 @@ class Nearest:
     bank : (N, D) float
         The memory bank; kept as float32.
     state : dict of str to array, optional
-        The result of `state` for this bank. With it the axes are not computed again.
+        The result of `state` for this bank; then the axes are not computed again.
 
     Attributes
     ----------
@@ -39,14 +39,14 @@ class Nearest:
     Raises
     ------
     ValueError
-        If `bank` is empty or not finite, or `state` is of another shape or its axes are not
+        If `bank` is empty or not finite, or if `state` has another shape or axes that are not
         orthonormal.
 
     Notes
     -----
-    No state changes a result. The bounds hold for any centre and any orthonormal axes, and the
-    constructor checks that they are orthonormal. The bank's coordinates along them must be right,
-    so they are not part of the state. Axes of another bank only make the search slower.
+    A state never changes a result. The bounds hold for any centre and any orthonormal axes, and the
+    constructor checks that the axes are orthonormal. The coordinates of the bank along the axes are
+    always computed again. Axes of another bank only make the search slower.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Nearest:
         self._norms = squared_norms(self.bank)
         if not np.isfinite(self._norms).all():
             raise ValueError("bank must be finite: found NaN or infinity")
-        with threads.single_threaded_blas():  # several threads make eigh thirty times as slow
+        with threads.single_threaded_blas():  # eigh is thirty times slower with several threads
             if state is not None:
                 self._mean, self._axes = checked_axes(state, self.bank.shape[1])
             else:
@@ -67,13 +67,14 @@ class Nearest:
             self._rows = bank_rows(self.bank, self._norms, self._mean, self._axes)
 
     def state(self) -> dict[str, npt.NDArray[np.float64]]:
-        """Return what the constructor has computed from the bank, for storage beside it.
+        """Return the centre and the axes of the bank, to store them beside the bank.
 
         Returns
         -------
         state : dict
             ``"mean"`` (D,) float64, the bank's centre, and ``"axes"`` (D, k) float64, its first
-            principal axes as columns. k is 0 if the bank is too small for axes to pay.
+            principal axes as columns. k is 0 for a small bank, which is searched faster without
+            axes.
         """
         return dict(zip(STATE, (self._mean, self._axes), strict=True))
 
@@ -87,7 +88,7 @@ class Nearest:
         queries : (n, D) float
             Patch features; converted to float32.
         k : int, default 1
-            How many neighbours, between 1 and `N`.
+            Number of neighbours, between 1 and `N`.
 
         Returns
         -------

@@ -31,7 +31,7 @@ Interpolation = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[
 
 
 class Contributions(NamedTuple):
-    """What one level adds to the patch features: see `pooling_weights`."""
+    """Channels and weights with which one level adds to the features: see `pooling_weights`."""
 
     first: npt.NDArray[np.int64]
     channels: npt.NDArray[np.int64]
@@ -127,7 +127,7 @@ def pooling_weights(
 def interpolation(coarse: int, fine: int, step: float | None = None, s: int = 1) -> Interpolation:
     """Return lower and upper index, and the upper one's share, of each fine position.
 
-    They are those of `equations.upsample`, (fine,) each.
+    Each has the shape (fine,). The values are those of `equations.upsample`.
     """
     step = fine / coarse if step is None else step
     x = np.clip((np.arange(fine) + 0.5) / step - 0.5 / s, 0, coarse - 1)
@@ -136,7 +136,7 @@ def interpolation(coarse: int, fine: int, step: float | None = None, s: int = 1)
     return low, high, (x - low).astype(np.float32)
 
 
-BLOCK = 32  # features computed by one task: they stay in cache until they are rows
+BLOCK = 32  # features computed by one task: they stay in the cache
 
 
 @inner(cache=True)
@@ -223,9 +223,9 @@ def _add_block(phi, s, level, o_first, new, out):
 
 @parallel(cache=True)
 def _add_level(phi, s, level, blocks, started, out):
-    """Add one level's share to the `blocks` of features that it has one in; `phi` (n, c, h, w).
+    """Add one level's share to the `blocks` that contain its features; `phi` (n, c, h, w).
 
-    `started` is true for each block that an earlier level has written to.
+    `started` is true for each block to which an earlier level has written.
     """
     for task in prange(len(phi) * len(blocks)):
         i, block = task // len(blocks), blocks[task % len(blocks)]

@@ -12,7 +12,7 @@ from minicore.fast.axes import AXES_BOUND, short_vectors
 
 
 class Rows(NamedTuple):
-    """Vectors, and shorter vectors whose distances are lower bounds of theirs.
+    """Vectors, and short vectors whose distances are lower bounds of the vectors' distances.
 
     Attributes
     ----------
@@ -22,9 +22,9 @@ class Rows(NamedTuple):
         Squared norms of `whole`.
     short : (n, k + 2) float32
         Coordinates along k principal axes, the length of the rest, and one more column. In a bank
-        this column is minus the squared norm, less the norm's share of the error. Queries are
-        doubled and have 1 there. So the product of a query with a row of the bank is
-        2⟨x, y⟩ − (1 − error) ‖y‖². No columns if there are no axes.
+        this column is −(1 − error) times the squared norm. Queries are doubled and have 1 in this
+        column. So the product of a query with a row of the bank is 2⟨x, y⟩ − (1 − error) ‖y‖². No
+        columns if there are no axes.
     short_norms : (n,) float32
         Squared norms of `short` without the last column.
     """
@@ -35,7 +35,7 @@ class Rows(NamedTuple):
     short_norms: npt.NDArray[np.float32]
 
     def take(self, rows: npt.NDArray[np.int64]) -> Rows:
-        """Copy some of the rows."""
+        """Return a copy of some rows."""
         return Rows(*(np.take(array, rows, axis=0) for array in self))
 
 
@@ -65,7 +65,7 @@ def bank_rows(
         short[:, -1] = -(1 - AXES_BOUND) * short_norms.astype(np.float64)
     else:
         short, short_norms = np.empty((n, 0), np.float32), np.zeros(n, np.float32)
-    # float32 cannot hold larger norms; the search does not use them.
+    # Larger norms overflow in float32; the search does not use them.
     return Rows(whole, np.minimum(norms, HUGE).astype(np.float32), short, short_norms)
 
 

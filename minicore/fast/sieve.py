@@ -5,13 +5,13 @@ only if the row is certainly not among the nearest, even with the largest possib
 
 1. **A few principal axes** (`minicore.fast.axes`). One small matrix product gives lower bounds of
    all distances between a tile of queries and a tile of the bank. Features of real parts lie near
-   few axes, so about one row in a hundred is left. Where too many are left, as with random vectors,
+   few axes, so about one row in a hundred is left. If too many are left, as for random vectors,
    the search uses matrix products of the whole vectors instead.
-2. **float32**, coordinate by coordinate. The row with the smallest bound comes first: it lowers the
-   distance that the other rows must beat.
-3. **The arithmetic of `equations.nearest`**: float64, in the order of the coordinates. It measures
-   the one or two rows that are left of the whole bank. Only these distances are compared with each
-   other and returned.
+2. **float32**, coordinate by coordinate. The row with the smallest bound comes first: its distance
+   excludes many of the other rows.
+3. **The arithmetic of `equations.nearest`**: float64, in the order of the coordinates. Only one or
+   two rows of the whole bank are left. Only these distances are compared with each other and
+   returned.
 
 `minicore.fast.nearest` searches the memory bank in this way. `minicore.fast.coreset` searches the
 picks that rows of the bank have missed. So indices and ties are those of the literal versions, on
@@ -35,14 +35,14 @@ from minicore.runtime.kernels import parallel
 QUERIES, ROWS = 196, 512  # tile of a matrix product: 0.4 MB of results, which stay in the cache
 BLOCK = 16  # products whose maximum is computed together
 CROWD = 1 / 8  # if more pairs of a tile are left, products of whole vectors are faster
-PATIENCE = 16  # most tiles that are then computed with whole vectors before axes are tried again
+PATIENCE = 16  # largest number of tiles with whole vectors before axes are tried again
 WAITING = 64  # rows of a query that can wait to be measured in the literal arithmetic
 
 
 class _Bounds(NamedTuple):
     """Lower bounds of squared distances between m queries and n rows of the bank.
 
-    That of query q and row r is ``of_query[q] - products[q, r]``.
+    The bound of query q and row r is ``of_query[q] - products[q, r]``.
     """
 
     first_row: int  # of the bank
@@ -52,16 +52,16 @@ class _Bounds(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What the search has found for the m queries of a tile."""
+    """Intermediate results of the search for the m queries of a tile."""
 
     limits: npt.NDArray[np.float64]  # (m, k) upper bounds of the k smallest squared distances
-    begun: npt.NDArray[np.int64]  # (m,) first row of the tile whose rows all began these bounds
+    begun: npt.NDArray[np.int64]  # (m,) first row of the tile from which `limits` began, or -1
     rows: npt.NDArray[np.int32]  # (m, WAITING) rows that may be among the nearest
     rough: npt.NDArray[np.float64]  # (m, WAITING) their squared distances in float32
     waiting: npt.NDArray[np.int64]  # (m,) number of these rows
     best: npt.NDArray[np.float64]  # (m, k) literal squared distances of the nearest, increasing
     who: npt.NDArray[np.int64]  # (m, k) their rows
-    hits: npt.NDArray[np.int32]  # (ROWS,) scratch: rows of a tile that the bounds leave
+    hits: npt.NDArray[np.int32]  # (ROWS,) rows of a tile that the bounds do not exclude
 
 
 @inner(cache=True)
@@ -92,8 +92,8 @@ def _insert_limit(limit, limits):
     limits[rank] = limit
 
 
-# The arguments are arrays and row numbers: to slice a row out of an array that several threads use
-# takes longer than to compare two short rows.
+# The arguments are arrays and row numbers, because to slice a row takes longer than to compare two
+# short rows if several threads use the array.
 @inner(fastmath=True, cache=True)
 def rough_squared_distance(x, i, y, j):
     """Compute a squared distance in float32, in any order; `rounding_errors` bounds its error."""
@@ -108,7 +108,7 @@ def rough_squared_distance(x, i, y, j):
 # compiler uses vector instructions.
 @inner(cache=True, fastmath={"nnan", "nsz"})
 def _find_peaks(products, peaks):
-    """Fill `peaks` with the maximum of every `BLOCK` products; few of the others are read again."""
+    """Fill `peaks` with the maximum of every `BLOCK` products."""
     m, n = products.shape
     whole = n // BLOCK
     for q in range(m):
@@ -135,14 +135,14 @@ def _subtract_norms(products, bank_norms, error):
 
 @inner(cache=True)
 def _limit(q, state, errors):
-    """Return the squared distance beyond which a bound rules a row out for query `q`."""
+    """Return the squared distance above which a bound excludes a row for query `q`."""
     k = state.best.shape[1]
     return min(state.limits[q, k - 1], state.best[q, k - 1]) + errors.floor
 
 
 @inner(cache=True)
 def _begin(q, bounds, queries, bank, errors, state):
-    """Fill the limits of query `q` from one tile: from the likeliest row, or from all if k > 1."""
+    """Fill the limits of query `q` from the row of a tile with the smallest bound; all if k > 1."""
     limits = state.limits[q]
     n = bounds.products.shape[1]
     if limits.shape[0] == 1:
@@ -165,7 +165,7 @@ def _begin(q, bounds, queries, bank, errors, state):
 def _find_hits(q, bounds, limit, hits):
     """Fill `hits` with the rows whose bound is at most `limit`, the smallest bound first.
 
-    Return how many there are.
+    Return the number of these rows.
     """
     least = np.float32(bounds.of_query[q] - limit)
     products, peaks = bounds.products, bounds.peaks
@@ -186,7 +186,7 @@ def _find_hits(q, bounds, limit, hits):
 
 @inner(cache=True)
 def _measure(q, queries, bank, errors, state):
-    """Measure the waiting rows of query `q` that can still be among the nearest; empty the list."""
+    """Compute the literal distances of the waiting rows of query `q`, and empty the list."""
     for i in range(state.waiting[q]):
         if state.rough[q, i] <= _limit(q, state, errors) * errors.margin:
             row = state.rows[q, i]
@@ -199,8 +199,8 @@ def _measure(q, queries, bank, errors, state):
 def _sift(first, crowd, bounds, queries, bank, errors, state):
     """Filter one tile of the bank for the queries from `first` on.
 
-    Stop when more than `crowd` rows are left in all. Return the first query that is not done; if
-    all are done, their number.
+    Stop when more than `crowd` rows are left in total. Return the first unfinished query, or the
+    number of queries if all are finished.
     """
     m = queries.whole.shape[0]
     left = 0
@@ -215,7 +215,7 @@ def _sift(first, crowd, bounds, queries, bank, errors, state):
         left += n
         for i in range(n):
             r = state.hits[i]
-            if bounds.of_query[q] - bounds.products[q, r] > limit:  # lower than it was
+            if bounds.of_query[q] - bounds.products[q, r] > limit:  # the limit is lower now
                 continue
             row = bounds.first_row + r
             rough = rough_squared_distance(queries.whole, q, bank.whole, row)
@@ -226,7 +226,7 @@ def _sift(first, crowd, bounds, queries, bank, errors, state):
             state.rows[q, state.waiting[q]] = row
             state.rough[q, state.waiting[q]] = rough
             state.waiting[q] += 1
-            if state.begun[q] != bounds.first_row:  # else the limits contain this row already
+            if state.begun[q] != bounds.first_row:  # otherwise the limits contain this row
                 _insert_limit(rough * errors.margin + errors.floor, state.limits[q])
             limit = _limit(q, state, errors)
     return m
@@ -259,7 +259,7 @@ def _search_tile(q0, queries, bank, errors, since, best, who):
         peaks = peak_space[: m * blocks].reshape(m, blocks)
         by_axes = bank.short.shape[1] > 0 and patience == 0
         patience = max(patience - 1, 0)
-        q = np.int64(0)  # for a plain 0, Numba would compile _sift a second time
+        q = np.int64(0)  # with a plain 0, Numba would compile _sift a second time
         while q < m:
             if by_axes:
                 of_query, crowd = of_short, CROWD * products.size
@@ -304,7 +304,7 @@ def search(
     who: npt.NDArray[np.int64],
     literal: bool = False,
 ) -> None:
-    """Insert the rows of the bank that are nearer into the nearest rows of each query.
+    """Update the nearest rows of each query with nearer rows of the bank.
 
     Parameters
     ----------

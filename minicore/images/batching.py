@@ -23,9 +23,9 @@ def batches(
 ) -> Generator[np.ndarray, None, None]:
     """Prepare images in order, a batch at a time.
 
-    While the network works on one batch, threads decode the next one, and no more: memory holds two
-    batches, however many images there are. Threads are enough, because Pillow releases the
-    interpreter lock while it decodes and resizes.
+    While the network works on one batch, threads decode the next batch. So at most two batches are
+    in memory, for any number of images. Threads are enough, because Pillow releases the interpreter
+    lock while it decodes and resizes.
 
     Parameters
     ----------
@@ -33,15 +33,15 @@ def batches(
         As `as_images` returns them.
     preprocessing : Preprocessing
     batch_size : int
-        Only the last batch may be smaller, also if images are left out.
+        Only the last batch may be smaller, even if images are left out.
     workers : int
-        Decoding threads. They end with the iterator, also when it is closed early.
+        Number of decoding threads. They end with the iterator, even if it is closed early.
     pixels : (int, int), optional
-        (h', w') that each image must have. By default that of the first image.
+        (h', w') that each image must have. By default the size of the first image.
     skipped : dict, optional
         If given, images that cannot be used are left out, and the position and the error of each
-        are stored here. All images before the last one of a batch are noted before that batch is
-        yielded.
+        are stored here. When a batch is yielded, all errors before its last image are already
+        stored.
 
     Yields
     ------

@@ -1,7 +1,7 @@
 """Decode one image file to 8-bit RGB, upright, or one mask file to bool.
 
 * Transparency is dropped, as by ``.convert("RGB")``: a transparent pixel has its stored colour.
-* 16-bit grey is scaled, round(value / 257), and never clipped. Of 16-bit colour, Pillow keeps the
+* 16-bit grey is scaled, round(value / 257), and never clipped. For 16-bit colour, Pillow keeps the
   high byte. A TIFF with 12 bits per sample is scaled from 4095.
 * Floating-point pixels raise an error, because the file does not define which value is white.
 * If a file has several frames or pages, the first one is read.
@@ -24,7 +24,7 @@ SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 
-# This list also excludes Pillow's rare decoders, which are less tested, for untrusted files.
+# Files may be untrusted, so Pillow's rare decoders, which are less tested, are excluded.
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
 
 _LOSSY_IN_TIFF = ("jpeg", "tiff_jpeg", "webp")  # Pillow's names for TIFF's compressions
@@ -70,13 +70,13 @@ def open_rgb(path: str | Path) -> Image.Image:
 
 
 def read_binary(path: str | Path) -> np.ndarray:
-    """Return a mask: True where a pixel is not black, which means that one of its values is not 0.
+    """Return a mask: True where at least one value of a pixel is not 0.
 
     Data sets write 255, 1, or one number per type of defect; a threshold of 128 would miss some.
-    Lossy compression (JPEG, WebP, or both in TIFF) blurs edges; there, True is a value from 128 on.
-    With a palette, the colours count, not the indices. In a mask with transparent pixels, the
-    other pixels are True if all of them have one colour. Otherwise colour and transparency must
-    describe the same mask.
+    Lossy compression (JPEG, WebP, or both in TIFF) blurs edges; there, values from 128 on are True.
+    With a palette, the colours count, not the indices. In a mask with transparent pixels, the other
+    pixels are True if all of them have one colour. Otherwise colour and transparency must describe
+    the same mask.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
-    """Open a file with Pillow. Each error, of whatever type, becomes one ImageError."""
+    """Open a file with Pillow. Every error except MemoryError becomes an ImageError."""
     expected = "expected a PNG, JPEG, BMP, TIFF or WebP image"
     try:
         with Image.open(path, formats=_FORMATS) as picture:
@@ -207,7 +207,7 @@ def _rgb(picture: Image.Image, path: str | Path) -> Image.Image:
 def _white(picture: Image.Image) -> int:
     """Return the value of white in a grey image with more than 8 bits.
 
-    TIFF's MaxSampleValue is something else: the largest value that occurs in the image.
+    TIFF's MaxSampleValue is not used: it is the largest value that occurs in the image.
     """
     tags = getattr(picture, "tag_v2", {})
     return 4095 if tags.get(_BITS_PER_SAMPLE) == (12,) else 65535

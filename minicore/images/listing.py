@@ -107,7 +107,7 @@ def _has_first_bytes_of_image(path: Path) -> bool:
 
 
 def _described(folder: Path, files: list[Path]) -> str:
-    """Describe the images that were left out, with examples and a remedy. May be empty."""
+    """Return a text about the images that were left out, with examples and a remedy, or ""."""
     here = [path for path in files if path.parent == folder]
     below = [path for path in files if path.parent != folder]
     parts = []
@@ -151,10 +151,10 @@ def fingerprint(images: Sequence[ImageLike]) -> bytes:
 
 
 def _content(path: Path) -> bytes:
-    """Return the hash of a file, or nothing if it cannot be read: decoding will raise the error."""
+    """Return the hash of a file. Empty if it cannot be read: decoding will raise the error."""
     content = hashlib.blake2b()
     try:
-        if path.exists() and not path.is_file():  # a pipe can be read only once: never reuse it
+        if path.exists() and not path.is_file():  # a pipe, which can be read once
             return secrets.token_bytes()
         with path.open("rb") as file:
             while block := file.read(2**20):

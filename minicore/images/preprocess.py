@@ -27,21 +27,21 @@ LARGEST_SIDE = 16384  # of a prepared image: 3.2 GB as float32
 
 ImageLike: TypeAlias = str | Path | np.ndarray
 Size: TypeAlias = int | tuple[int, int] | None
-Override: TypeAlias = int | tuple[int, int] | Literal["none"] | None  # None: unchanged
+Override: TypeAlias = int | tuple[int, int] | Literal["none"] | None  # None: keep
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How images are prepared for a backbone; it comes from the metadata of the backbone.
+    """Resizing, cropping and normalisation of images, from the metadata of the backbone.
 
     Parameters
     ----------
     resize : int, (int, int) or None
         Length of the shorter side, or exact (h, w), in pixels, up to 16384. None: no resizing.
     crop : int, (int, int) or None
-        Side, or (h, w), of the central crop in pixels. None: no cropping.
+        Size of the central crop in pixels: side, or (h, w). None: no cropping.
     mean, std : (float, float, float)
-        For each channel of RGB, scaled to 0–1: the network sees (x − mean) / std.
+        One number for each channel of RGB, scaled to 0–1: the network's input is (x − mean) / std.
     """
 
     resize: Size = 256
@@ -91,12 +91,12 @@ class Preprocessing:
 
 
 def as_images(source: Any) -> Sequence[ImageLike]:
-    """Bring whatever a caller has to one list of images.
+    """Return a list of images from paths, a folder or arrays.
 
     Parameters
     ----------
     source : path, folder, uint8 array, or a list of paths and arrays
-        A folder means its image files, sorted by name, without subfolders; a warning names images
+        For a folder, its image files, sorted by name, without subfolders; a warning lists images
         that are left out (`list_images`). Arrays are (h, w) grey, (h, w, 3) RGB or (n, h, w, 3).
         Each array in a list is one image.
 
@@ -129,13 +129,13 @@ def as_images(source: Any) -> Sequence[ImageLike]:
         else f"{kind.__module__}.{kind.__qualname__}"
     )
     raise ImageError(
-        f"images: expected paths or uint8 arrays, found {name}; if it holds paths, make a list of "
-        f"it with list()"
+        f"images: expected paths or uint8 arrays, found {name}; convert a collection of "
+        f"paths with list()"
     )
 
 
 def view(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
-    """Resize and crop an image, for display: the pixels that the network sees, not normalised.
+    """Resize and crop an image for display: the input of the network before normalisation.
 
     Parameters
     ----------
@@ -191,14 +191,14 @@ def read_mask(
     ----------
     mask : path, or array (h, w)
         A pixel is anomalous if any of its values is not 0: data sets write 255, 1, or a number for
-        each defect type. In a file with lossy compression, which blurs, it is anomalous from 128 on
-        (`minicore.images.decode.read_binary`). A folder has one file per defect (MVTec LOCO) and
-        means their union.
+        each defect type. Lossy compression blurs; in such a file, a pixel is anomalous from 128 on
+        (`minicore.images.decode.read_binary`). A folder contains one file per defect (MVTec LOCO);
+        the mask is their union.
     preprocessing : Preprocessing
     size : (int, int), optional
         (h, w) of the image of this mask, before preprocessing; the mask must have the same size.
     name : str
-        Name of an array in error messages; a file is named by its path.
+        Name of an array in error messages. For a file, its path is used.
 
     Returns
     -------
@@ -208,14 +208,15 @@ def read_mask(
     ------
     ImageError
         If the mask cannot be read, has another size, is smaller than the crop after resizing, or is
-        an array of anything but finite numbers.
+        an array with values that are not finite numbers.
     """
     if isinstance(mask, np.ndarray):
         if mask.dtype.kind not in "biuf":
             raise ImageError(f"{name}: expected bool or numbers, found dtype {mask.dtype}")
-        if not np.isfinite(mask).all():  # NaN is not 0, and so would be anomalous
+        if not np.isfinite(mask).all():  # NaN is not equal to 0 and would count as anomalous
             raise ImageError(
-                f"{name}: expected 0 (good) or not (anomalous), found NaN or infinity; decide which"
+                f"{name}: expected 0 (good) or another number (anomalous), "
+                f"found NaN or infinity; replace these values"
             )
         anomalous = mask != 0
     elif is_folder(mask):
@@ -280,7 +281,7 @@ def _as_rgb(image: Any, name: str) -> np.ndarray:
     if not isinstance(image, np.ndarray):
         raise ImageError(f"{name}: expected a path or a uint8 array, found {type(image).__name__}")
     if image.dtype != np.uint8:
-        remedy = "give paths as a list" if image.dtype.kind in "OSU" else "scale and convert it"
+        remedy = "pass paths as a list" if image.dtype.kind in "OSU" else "scale and convert it"
         raise ImageError(f"{name}: expected dtype uint8 (0 to 255), found {image.dtype}; {remedy}")
     if image.ndim == 2 and image.size:
         return np.broadcast_to(image[:, :, None], (*image.shape, 3))
@@ -288,7 +289,7 @@ def _as_rgb(image: Any, name: str) -> np.ndarray:
         return image
     raise ImageError(
         f"{name}: expected shape (h, w), (h, w, 3) or (n, h, w, 3), found {image.shape}; channels "
-        f"come last, without alpha, and grey images are given in a list"
+        f"come last, without alpha; pass several grey images as a list"
     )
 
 

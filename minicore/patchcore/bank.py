@@ -5,7 +5,8 @@ hazelnut, 1.26 GB. So it can be stored in half precision or in a file.
 
 The file is read and written in pieces, not mapped into memory. Writing to a mapping on a full disk
 would kill the process, and mapped pages count as memory of the process. The file has no name in its
-folder (on Windows it is deleted when it is closed). So nothing is left, however the process ends.
+folder (on Windows it is deleted when it is closed). So no file remains, even if the process is
+killed.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ class MemoryBank:
     Attributes
     ----------
     shape : (int, int)
-        Rows N and their width D; (0, 0) before the first patches.
+        N rows and D columns; (0, 0) before the first patches.
     grid : (int, int)
-        Patches of an image, h' and w'; (0, 0) before the first patches.
+        Size of the patch grid of an image, h' and w'; (0, 0) before the first patches.
     """
 
     def __init__(self, n: int, storage: Storage) -> None:
@@ -76,7 +77,7 @@ class MemoryBank:
         ValueError
             If a value is too large for float16.
         OutputError
-            If the file cannot be made or written, or there is no room for it.
+            If the file cannot be created or written, or the disk is full.
         """
         n, height, width, D = patches.shape
         if not len(self):
@@ -116,22 +117,22 @@ class MemoryBank:
                 target[...] = rows
         except FloatingPointError:
             raise ValueError(
-                f"bank_storage must be 'float32' or 'disk' for this network, whose features reach "
-                f"{np.abs(rows).max():.3g}: 'float16' ends at 65504"
+                f"bank_storage must be 'float32' or 'disk' for this network: its features reach "
+                f"{np.abs(rows).max():.3g}, and the largest float16 is 65504"
             ) from None
 
     def _refused(self, error: OSError) -> OutputError:
         N, D = self.shape
         return OutputError(
             f"{_folder()}: cannot hold a memory bank of {N * D * 4 / 1e9:.3g} GB: "
-            f"{error.strerror or error}; set TMPDIR to a folder with room, or bank_storage to "
+            f"{error.strerror or error}; set TMPDIR to a folder with space, or bank_storage to "
             f"'float16' or 'float32'"
         )
 
     # ----------------------------------------------------------------- reading
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """Return rows by a slice without step or by their numbers, (n, D) float32.
+        """Return the rows of a slice without step, or of an array of numbers, (n, D) float32.
 
         A slice of a bank in memory as float32 is a view.
         """

@@ -1,4 +1,4 @@
-"""The parameters that decide the result of a fit, as frozen and validated records."""
+"""The parameters that determine the result of a fit, as frozen and validated records."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Selection = Literal["greedy", "random", "kmeans"]
 
 @dataclass(frozen=True)
 class Features:
-    r"""Parameters that decide the patch features (equations 1 to 3), for PatchCore and baselines.
+    r"""Parameters of the patch features (equations 1 to 3), for PatchCore and baselines.
 
     Parameters
     ----------
     backbone : str or tuple of str
         Name or file of the network; a tuple for several networks.
     backbone_sha256 : str
-        Checksum of the network: a model scores with this network only.
+        Checksum of the network. A saved model refuses any other network.
     layers : tuple of str
         Hierarchy levels $j$, finest first; ``0.layer2`` is layer2 of the first of several networks.
     resize, crop : int, (int, int) or None
@@ -102,7 +102,7 @@ class Config(Features):
     projection_dim : int
         $d^*$ of the random projection $\psi$. Features of this width or less are not projected.
     b : int or None
-        Neighbours of equation 7; None leaves equation 7 out.
+        Number of neighbours in equation 7; None leaves equation 7 out.
     sigma : float
         Standard deviation of the map's smoothing in pixels.
     false_positive_rate : float or None
@@ -113,7 +113,7 @@ class Config(Features):
     engine : {"fast", "equations"}
         The engine of the fit. Both select the same coreset.
     coreset_radius : float or None
-        Stop picking at this distance in the projection $\psi$; None: pick the whole share.
+        Stop picking at this distance in the projection $\psi$. None: pick all rows of the share.
     bank_storage : {"float32", "float16", "disk"}
         How the whole memory bank was stored during the fit.
     selection : {"greedy", "random", "kmeans"}
@@ -171,16 +171,16 @@ class Config(Features):
 
 @dataclass(frozen=True)
 class Made:
-    """When a model was fitted and on which images; stored in the saved model, changes no result.
+    """Time, training images and version of a fit. Stored in the saved model; it changes no result.
 
     Parameters
     ----------
     images : int
         Number of training images.
     copies : int
-        Number of these that are copies of an earlier one.
+        Number of images that are copies of an earlier image.
     folder : str or None
-        Absolute path of the folder that contains all of them; None for arrays.
+        Absolute path of the folder that contains all images; None for arrays.
     when : str
         Time of the fit, UTC, as ISO 8601: ``2026-01-31T12:00:00Z``. The environment variable
         ``SOURCE_DATE_EPOCH`` (seconds since 1970), if set, is used instead of the clock; then the
@@ -221,7 +221,7 @@ class Made:
         folder = None
         if all(isinstance(image, (str, Path)) for image in images):
             folders = {Path(image).parent for image in images}
-            with contextlib.suppress(ValueError):  # on two drives of Windows
+            with contextlib.suppress(ValueError):  # the files are on different drives of Windows
                 folder = os.path.commonpath([f.resolve() for f in folders])
         epoch = os.environ.get("SOURCE_DATE_EPOCH")
         try:
@@ -233,7 +233,7 @@ class Made:
 
 
 def require_running(model: Any) -> None:
-    """Refuse parameters that decide how a model runs, not what it computes, if they are invalid.
+    """Raise an error if `batch_size`, `n_threads` or `engine` is invalid.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Base class of all detectors: it turns scores and maps into the methods of scikit-learn."""
+"""Base class of all detectors: the methods of scikit-learn, computed from scores and maps."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Detector(OutlierMixin, BaseEstimator):
     threshold_: float | None
     map_threshold_: float | None
     input_size_: tuple[int, int]
-    # The latest answer: a key of the images, the configurations of the models, the detections.
+    # The latest result: a key of the images, the configurations of the models, the detections.
     _last: tuple[Any, list[Any], Detection] | None = None
 
     @property
     def members_(self) -> list[Any]:
-        """The models that give the scores: this one, or the members of an ensemble."""
+        """The models that compute the scores: this model, or the members of an ensemble."""
         check_is_fitted(self)
         return [self]
 
@@ -140,15 +140,15 @@ class Detector(OutlierMixin, BaseEstimator):
     def stream(
         self, X: Any, *, skipped: dict[int, ImageError] | None = None
     ) -> Iterator[Detection]:
-        """Score images a batch at a time: any number of images in the memory of one batch.
+        """Score images in batches. The memory does not depend on the number of images.
 
         Parameters
         ----------
         X : images
             As for `fit`.
         skipped : dict, optional
-            If given, images that cannot be used are left out, and the position and the error of
-            each are stored here, as `minicore.images.batches` does it.
+            If given, unusable images are left out, and the position and the error of each are
+            stored here, as in `minicore.images.batches`.
 
         Yields
         ------
@@ -175,9 +175,9 @@ class Detector(OutlierMixin, BaseEstimator):
     def detect(self, X: Any) -> Detection:
         """Score images and compute their maps, in one pass.
 
-        The answer for the latest images is kept. So if you ask for scores and then for maps, the
-        network runs once. Files are compared by their content. The arrays are read-only: copy an
-        array to change it.
+        The result for the latest images is cached: to get scores and then maps, the network runs
+        once. Files are compared by their content. The arrays are read-only: copy an array to change
+        it.
 
         Parameters
         ----------
@@ -201,8 +201,9 @@ class Detector(OutlierMixin, BaseEstimator):
             raise ValueError("expected at least one image, got none")
         for member in members:  # parameters may have changed since `fit`
             require_running(member)
-        # Each fit makes a new configuration, so its id is part of the key: a member of an ensemble
-        # can be fitted again by itself. The answer keeps the configurations, so no id is reused.
+        # Each fit makes a new configuration, so its id is part of the key: one member of an
+        # ensemble can be fitted again by itself. The cache keeps the configurations, so no id is
+        # reused.
         fits = [member.config_ for member in members]
         key = fingerprint(images), [id(config) for config in fits]
         last = self._last  # another thread may replace it meanwhile
@@ -216,7 +217,7 @@ class Detector(OutlierMixin, BaseEstimator):
     def anomaly_score(self, X: Any) -> np.ndarray:
         """Return the anomaly score of each image, (n,) float64; higher is more anomalous.
 
-        Equation 7; a baseline has a score of its own.
+        Equation 7; each baseline defines its own score.
         """
         return self.detect(X).scores
 
@@ -230,7 +231,7 @@ class Detector(OutlierMixin, BaseEstimator):
         """
         maps = self.detect(X).maps
         if maps is None:
-            raise ValueError(f"{type(self).__name__} judges whole images: it gives no anomaly maps")
+            raise ValueError(f"{type(self).__name__} scores whole images and has no anomaly maps")
         return maps
 
     def score_samples(self, X: Any) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Several PatchCores whose scores are averaged: the authors' ensemble mode, without its leak.
+"""Several PatchCores whose scores are averaged: the authors' ensemble mode without test data.
 
 The authors scale each member's scores to 0..1 over the *test* images before averaging. So the score
-of an image depends on the other test images. Here each member divides its scores by its own
+of an image depends on the other test images. Here each member's scores are divided by its own
 threshold, which comes from held-out good images: a score above 1 is anomalous for that member.
 """
 
@@ -45,9 +45,9 @@ class Ensemble(Detector):
     models_ : list of PatchCore
         The fitted members.
     threshold_, map_threshold_ : float
-        Scores and pixels above are anomalous. They come from the mean scores of the images that all
-        members held out. The largest value of a mean map is at most the mean of the members'
-        largest values, which is used instead.
+        Larger scores and pixels are anomalous. The thresholds come from the mean scores of the
+        images that all members held out. `map_threshold_` uses the mean of the members' largest map
+        values, which is at least the largest value of the mean map.
 
     Notes
     -----
@@ -70,7 +70,7 @@ class Ensemble(Detector):
         X : images
             At least two, as for `PatchCore.fit`.
         y : None
-            Not used; here for scikit-learn.
+            Not used; required by scikit-learn.
 
         Returns
         -------
@@ -79,7 +79,7 @@ class Ensemble(Detector):
         Raises
         ------
         ValueError
-            If members differ in what they must share, or all images are equal.
+            If members differ in seed, false_positive_rate or image size, or all images are equal.
         ImageError, BackboneError
             If an image or a network cannot be used.
         """
@@ -94,8 +94,8 @@ class Ensemble(Detector):
             )
         if not all(np.array_equal(models[0]._held_out, model._held_out) for model in models):
             raise ValueError(
-                "members of an Ensemble must hold out the same images, but some images are equal "
-                "to one member and different to another; remove images that show the same"
+                "members of an Ensemble must hold out the same images, but some images are copies "
+                "for one member and different for another; remove these copies"
             )
         self._set_members(models)
         return self
@@ -116,7 +116,7 @@ class Ensemble(Detector):
         sizes = {model.input_size_ for model in models}
         if len(sizes) > 1:
             raise ValueError(
-                f"members look at images of different sizes, {sorted(sizes)}; set resize and crop"
+                f"members use images of different sizes, {sorted(sizes)}; set resize and crop"
             )
         self._forget()
         self.models_, self.input_size_ = models, models[0].input_size_
@@ -147,7 +147,7 @@ class Ensemble(Detector):
                 bar.update(len(some))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write all members to one safetensors file, whole or not at all.
+        """Write all members to one safetensors file. The file is complete or not written.
 
         Parameters, result and errors are those of `PatchCore.save`.
         """
@@ -157,14 +157,14 @@ class Ensemble(Detector):
 
     @classmethod
     def load(cls, path: str | Path, backbone: Any = None, **options: Any) -> Ensemble:
-        """Read an ensemble.
+        """Return the ensemble in a file.
 
         Parameters
         ----------
         path : str or Path
             A file that `save` wrote.
         backbone : sequence, optional
-            The networks of the members in order, if they are no longer where they were.
+            The networks of the members in order, if their files were moved.
         **options
             As for `PatchCore.load`.
 
@@ -183,7 +183,7 @@ class Ensemble(Detector):
 
 
 def _check(models: Sequence[PatchCore], n: int) -> None:
-    """Refuse members that cannot be averaged, before the first of them is fitted."""
+    """Raise an error for members that cannot be averaged, before any of them is fitted."""
     if not isinstance(models, (list, tuple)):
         raise wrong("models", "a list of PatchCore", models)
     if not models:
@@ -198,12 +198,12 @@ def _check(models: Sequence[PatchCore], n: int) -> None:
     if len(shared) > 1 or None in next(iter(shared)):
         raise ValueError(
             "members of an Ensemble must share seed and false_positive_rate, which may not be "
-            f"None: their units come from the images they hold out; got {sorted(shared, key=str)}"
+            f"None: they must hold out the same images; got {sorted(shared, key=str)}"
         )
 
 
 def _unit(threshold: float | None) -> float:
-    """Return the divisor of a member's scores; 1 if all held-out images equal rows of the bank."""
+    """Return the divisor of a member's scores: its threshold, or 1 if the threshold is 0."""
     return threshold or 1.0
 
 

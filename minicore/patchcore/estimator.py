@@ -56,8 +56,8 @@ class PatchCore(Detector):
     seed : int, default 0
         Seed of the projection $\psi$, the first pick, and the choice of held-out images.
     engine : {"fast", "equations"}, default "fast"
-        ``"equations"`` runs the literal loops of `minicore.equations` and nothing of
-        `minicore.fast`: the same results, slowly.
+        ``"equations"`` runs the literal loops of `minicore.equations` instead of `minicore.fast`:
+        the same results, more slowly.
     layers : sequence of str, optional
         Hierarchy levels, finest first; by default those of the backbone (layer2, layer3). With
         several networks each name starts with the network's number:
@@ -69,8 +69,8 @@ class PatchCore(Detector):
     projection_dim : int, default 128
         $d^*$ of equation 5. Features of this width or less are not projected.
     b : int or None, default 9
-        Neighbours of equation 7, including $m^*$; at least 2. The paper does not state its $b$.
-        None leaves equation 7 out: $s = s^*$.
+        Number of neighbours in equation 7, including $m^*$; at least 2. The paper does not state
+        its $b$. None leaves equation 7 out: $s = s^*$.
     sigma : float, default 4.0
         Standard deviation of the smoothing of the maps, in pixels.
     false_positive_rate : float or None, default 0.05
@@ -83,8 +83,8 @@ class PatchCore(Detector):
         Copies of an image are held out together and count once. None: no trial model, no threshold,
         and `predict` raises an error.
     resize, crop : int, (int, int) or "none", optional
-        Size of the images (`minicore.images.Preprocessing`), by default that of the backbone;
-        "none" leaves the step out.
+        Size of the images (`minicore.images.Preprocessing`). By default the backbone's sizes.
+        "none" skips the step.
     coreset_radius : float, optional
         Stop picking when every patch is within this distance of a pick, in the projection $\psi$
         (`coreset_radii_` shows the scale). `coreset_ratio` is then the largest share to keep.
@@ -93,7 +93,7 @@ class PatchCore(Detector):
         with every value rounded to 11 bits; or as float32 in a temporary file (in ``TMPDIR``).
         "float32" and "disk" give the same results.
     selection : {"greedy", "random", "kmeans"}, default "greedy"
-        How the coreset is selected: by Algorithm 1, or by one of two methods to compare it with
+        How the coreset is selected: by Algorithm 1, or by one of two other methods, for comparison
         (`minicore.patchcore.selection.pick`).
     batch_size : int, default 8
         Images per batch.
@@ -107,24 +107,25 @@ class PatchCore(Detector):
     memory_bank_ : (l, D) float32
         The coreset $\mathcal{M}_C$ in the order picked.
     coreset_indices_ : (l,) int64
-        Its rows in the whole memory bank $\mathcal{M}$, image by image.
+        Row numbers of the coreset in the whole memory bank $\mathcal{M}$, which is ordered by
+        image.
     coreset_radii_ : (l,) float64
         Largest distance of a row of $\mathcal{M}$ to its nearest pick, after each pick; Euclidean,
         in the projection $\psi$. Empty if `selection` is not "greedy".
     grid_ : (int, int)
-        Patches of an image, h' and w'.
+        Size of the patch grid of an image, h' and w'.
     input_size_ : (int, int)
         (h, w) of the prepared images in pixels.
     threshold_ : float or None
-        Scores above it are anomalous. None without `false_positive_rate`, or if there are fewer
-        than two different training images.
+        An image with a larger score is anomalous. None if `false_positive_rate` is None, or if
+        there are fewer than two different training images.
     map_threshold_ : float or None
-        Pixels of a map above it are anomalous. Computed like `threshold_`, from the largest value
-        of each map.
+        A pixel with a larger map value is anomalous. Computed like `threshold_`, from the largest
+        value of each map.
     held_out_scores_, held_out_peaks_ : (n,) float64
         Score and largest map value of each held-out image, from which the thresholds are computed.
     scales_ : tuple of float
-        One over the spread of each network's patch features; (1.0,) for one network.
+        1 / spread of each network's patch features; (1.0,) for one network.
     config_ : Config
         The parameters of the fit.
     made_ : Made
@@ -136,16 +137,16 @@ class PatchCore(Detector):
 
     Notes
     -----
-    Memory: a fit needs at most 1.3 times the bytes of the whole memory bank as stored (0.3 times
-    those of float32 if it is on disk) plus 600 MB. This holds for a coreset of up to a tenth and
-    features of 512 values or more. A larger coreset adds its own bytes. Scoring needs the coreset
-    and one batch.
+    Memory: a fit needs at most 600 MB plus 1.3 times the bytes of the whole memory bank in its
+    storage format. If the bank is on disk, it needs 600 MB plus 0.3 times its bytes. This holds for
+    a coreset of up to a tenth and features of 512 values or more. A larger coreset adds its own
+    bytes. Scoring needs the coreset and one batch.
 
     For scikit-learn this is an outlier detector that takes images: `clone`, `Pipeline`,
     `GridSearchCV` and `joblib.Parallel` work. There is no ``n_features_in_``. Models can be
     pickled, fitted or not; the network is then read again from its file, which must be unchanged.
-    Use `save` to keep a model or to pass it on: a pickle can run any code when it is opened, and
-    other versions may not read it. minicore itself opens no pickle.
+    Use `save` to keep or share a model: a pickle can run any code when it is opened, and other
+    versions may not read it. minicore itself never opens a pickle.
 
     Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, section 3.
     """
@@ -165,7 +166,7 @@ class PatchCore(Detector):
         stride: int = 1,
         dimension: int | tuple[int, int] = 1024,
         projection_dim: int = 128,
-        b: int = 9,
+        b: int | None = 9,
         sigma: float = 4.0,
         false_positive_rate: float | None = 0.05,
         resize: Override = None,
@@ -209,7 +210,7 @@ class PatchCore(Detector):
         X : images
             Paths, a folder, or uint8 (n, h, w, 3); see `minicore.images.as_images`.
         y : None
-            Not used; here for scikit-learn.
+            Not used; required by scikit-learn.
 
         Returns
         -------
@@ -243,7 +244,7 @@ class PatchCore(Detector):
             first = first_copies(M)
             copies = warn_of_copies(images, first)
 
-            # The same model without some of the images, which it scores, gives the threshold
+            # The thresholds: a trial model scores images that it was not fitted on
             thresholds = self._calibrate(M, first, cell)
 
             # Equation 5: the coreset M_C, selected in the projection ψ(M)
@@ -337,7 +338,7 @@ class PatchCore(Detector):
         skipped: dict[int, ImageError] | None = None,
         progress: bool = False,
     ) -> Iterator[Detection]:
-        """Equations 1 to 3, 6 and 7 and the anomaly map, a batch of images at a time."""
+        """Yield scores and maps (equations 1 to 3, 6 and 7), a batch of images at a time."""
         anomaly_map = engine_functions(self.engine).anomaly_map
         sigma, stride = self.config_.sigma, self.config_.stride
         batches = self._patches(
@@ -359,7 +360,7 @@ class PatchCore(Detector):
     # ---------------------------------------------------------------- files
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the fitted model to one safetensors file, whole or not at all.
+        """Write the fitted model to one safetensors file. The file is complete or not written.
 
         Parameters
         ----------
@@ -388,16 +389,16 @@ class PatchCore(Detector):
         backbone: Source | JointBackbone | Sequence[Source] | None = None,
         **options: Any,
     ) -> PatchCore:
-        """Read a model.
+        """Return the model in a file.
 
         Parameters
         ----------
         path : str or Path
             A file that `save` wrote.
         backbone : Backbone, str or Path, or a list of them, optional
-            The network of the fit, if it is no longer where it was.
+            The network of the fit, if its file was moved.
         **options
-            `engine`, `batch_size`, `n_threads`, `progress`: they change no result.
+            `engine`, `batch_size`, `n_threads`, `progress`: they do not change results.
 
         Returns
         -------

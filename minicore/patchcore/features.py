@@ -48,7 +48,7 @@ def embed(
     config : Features
     engine : {"fast", "equations"}
     scales : sequence of float
-        For each network the factor of its patch features.
+        Factor of the patch features of each network.
 
     Returns
     -------
@@ -101,14 +101,14 @@ def cell(pixels: tuple[int, int], grid: tuple[int, int]) -> tuple[float, float]:
 
 
 def columns_by_network(backbone: Backbone | JointBackbone, config: Features) -> list[int]:
-    """Return for each network how many values of a patch feature are computed from it."""
+    """Return the number of values of a patch feature that come from each network."""
     if config.embedding == "paper":
         return [config.dimension[1]] * len(backbone.networks)
     return [sum(network.widths.values()) for network in backbone.networks]
 
 
 def check_smoothing(sigma: float, pixels: tuple[int, int]) -> None:
-    """Refuse a smoothing that is wider than the map: all pixels would be alike.
+    """Raise an error if the smoothing is wider than the map: all pixels would be almost equal.
 
     Parameters
     ----------
@@ -130,9 +130,9 @@ def check_smoothing(sigma: float, pixels: tuple[int, int]) -> None:
 
 
 def _check_sizes(config: Features, side: tuple[int, int]) -> None:
-    """Refuse a patchsize or a stride that is larger than the finest level, (h*, w*).
+    """Raise an error if patchsize or stride is larger than the finest level, (h*, w*).
 
-    A neighbourhood more than twice as wide as the level makes all patches alike.
+    With a neighbourhood more than twice as wide as the level, all patches are equal.
     """
     for name, largest in (("patchsize", 2 * max(side) + 1), ("stride", max(side))):
         value = getattr(config, name)

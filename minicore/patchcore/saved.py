@@ -1,8 +1,8 @@
-"""Model files: the one place that writes and reads fitted models.
+"""Write and read the files of fitted models.
 
-A file is that of `minicore.runtime.container`: arrays and a JSON header. A checksum detects damage,
-not tampering. So every value of a header is validated when the model is read: its type, its range,
-and that it fits the arrays. Then a wrong file is refused at once and not in the middle of scoring.
+`minicore.runtime.container` defines the format: arrays and a JSON header. A checksum detects
+damage, not tampering. So `load` checks the type and the range of every value, and that header and
+arrays fit together. A wrong file raises an error here, not later while images are scored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEADER = ("config", "made", "scales", "input_size", "grid", "threshold", "map_th
 ARRAYS = (
     "memory_bank", "coreset_indices", "coreset_radii", "held_out_scores", "held_out_peaks",
 )  # fmt: skip
-SEARCH = "search."  # the arrays of `Search.state` have this before their names
+SEARCH = "search."  # prefix of the names of the arrays of `Search.state`
 WIDEST = 2**16  # largest `dimension` that is accepted in a file
 
 Arrays = Mapping[str, np.ndarray]
@@ -39,7 +39,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def save(model: PatchCore | Ensemble, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a fitted model or ensemble, whole or not at all; see `PatchCore.save`."""
+    """Write a fitted model or ensemble to one file; see `PatchCore.save`."""
     check_is_fitted(model)
     if isinstance(model, Ensemble):
         stored = [_stored(member) for member in model.models_]
@@ -80,15 +80,15 @@ def _stored(model: PatchCore) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def load(path: str | Path, backbone: Any = None, **options: Any) -> PatchCore | Ensemble:
-    """Read a model: a `PatchCore` or an `Ensemble`.
+    """Return the model in a file: a `PatchCore` or an `Ensemble`.
 
     Parameters
     ----------
     path : str or Path
         A file that `save` wrote.
     backbone : optional
-        The network of the fit, if it is no longer where it was; for an ensemble a list with one
-        network per member.
+        The network of the fit, if its file was moved; for an ensemble, a list with one network per
+        member.
     **options
         As for `PatchCore.load`.
 
@@ -108,7 +108,7 @@ def load(path: str | Path, backbone: Any = None, **options: Any) -> PatchCore | 
 
 
 def load_patchcore(path: str | Path, backbone: Any, options: dict[str, Any]) -> PatchCore:
-    """Read one model; see `PatchCore.load`."""
+    """Return the single model in a file; see `PatchCore.load`."""
     arrays, header = container.read(path)
     if "members" in header:
         raise ModelError(f"{path}: an ensemble of scores; read it with minicore.load")
@@ -116,7 +116,7 @@ def load_patchcore(path: str | Path, backbone: Any, options: dict[str, Any]) -> 
 
 
 def load_ensemble(path: str | Path, backbone: Any, options: dict[str, Any]) -> Ensemble:
-    """Read an ensemble; see `Ensemble.load`."""
+    """Return the ensemble in a file; see `Ensemble.load`."""
     arrays, header = container.read(path)
     if "members" not in header:
         raise ModelError(f"{path}: a single model; read it with minicore.load")
@@ -130,7 +130,7 @@ def _ensemble(
         raise ModelError(f"{path}: damaged: members {str(headers)[:200]}")
     networks = [None] * len(headers) if backbone is None else backbone
     if not isinstance(networks, (list, tuple)) or len(networks) != len(headers):
-        raise ModelError(f"{path}: an ensemble of {len(headers)}; give a network for each")
+        raise ModelError(f"{path}: an ensemble of {len(headers)}; pass one network per member")
     models = []
     for k, (header, network) in enumerate(zip(headers, networks, strict=True)):
         start = f"{k}."
@@ -151,7 +151,7 @@ def _ensemble(
 def _patchcore(
     path: str | Path, arrays: Arrays, header: Any, backbone: Any, options: dict[str, Any]
 ) -> PatchCore:
-    """Make a model from what `_stored` returned; `path` is for the errors."""
+    """Return the model of the arrays and the header from `_stored`. Errors name `path`."""
     try:
         saved = Saved.validate(arrays, header)
         check_smoothing(saved.config.sigma, saved.input_size)
@@ -181,7 +181,7 @@ def _patchcore(
     if sum(columns) != width or len(columns) != len(saved.scales):
         raise ModelError(
             f"{path}: damaged: a memory bank of {width} columns and {len(saved.scales)} scales "
-            f"for networks that give {columns}"
+            f"for networks with {columns} columns"
         )
     state = {k.removeprefix(SEARCH): a for k, a in arrays.items() if k.startswith(SEARCH)}
     try:
@@ -228,7 +228,7 @@ class Saved:
         ValueError
             If an entry is missing or invalid; the message names it.
         """
-        _require(isinstance(header, dict), "a header that is no table")
+        _require(isinstance(header, dict), "a header that is not a JSON object")
         missing = [name for name in HEADER if name not in header]
         missing += [name for name in ARRAYS if name not in arrays]
         _require(not missing, f"no entry {', '.join(missing)}")
@@ -257,7 +257,7 @@ class Saved:
         for name, array in (("scores", held_out), ("peaks", peaks), ("radii", radii)):
             good = array.ndim == 1 and array.dtype == np.float64 and bool(np.isfinite(array).all())
             _require(good, f"{name} of {array.dtype} {array.shape}, or not finite")
-        _require((threshold is None) == (map_threshold is None), "one threshold of two")
+        _require((threshold is None) == (map_threshold is None), "only one of the two thresholds")
         return cls(
             config, made, tuple(map(float, scales)),
             tuple(header["input_size"]), tuple(header["grid"]), threshold, map_threshold,
@@ -269,14 +269,14 @@ def _config(stored: Any) -> Config:
     _require(isinstance(stored, dict), f"config {stored!r}")
     try:
         config = Config.from_json(stored)
-        _ = config.preprocessing  # which is validated by its own class
+        _ = config.preprocessing  # raises an error if its values are invalid
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"config: {str(error)[:200]}") from error
     names = config.backbone if isinstance(config.backbone, tuple) else (config.backbone,)
     layers = config.layers if isinstance(config.layers, tuple) else ()
     texts = (*names, config.backbone_sha256, *layers)
     good = names and layers and all(isinstance(text, str) and text for text in texts)
-    _require(good, "no network it names")
+    _require(good, "an invalid name of a network or layer")
     return config
 
 

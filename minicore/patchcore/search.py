@@ -18,13 +18,13 @@ class Detection:
     Attributes
     ----------
     scores : (n,) float64
-        $s$, equation 7; higher is more anomalous. The baselines have scores of their own.
+        $s$, equation 7; higher is more anomalous. Each baseline defines its own score.
     distances : (n,) float64
         $s^*$, equation 6: the largest patch distance, without the weight. Equal to `scores` if
         the method has no weight.
     patch_scores : (n, h', w') float32 or None
-        Distance of each patch to its nearest neighbour in the memory bank; a baseline has a patch
-        score of its own. None if the method judges whole images.
+        Distance of each patch to its nearest neighbour in the memory bank; each baseline defines
+        its own patch score. None if the method scores whole images only.
     maps : (n, h, w) float32 or None
         The anomaly maps, on the grid of the prepared images. None if there are no patch scores.
     """
@@ -45,11 +45,11 @@ class Detection:
         return Detection(*map(joined, ("scores", "distances", "patch_scores", "maps")))
 
     def take(self, rows: list[int]) -> Detection:
-        """Keep the detections of some images."""
+        """Return the detections of some images."""
         return Detection(*(array[rows] for array in vars(self).values()))
 
     def read_only(self) -> Detection:
-        """Make the arrays read-only: the result is cached."""
+        """Make the arrays read-only, because the result is cached. Return this object."""
         for array in vars(self).values():
             if array is not None:
                 array.setflags(write=False)

@@ -48,14 +48,14 @@ def pick(
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Select the rows to keep: `config.coreset_ratio` of them, by `config.selection`.
 
-    ``"greedy"`` is Algorithm 1. Two other methods are here to compare it with (section 4.4.2):
+    ``"greedy"`` is Algorithm 1. The other two methods are for comparison (section 4.4.2):
 
-    - ``"random"``: rows drawn without replacement. With one seed, a smaller share is the beginning
-      of a larger one.
+    - ``"random"``: rows drawn without replacement. With the same seed, a smaller coreset is
+      the beginning of a larger one.
     - ``"kmeans"``: the rows nearest to the centres of k-means, in place of the paper's learned
       proxies. Rows are kept, not centres, so that every row of the coreset is a patch of a training
       image. A row that is nearest to several centres is kept once, so there may be fewer rows. The
-      time grows with the square of the share: it takes minutes from a few per cent on.
+      time grows with the square of the share; a few per cent take minutes.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def pick(
 def literal_coreset(
     psi_M: np.ndarray, l: int, start: int, radius: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run Algorithm 1 of `minicore.equations`, and stop where `radius` is reached.
+    """Run Algorithm 1 of `minicore.equations`, and leave out the picks after `radius` is reached.
 
     Parameters, results and rounding are those of `fast.greedy_coreset`.
     """

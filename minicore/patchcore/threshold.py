@@ -1,16 +1,17 @@
 """The score above which an image is called anomalous: split conformal prediction.
 
-Some good images are held out, a trial model is made from the rest, and the threshold is taken from
+Some good images are held out, and a trial model is made from the others. The threshold is one of
 the scores of the held-out images.
 
 Proved: if the held-out images and a new good image are exchangeable (any order of them is equally
-likely), the trial model scores the new one above the threshold with at most the probability asked
-for. Not proved: the same for the final model, which is made from all images. Its scores are
+likely), the trial model scores the new image above the threshold with at most the requested
+probability. Not proved: the same for the final model, which is made from all images. Its scores are
 different: most good images score lower under it than under the trial model, and some score higher.
 For the final model the probability is therefore an estimate.
 
-Copies of an image are not exchangeable with new images: a copy in the trial model makes the
-held-out image score about 0. So copies stay on one side of the split and count as one image.
+Copies of an image are not exchangeable with new images: if the trial model contains a copy of a
+held-out image, this image has a score of about 0. So all copies of an image are on the same side of
+the split and count as one image.
 
 Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005; Papadopoulos et al. 2002.
 """
@@ -75,7 +76,7 @@ def images_needed(alpha: float) -> tuple[int, int]:
 
 
 def hold_out(first: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Choose which images to hold out; all copies of an image stay on one side.
+    """Choose which images to hold out; all copies of an image are on the same side.
 
     Parameters
     ----------
@@ -86,9 +87,10 @@ def hold_out(first: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     held_out : (m,) int64
-        Images, increasing; each different one once. Without copies it is that of `split`.
+        Image numbers, increasing; one number for an image and its copies. Without copies, this is
+        the result of `split`.
     kept : int64
-        Images, increasing; with all their copies.
+        Image numbers, increasing, including all copies.
     """
     different = np.unique(first)
     held_out, kept = split(len(different), seed)
@@ -96,12 +98,12 @@ def hold_out(first: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def conformal_threshold(scores: np.ndarray, alpha: float) -> float:
-    """Return the smallest of n scores that another good one exceeds with probability <= alpha.
+    """Return the smallest of n scores that a new good image exceeds with probability <= alpha.
 
-    If the n scores and the new one are exchangeable, the new one is above the k-th smallest with
-    probability at most 1 - k / (n + 1). If n is too small, the largest is taken, and the
-    probability is at most 1 / (n + 1). All n + 1 scores must come from one model that saw none of
-    the images.
+    If the n scores and the new score are exchangeable, the new score is above the k-th smallest
+    with probability at most 1 - k / (n + 1). If n is too small, the result is the largest score,
+    and the probability is at most 1 / (n + 1). All n + 1 scores must come from one model that was
+    fitted without these images.
 
     Parameters
     ----------

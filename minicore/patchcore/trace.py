@@ -3,8 +3,8 @@ r"""Trace: every intermediate result of one image, from its pixels to its score,
     image -> prepared -> feature maps -> patches (1-3) -> nearest (6) -> deciding patch, m* (6)
           -> neighbours of m*, weight (7) -> score; map
 
-For teaching, and for the question of a user: *why* is this part defective? The trace shows which
-patch decided, what it looks like, and which patch of which training image is most similar to it.
+A trace is for teaching, and for users who ask *why* a part is defective. It contains the patch that
+decides, and the training image and position of the most similar stored patch.
 """
 
 from __future__ import annotations
@@ -64,19 +64,19 @@ class Trace:
     image : (h, w, 3) uint8
         The image, resized and cropped.
     prepared : (3, h, w) float32
-        The same, normalised: what the network sees.
+        The normalised image: the input of the network.
     feature_maps : dict of str to (c_j, h_j, w_j) float32
         $\phi_j$ of each layer, finest first.
     patches : (h', w', D) float32
         The locally aware patch features, equations 1 to 3.
     memory_bank : (l, D) float32
-        $\mathcal{M}_C$, the model's own, equations 4 and 5.
+        $\mathcal{M}_C$ of the model, equations 4 and 5.
     patch_scores : (h', w') float32
         Distance of each patch to its nearest row of the bank (equation 6 without the arg max).
     nearest : (h', w') int64
-        That row of the bank.
+        The nearest row of the bank for each patch.
     origins : (h', w', 3) int64
-        Training image, row and column on its patch grid that this row comes from.
+        Origin of each nearest row: training image, row and column on its patch grid.
     position : (int, int)
         Row and column of the deciding patch $m^{test,*}$, equation 6.
     s_star : float
@@ -84,10 +84,10 @@ class Trace:
     m_star : int
         Row of the bank nearest to the deciding patch, $m^*$.
     origin : Origin
-        The training patch that $m^*$ is.
+        Training image and position of $m^*$.
     neighbours : (b,) int64
-        $\mathcal{N}_b(m^*)$, rows of the bank, the nearest first: $m^*$ itself. It is the only one
-        if the model leaves equation 7 out.
+        $\mathcal{N}_b(m^*)$, rows of the bank, the nearest first. The first is $m^*$. If the model
+        leaves equation 7 out, it is the only one.
     neighbour_distances : (b,) float64
         $\lVert m^{test,*} - m \rVert_2$ of each.
     neighbour_origins : (b, 3) int64
@@ -96,17 +96,18 @@ class Trace:
         $\exp \lVert m^{test,*} - m \rVert_2$ of each, divided by the sum of all. The first is the
         quotient of equation 7.
     weight : float
-        One minus that quotient; 1 if the model leaves equation 7 out (`b` is None).
+        One minus this quotient; 1 if the model leaves equation 7 out (`b` is None).
     s : float
         Weight times $s^*$: the anomaly score, equation 7.
     map : (h, w) float32
         `patch_scores`, upsampled and smoothed.
     threshold, map_threshold : float or None
-        Thresholds of the model: a higher `s` is anomalous, and so is a pixel with a higher `map`.
+        Thresholds of the model. An image with a larger `s` is anomalous, and so is a pixel with a
+        larger map value.
     patchsize, stride : int
         $p$ and $s$ of equations 1 and 3.
     preprocessing : Preprocessing
-        With it `minicore.images.view` shows a training image as `image` shows this one.
+        Resizing and cropping, for example to show a training image with `minicore.images.view`.
     """
 
     image: np.ndarray
@@ -140,7 +141,7 @@ class Trace:
         Parameters
         ----------
         row, column : int
-            Of the patch grid, of this image or of a training image.
+            Position on the patch grid of this image or of a training image.
 
         Returns
         -------
@@ -149,7 +150,7 @@ class Trace:
         return self._around(row, column, 0)
 
     def window_at(self, row: int, column: int) -> Rectangle:
-        r"""Return the pixels of a patch's neighbourhood, equation 1: $p \times p$ such cells.
+        r"""Return the pixels of a patch's neighbourhood, equation 1: $p \times p$ cells.
 
         At the border it extends beyond the image, where equation 2 reads zeros. The receptive field
         of the network is larger.
@@ -157,7 +158,7 @@ class Trace:
         Parameters
         ----------
         row, column : int
-            Of the patch grid, of this image or of a training image.
+            Position on the patch grid of this image or of a training image.
 
         Returns
         -------
@@ -220,7 +221,7 @@ def trace(model: PatchCore, image: Any) -> Trace:
     Returns
     -------
     Trace
-        Its scores and map equal those of `PatchCore.detect`, to the bit.
+        Its scores and map are identical to those of `PatchCore.detect`.
 
     Raises
     ------
@@ -244,12 +245,12 @@ def trace(model: PatchCore, image: Any) -> Trace:
     Equations 1 to 3, 6 and 7 of Roth et al., CVPR 2022.
     """
     if not isinstance(model, PatchCore):
-        raise TypeError(f"trace follows an image through a PatchCore, got {type(model).__name__}")
+        raise TypeError(f"model must be a PatchCore, got {type(model).__name__}")
     check_is_fitted(model, "memory_bank_")
     one = [image] if isinstance(image, np.ndarray) and image.ndim == 2 else image
     images = as_images(one)
     if len(images) != 1:
-        raise ValueError(f"trace follows one image, got {len(images)}")
+        raise ValueError(f"trace needs exactly one image, got {len(images)}")
     with threads.limit(model.n_threads):
         return _follow(model, images[0])
 
@@ -271,13 +272,13 @@ def _follow(model: PatchCore, image: Any) -> Trace:
     nearest = search.nearest(rows, 1, model.engine)[1].reshape(patch_scores.shape[1:])
     deciding = int(patch_scores.argmax())
     m_star = int(nearest.flat[deciding])
-    b = 1 if config.b is None else config.b  # without equation 7: $m^*$ alone
+    b = 1 if config.b is None else config.b  # without equation 7: only m*
     neighbours = search.nearest(search.bank[[m_star]], b, model.engine)[1][0]
     m_test = rows[deciding]
     to_neighbours = np.array([distance(m_test, search.bank[m]) for m in neighbours])
     shares = softmax(to_neighbours)
 
-    # Rows of the whole memory bank are image by image, in each row by row of its grid (equation 4).
+    # The whole memory bank is ordered by image, then by row of the patch grid (equation 4).
     height, width = model.grid_
     training_image, at = np.divmod(model.coreset_indices_, height * width)
     origins = np.stack([training_image, *np.divmod(at, width)], axis=-1)

@@ -21,8 +21,8 @@ LISTED = 3  # sizes that a warning lists
 def first_copies(M: MemoryBank) -> np.ndarray:
     """Find images that are copies of each other: all their patch features are equal.
 
-    A few patches of each image are compared first. Only of images that agree in these, all patch
-    features are read.
+    A few patches of each image are compared first. If they are equal, all patch features of the
+    images are compared.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def first_copies(M: MemoryBank) -> np.ndarray:
     Returns
     -------
     (n,) int64
-        For each image the number of the first image that is equal to it. This is its own number if
-        no earlier image is equal.
+        For each image, the number of the first image that is equal to it; its own number if no
+        earlier image is equal.
     """
     P = len(M) // M.n
     positions = np.linspace(0, P - 1, min(P, PROBED)).astype(np.int64)
@@ -61,9 +61,9 @@ def warn_of_copies(images: Sequence[ImageLike], first: np.ndarray) -> int:
         pair = [images[i] for i in (copies[0], first[copies[0]])]
         if not all(isinstance(image, Path) for image in pair):
             pair = [f"image {i}" for i in (copies[0], first[copies[0]])]
-        what = "is a copy" if len(copies) == 1 else "are copies"
+        what = "is a copy of another" if len(copies) == 1 else "are copies of others"
         warnings.warn(
-            f"{len(copies)} of {len(first)} training images {what} of others, such as {pair[0]} "
+            f"{len(copies)} of {len(first)} training images {what}, for example {pair[0]} "
             f"of {pair[1]}; copies count as one image for the threshold: remove them",
             MinicoreWarning,
             stacklevel=3,
@@ -72,7 +72,7 @@ def warn_of_copies(images: Sequence[ImageLike], first: np.ndarray) -> int:
 
 
 def warn_of_sizes(images: Sequence[ImageLike]) -> None:
-    """Warn if images have different sizes: resized, the part has different scales in them.
+    """Warn if images have different sizes: after resizing, the part may have different scales.
 
     Parameters
     ----------

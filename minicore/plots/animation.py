@@ -61,6 +61,6 @@ def animation(
         append_images=frames[1:],
         duration=milliseconds,
         loop=0,
-        comment=b"minicore",  # `files.made_by_minicore` reads it
+        comment=b"minicore",  # `kinds.kind_of` reads it
     )
     return buffer.getvalue()

@@ -44,7 +44,7 @@ def pictures(
     Raises
     ------
     ValueError
-        If there are no images, or if the number of titles or of frames is different.
+        If there are no images, or if there are more or fewer titles or frames than images.
     """
     arrays = [np.asarray(image) for image in images]
     for name, values in (("titles", titles), ("frames", frames)):

@@ -54,8 +54,8 @@ def trace(trace: Trace, train_images: Any = None, mask: npt.ArrayLike | None = N
     trace : Trace
         From `minicore.trace`.
     train_images : images, optional
-        The images of `PatchCore.fit`. Only the drawn images are read. Without them, only a text
-        names the origin of the nearest patch.
+        The images of `PatchCore.fit`. Only the drawn images are read. Without images, the origin of
+        the nearest patch is only named.
     mask : array-like of bool or int, shape (h, w), optional
         Nonzero where the defect is; drawn as an outline on the map. See `Dataset.read_masks`.
 
@@ -86,7 +86,7 @@ def trace(trace: Trace, train_images: Any = None, mask: npt.ArrayLike | None = N
 
 
 class _TrainingImages:
-    """Training images; each is read when it is needed."""
+    """Training images. Each image is read when it is needed."""
 
     def __init__(self, trace: Trace, train_images: Any) -> None:
         self.images = as_images(train_images)
@@ -161,7 +161,7 @@ def _search(page: Page, trace: Trace, truth: Array | None) -> None:
 
 
 def _scale_end(largest: float, threshold: float | None) -> float:
-    """Return the end of a scale: not 0, and so that a good image uses only the lower part."""
+    """Return the end of a scale. It is above 0, and a good image uses only the lower part."""
     return max(float(largest), 1.5 * (threshold or 0.0), 1e-12)
 
 

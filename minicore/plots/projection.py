@@ -1,4 +1,4 @@
-"""The coreset among all patches, in the plane of their largest variance."""
+"""Draw the coreset among all patches, in the plane of their largest variance."""
 
 import numpy as np
 import numpy.typing as npt

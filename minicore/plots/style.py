@@ -24,7 +24,7 @@ ORDER = ListedColormap(colormaps["viridis"](np.linspace(0, 0.91, 256)))
 WIDTH = 7.2  # inches: 1080 pixels, sharp in a README
 DASHED = (0, (4, 3))
 SUFFIXES = (".pdf", ".png", ".svg")
-METADATA: Any = {  # the program, which `files.made_by_minicore` reads; no date
+METADATA: Any = {  # the program, which `kinds.kind_of` reads; no date
     "pdf": {"Creator": "minicore", "CreationDate": None},
     "png": {"Software": "minicore"},
     "svg": {"Creator": "minicore", "Date": None},
@@ -94,7 +94,7 @@ def save(
     Parameters
     ----------
     figure : Figure
-        A figure of any function in this package.
+        A figure that a function of this package returned.
     path : path-like
         The suffix is the format: ``.png``, ``.svg`` or ``.pdf``. Missing folders are created.
     overwrite : bool, default False
@@ -108,7 +108,7 @@ def save(
     Raises
     ------
     ValueError
-        If the suffix is not one of these.
+        If the suffix is not one of these three.
     OutputError
         If the file cannot be written or must not be replaced. An existing file is unchanged.
     """

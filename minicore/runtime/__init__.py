@@ -1,1 +1,1 @@
-"""Tools that every room uses: threads, progress bars, files, kernels, clock, machine, cache."""
+"""Tools that all packages use: threads, progress bars, files, kernels, clock, machine, cache."""

@@ -1,4 +1,4 @@
-"""The cache folder: compiled kernels and downloaded networks, both of which can be made again."""
+"""The cache folder: compiled kernels and downloaded networks, which can be created again."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Arrays and a JSON header in one safetensors file, with a checksum. No pickle.
 
-The header is JSON under one key of the file's metadata, ``minicore``. It holds the version of the
-format, what the caller stores, and a SHA-256 of header and arrays: a flipped bit in a memory bank
-would change scores, and nothing else would detect it. There is one key only, because safetensors
-writes several keys in any order. Any reader of safetensors opens the file.
+The header is JSON under one key of the file's metadata, ``minicore``. It contains the version of
+the format, the caller's values, and a SHA-256 of header and arrays, because a flipped bit in a
+memory bank would change scores without an error. There is only one key, because safetensors writes
+several keys in any order. Any reader of safetensors can open the file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def write(
     inputs: Inputs = NO_INPUTS,
     overwrite: bool = False,
 ) -> Path:
-    """Write a file, whole or not at all.
+    """Write a file. It is complete or not written.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def write(
 
 
 def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read a file that `write` wrote.
+    """Return the arrays and the header in a file that `write` wrote.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not is_file(path):
         raise ModelError(f"{path}: no such file; expected a model saved by minicore")
     try:
-        # Not mapped into memory: the process would end if the file were cut short meanwhile.
+        # Not mapped into memory: if the file became shorter, the process would be killed.
         content = path.read_bytes()
         arrays = load(content)
         end = 8 + int.from_bytes(content[:8], "little")  # of the header
@@ -100,18 +100,18 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         header = json.loads(text)
     except (
         SafetensorError, OSError, ValueError, MemoryError, RecursionError,
-        AttributeError, KeyError,  # of safetensors, for a kind of array that NumPy does not have
+        AttributeError, KeyError,  # from safetensors, for a dtype that NumPy does not have
     ) as error:  # fmt: skip
         if isinstance(error, ModelError):
             raise
         found = " ".join(f"{error}".split())[:200]  # may quote the file
         raise ModelError(f"{path}: damaged, or not a model saved by minicore: {found}") from error
     foreign = [name for name, array in arrays.items() if array.dtype.isbuiltin != 1]
-    if foreign:  # bfloat16 and smaller, which NumPy has from elsewhere
+    if foreign:  # for example bfloat16, which other packages add to NumPy
         kind = arrays[foreign[0]].dtype
         raise ModelError(f"{path}: damaged: an array of {kind}, which minicore does not write")
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
-        raise ModelError(f"{path}: damaged: its header does not say which format it has")
+        raise ModelError(f"{path}: damaged: its header has no valid format number")
     if header["format"] > FORMAT:
         raise ModelError(
             f"{path}: format {header['format']} is newer than this minicore; update it"
@@ -126,7 +126,7 @@ def _text(header: Mapping[str, Any]) -> str:
 
 
 def _checksum(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of the header, then of each array by name: its name, dtype, shape, bytes."""
+    """Return a SHA-256 of the header and of the name, dtype, shape and bytes of each array."""
     digest = hashlib.sha256(_text(header).encode())
     for name in sorted(arrays):
         array = arrays[name]

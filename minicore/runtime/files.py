@@ -2,8 +2,8 @@
 
 A file appears complete or not at all. One rule decides whether an existing file may be replaced:
 minicore made it and it has the same kind as the new file (`kinds.kind_of`), or the caller asks for
-it with `overwrite`. A file that the same call reads is never replaced, also if another path or a
-link leads to it.
+it with `overwrite`. A file that the same call reads is never replaced, even if
+the output has another path or is a link to it.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ def atomic_write(
 ) -> Iterator[IO[Any]]:
     """Open a file for writing. It appears under its name only after the block ends without error.
 
-    Until then the content goes to a hidden file in the same folder, and an existing file stays as
-    it is. Missing folders are created. If `path` is a link, the file behind the link is written. A
-    replaced file keeps its permissions. A device such as ``/dev/stdout`` is written directly.
+    Until then the content goes to a hidden file in the same folder, and an existing file is
+    unchanged. Missing folders are created. If `path` is a link, the file behind the link is
+    written. A replaced file keeps its permissions. A device such as ``/dev/stdout`` is written
+    directly.
 
     Parameters
     ----------
@@ -160,7 +161,7 @@ def check_apart(folder: str | Path, images: Iterable[str | Path]) -> None:
         If an image lies directly in the folder.
     """
     if identities([folder]).keys() & identities({Path(image).parent for image in images}).keys():
-        raise OutputError(f"{folder}: images are read from this folder; give another folder")
+        raise OutputError(f"{folder}: images are read from this folder; choose another folder")
 
 
 def check_outputs(
@@ -169,7 +170,7 @@ def check_outputs(
     inputs: Inputs = NO_INPUTS,
     overwrite: bool = False,
 ) -> None:
-    """Check that each output of a call can be written and that no output replaces another one.
+    """Check that each output of a call can be written and that no output replaces another output.
 
     Parameters
     ----------
@@ -189,18 +190,18 @@ def check_outputs(
         check_writable(output, inputs=inputs, overwrite=overwrite, kind=kind)
         real = Path(folded(os.path.realpath(output)))
         if real in named:
-            raise OutputError(f"{output}: two outputs have this name; give one another name")
+            raise OutputError(f"{output}: two outputs have this name; rename one of them")
         named[real] = output
     for name in named:
         for folder in name.parents:
             if folder in named:
                 raise OutputError(
-                    f"{named[folder]}: both a file and a folder of outputs; give one another name"
+                    f"{named[folder]}: both a file and a folder of outputs; rename one of them"
                 )
 
 
 def folded(name: str) -> str:
-    """Return a name without differences of case or Unicode form, which some disks ignore."""
+    """Return a name in lower case and one Unicode form: some disks ignore these differences."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -232,14 +233,16 @@ def _check_replaceable(
     read = inputs.get(_identity(path))
     if read is not None:
         same = "" if read == path else f" as {read}"
-        raise OutputError(f"{path}: the file is also read{same}; give the output another name")
+        raise OutputError(
+            f"{path}: the file is also read{same}; choose another name for the output"
+        )
     if overwrite:
         return
     found = kind_of(path)
     why = "exists, and minicore did not make it" if found is None else f"exists, and is {found}"
     if found is None or (found and kind and found != kind):
         raise OutputError(
-            f"{path}: {why}; give another name, or replace it with --overwrite (in Python: "
+            f"{path}: {why}; choose another name, or replace it with --overwrite (in Python: "
             f"overwrite=True)"
         )
 
@@ -250,7 +253,7 @@ def _identity(path: str | Path) -> tuple[int, int]:
 
 
 def _copy_permissions(source: Path, target: Path) -> None:
-    """Copy the permissions of an existing file. Some disks have none: ignore the error."""
+    """Copy the permissions of an existing file. Ignore the error of a disk without permissions."""
     with contextlib.suppress(OSError):
         target.chmod(stat.S_IMODE(source.stat().st_mode) & 0o777)
 

@@ -7,7 +7,7 @@ import time
 import warnings
 from typing import Any
 
-with warnings.catch_warnings():  # without ipywidgets, tqdm warns and shows a text bar: good enough
+with warnings.catch_warnings():  # without ipywidgets, tqdm shows a text bar and warns
     warnings.simplefilter("ignore")
     from tqdm.auto import tqdm
 

@@ -40,13 +40,13 @@ def available() -> int:
 
 @contextlib.contextmanager
 def limit(threads: int | None) -> Iterator[int]:
-    """Run a block on `threads` threads and return the number that is used.
+    """Limit a block to `threads` threads, and yield the number in use.
 
     Parameters
     ----------
     threads : int or None
-        At least 1, and at most what Numba was started with: ``NUMBA_NUM_THREADS``, by default the
-        number of cores. A larger number is reduced to that. None keeps the present number.
+        At least 1. A number above ``NUMBA_NUM_THREADS`` (by default the number of cores) is reduced
+        to it. None keeps the current number.
 
     Raises
     ------
@@ -163,8 +163,8 @@ def single_threaded_blas() -> Iterator[None]:
     """Limit BLAS to one thread inside a block.
 
     The kernels in `minicore.fast` divide their work between Numba's threads and call BLAS on tiles
-    of a fixed shape. Without threads of its own, BLAS does not compete with Numba for the cores,
-    and the rounding of a tile does not depend on the number of threads.
+    of a fixed shape. With one thread, BLAS does not compete with Numba for the cores, and the
+    rounding of a tile does not depend on the number of threads.
 
     Most libraries have one limit for the whole process. Blocks that overlap in several Python
     threads share it: the first block sets the limit, and the last one restores the old value.
@@ -190,9 +190,9 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 def _take_over_openblas() -> None:
-    """Allow this thread to set the limit of OpenBLAS, which threadpoolctl 3.8 refuses.
+    """Allow this thread to set the limit of OpenBLAS.
 
-    It accepts a limit only from the thread that set the first one.
+    Otherwise threadpoolctl 3.8 accepts a limit only from the thread that set the first limit.
     """
     from threadpoolctl import OpenBLASController
 

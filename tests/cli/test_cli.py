@@ -153,7 +153,7 @@ def test_fit_describes_the_model_on_standard_error(run, good, tiny, tmp_path):
     ]
     code, out, error = run("fit", good, "--out", path, *options, *more)
     assert (code, out) == (0, "")
-    assert "12 images, of each the central 48 × 48 pixels after resizing to 64" in error
+    assert "12 images; the model uses the central 48 × 48 pixels after resizing to 64" in error
     assert "tiny: 216 patch features of 20 values" in error and str(path) in error
     # Of 2 held-out images 30 % takes 1 more: 13 images, of which 3 are held out.
     assert "about 1 in 3 of new good images will score higher (an estimate, from 2 images" in error
@@ -393,7 +393,7 @@ def test_a_model_of_one_image_has_no_threshold_and_no_verdict(run, good, tiny, t
     folder.mkdir()
     (folder / "a.png").write_bytes(next(good.iterdir()).read_bytes())
     code, _, error = run("fit", folder, "-o", path, "--backbone", tiny, "--coreset", 0.5)
-    assert code == 0 and error.startswith("1 image, of each")
+    assert code == 0 and error.startswith("1 image; the model uses")
     assert "no threshold, so `minicore score` leaves the column `anomalous` empty: " in error
     assert ": a threshold needs" in error
     code, out, error = run("score", path, folder)

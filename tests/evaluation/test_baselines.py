@@ -174,7 +174,7 @@ def test_shapes_and_types_are_those_documented(fitted, gear):
         assert isinstance(model.config_, Features) and not isinstance(model.config_, Config)
         if isinstance(model, MahalanobisAD):
             assert found.maps is found.patch_scores is None
-            with pytest.raises(ValueError, match="MahalanobisAD judges whole images"):
+            with pytest.raises(ValueError, match="MahalanobisAD scores whole images"):
                 model.anomaly_map(gear.test)
             continue
         assert found.patch_scores.shape == (n, 8, 8) and found.patch_scores.dtype == np.float32

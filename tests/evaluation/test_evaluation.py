@@ -71,7 +71,7 @@ def test_what_the_data_do_not_define_is_none(tiny, gear):
 @pytest.mark.parametrize("n", [0, 3, 9, 11])
 def test_masks_and_labels_that_are_not_one_an_image_are_refused_before_the_fit(gear, n):
     some = np.zeros((n, 128, 128), bool)
-    message = rf"^gear: {{}} must be one for each test image, got {n} for 10$"
+    message = rf"^gear: {{}} must have one entry for each test image, got {n} for 10$"
     for masks in (some, list(some), [None] * n):
         with pytest.raises(ValueError, match=message.format("masks")):
             replace(gear, masks=masks)

@@ -358,7 +358,7 @@ def test_a_mask_of_another_size_than_its_image_is_an_error(tmp_path):
 def test_a_mask_of_no_finite_numbers_is_refused_not_taken_for_a_defect(value):
     mask = np.zeros((8, 8), np.float32)
     mask[2, 3] = value
-    with pytest.raises(ImageError, match=r"^mask: expected 0 .*, found NaN or infinity; decide"):
+    with pytest.raises(ImageError, match=r"^mask: expected 0 .*, found NaN or infinity; replace"):
         read_mask(mask, WHOLE)
     for kind in (complex, object, "S1"):
         with pytest.raises(ImageError, match=r"^mask: expected bool or numbers, found dtype"):
@@ -556,7 +556,7 @@ def test_images_behind_a_link_to_a_folder_are_left_out_too(tmp_path):
 
 @pytest.mark.parametrize("kind", [object, str, bytes])
 def test_an_array_of_paths_is_refused_with_the_remedy(kind):
-    with pytest.raises(ImageError, match="; give paths as a list"):
+    with pytest.raises(ImageError, match="; pass paths as a list"):
         as_images(np.array(["a.png", "b.png"]).astype(kind))
 
 

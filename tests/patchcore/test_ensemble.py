@@ -122,7 +122,7 @@ def test_joined_model_refuses_networks_in_another_order(joined, tiny, other, tmp
     [
         (("layer2", "1.layer2"), r"named 0\.layer2, 1\.layer2 …, by network; of 2 networks got"),
         (("0.layer2", "2.layer2"), r"of 2 networks got '2\.layer2'"),
-        (("0.layer2",), r"layers: none of network 1"),
+        (("0.layer2",), r"layers: no layer of network 1"),
     ],
 )
 def test_layers_of_an_ensemble_must_name_their_network(tiny, other, layers, message):
@@ -189,7 +189,7 @@ def test_an_ensemble_comes_back_with_identical_answers(averaged, gear, tmp_path)
         )
     with pytest.raises(ModelError, match=r"an ensemble of scores; read it with minicore\.load"):
         PatchCore.load(path)
-    with pytest.raises(ModelError, match=r"an ensemble of 2; give a network for each"):
+    with pytest.raises(ModelError, match=r"an ensemble of 2; pass one network per member"):
         minicore.load(path, "default")
     single = averaged.models_[0].save(tmp_path / "one.minicore")
     with pytest.raises(ModelError, match=r"a single model; read it with minicore\.load"):

@@ -187,7 +187,7 @@ def test_a_header_that_makes_no_sense_is_refused(model, path):
         ({"config": {"seed": 1}}, "damaged"),
         ({"grid": None}, "damaged"),
         ({"format": 99}, "newer than this minicore"),
-        ({"format": "one"}, "which format"),
+        ({"format": "one"}, "no valid format number"),
     ):
         container.write(path, arrays, {**header, **change})
         refused(path, word)

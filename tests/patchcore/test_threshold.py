@@ -113,5 +113,5 @@ def test_a_warning_of_copies_names_a_pair_of_files(tiny, mvtec_root, tmp_path):
     with pytest.warns(MinicoreWarning) as caught:
         PatchCore(tiny, progress=False).fit([*good, copy])
     (said,) = (str(w.message) for w in caught)
-    assert said.startswith("1 of 13 training images is a copy of others, such as")
-    assert f"such as {copy} of {good[3]};" in said
+    assert said.startswith("1 of 13 training images is a copy of another, for example")
+    assert f"for example {copy} of {good[3]};" in said

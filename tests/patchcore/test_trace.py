@@ -207,7 +207,7 @@ def test_more_or_less_than_one_image_is_refused(model, gear, how_many):
 
 
 def test_what_is_no_patchcore_is_refused(part):
-    with pytest.raises(TypeError, match="through a PatchCore, got str"):
+    with pytest.raises(TypeError, match="must be a PatchCore, got str"):
         trace("gear.minicore", part)
 
 

@@ -321,7 +321,7 @@ def test_no_output_replaces_another_of_the_same_call(world, run, command):
     (world / "link").symlink_to("d")
     before = content(world)
     code, printed, error = run(*command)
-    assert code == 1 and not printed and "give one another name" in error
+    assert code == 1 and not printed and "rename one of them" in error
     assert content(world) == before
 
 

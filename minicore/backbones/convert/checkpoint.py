@@ -3,17 +3,17 @@
 This needs no torch and does not run the pickle in the file; `pickled.py` reads it as data. A `.pth`
 file is one of these:
 
-- Since torch 1.6, a zip of stored members. `x/data.pkl` describes the tensors, and `x/data/0`,
+- Since torch 1.6: a zip of stored members. `x/data.pkl` describes the tensors, and `x/data/0`,
   `x/data/1`, … contain the bytes of the storages.
-- Before, five pickles (magic number, version, machine, the object, the keys of the storages) and
-  then each storage: its length as int64 and its bytes.
+- Before torch 1.6: five pickles (magic number, version, machine, the object, the keys of the
+  storages) and then each storage: its length as int64 and its bytes.
 
 A tensor is a view of a storage: offset, shape and strides in elements. Several tensors may share
 one storage.
 
-The size of the file limits the memory, for a damaged file too: four bytes for each byte of numbers,
-20 for each byte of a zip's directory, and 200 for each byte of the pickle, which may have 4 MiB.
-Nothing is unpacked to disk, and no name in the file is used as a path.
+The size of the file limits the memory, even for a damaged file: four bytes for each byte of
+numbers, 20 for each byte of a zip's directory, and 200 for each byte of the pickle, which may have
+4 MiB. Nothing is unpacked to disk, and no name in the file is used as a path.
 """
 
 import struct

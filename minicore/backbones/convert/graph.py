@@ -1,6 +1,6 @@
 """Write an ONNX graph: convolutions with their batch norms folded in.
 
-It has only the operations that the forward pass of a backbone needs. Each weight must have the
+A graph has only the operations that the forward pass of a backbone needs. Each weight must have the
 expected shape; otherwise the error names the weight. The graph records which weights it has used,
 so that a checkpoint with other weights, of another network, raises an error too.
 """
@@ -53,7 +53,7 @@ class Graph:
         return array
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Add a node with one output, and return the name of both."""
+        """Add a node with one output, and return the name that both have."""
         self.nodes.append(
             self.onnx.helper.make_node(kind, inputs, [output], name=output, **attributes)
         )
@@ -185,7 +185,7 @@ def run_once(model: bytes) -> None:
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         maps = session.run(None, {"image": image})
-    except Exception as error:  # the errors of onnxruntime have no other base class in common
+    except Exception as error:  # onnxruntime's errors have no narrower base class
         raise BackboneError(f"the written network does not run ({error})") from error
     for output, layer in zip(session.get_outputs(), maps, strict=True):
         if layer.shape[1] != output.shape[1] or not np.isfinite(layer).all():

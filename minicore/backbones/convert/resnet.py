@@ -2,8 +2,8 @@
 
 A checkpoint contains only named arrays, such as `layer2.0.conv1.weight`, and no program. But a
 ResNet is so regular that the names and shapes of the arrays determine the blocks, their number,
-their width and their groups. Therefore this module converts a network of any width in the family,
-also one that is not in the catalogue, and needs no PyTorch. The forward pass is that of He et al.
+their width and their groups. Therefore this module converts a network of any width in this family,
+even if it is not in the catalogue. It needs no PyTorch. The forward pass is that of He et al.
 (https://arxiv.org/abs/1512.03385) with the widths of Zagoruyko and Komodakis (1605.07146) and the
 groups of Xie et al. (1611.05431). As in torchvision, the 3 × 3 convolution of a bottleneck has the
 stride.

@@ -1,4 +1,4 @@
-"""Tensors of a torch checkpoint: what its pickle may describe, and their numbers as arrays."""
+"""Tensors of a torch checkpoint: check their descriptions, and return their numbers as arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from minicore.backbones.convert.pickled import ordered_dict, read_pickle
 from minicore.errors import BackboneError, quoted
 
-LARGEST_CLAIM = 4  # total size of all tensors, in file sizes; real weights are not shared as often
+LARGEST_CLAIM = 4  # largest total size of all tensors, in file sizes; real weights share less
 MOST_DIMENSIONS = 8
 STORAGES = {
     "torch DoubleStorage": "f8",

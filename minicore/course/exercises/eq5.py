@@ -21,7 +21,7 @@ from minicore.course.exercise import (
 
 
 def covering_radius(M: Array, indices: Array) -> float:
-    """Return what equation 5 minimises, for the coreset M[indices]."""
+    """Return the distance that equation 5 minimises, for the coreset M[indices]."""
     return float(equations.nearest(M, M[indices], 1)[0].max())
 
 

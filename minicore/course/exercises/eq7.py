@@ -73,7 +73,7 @@ def _overflowing(m_test: Array, bank: Array, b: int, kind: Any = np.float64) -> 
 
 
 def _quotient(m_test: Array, bank: Array, b: int) -> float:
-    """Return the quotient, not as 1 − weight: that rounds a small quotient to 0."""
+    """Return the quotient. It is not 1 − weight, which would round a small quotient to 0."""
     to_test, s_star, _, _ = _parts(m_test, bank, b)
     largest = max(to_test.max(), s_star)
     return float(np.exp(s_star - largest) / np.exp(to_test - largest).sum())

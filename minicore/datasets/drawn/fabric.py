@@ -21,8 +21,8 @@ def fabric(
     if flaw == "misplaced":
         patch = c.box(x, y, (between(pick, 14, 24), between(pick, 12, 22)), corner=6) < 0
         u, v = np.where(patch, u + 0.5, u), np.where(patch, v + 0.5, v)
-    i, j = np.floor(u).astype(np.intp), np.floor(v).astype(np.intp)  # which thread
-    fu, fv = u - np.floor(u) - 0.5, v - np.floor(v) - 0.5  # where across it
+    i, j = np.floor(u).astype(np.intp), np.floor(v).astype(np.intp)  # number of the thread
+    fu, fv = u - np.floor(u) - 0.5, v - np.floor(v) - 0.5  # position across the thread
     tone = rng.random((2, 96), dtype=np.float32)
     fuzz = c.noise(rng, 128, 128) * 0.05 + c.noise(rng, 5, 5, 2) * 0.05
 

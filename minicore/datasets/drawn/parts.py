@@ -95,7 +95,7 @@ def part(
 def parts(
     category: str, defects: Sequence[str | None], *, size: int, seed: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw parts with the given defects. Part i has the seed (*seed, i) and no influence on others.
+    """Draw parts with the given defects. Part i depends only on (*seed, i) and its defect.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Wood: four planks with two dowels each, a texture with parts."""
+"""Wood: four planks with two dowels each."""
 
 from __future__ import annotations
 

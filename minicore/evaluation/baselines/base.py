@@ -48,7 +48,7 @@ class Baseline(Detector):
     batch_size : int, default 8
         Images per batch.
     n_threads : int, optional
-        By default the number of cores of the process. It changes no result.
+        By default the number of cores of the process. It does not change results.
     progress : bool, default True
         Whether to show progress bars.
 
@@ -59,7 +59,7 @@ class Baseline(Detector):
     config_ : Features
         The parameters of the patch features.
     grid_ : (int, int)
-        Patches of an image, h' and w'.
+        Size of the patch grid of an image, h' and w'.
     input_size_ : (int, int)
         (h, w) of the prepared images in pixels.
     threshold_, map_threshold_ : None
@@ -70,7 +70,7 @@ class Baseline(Detector):
 
     backbone_: Backbone
 
-    _fewest = 1  # images to learn from
+    _fewest = 1  # smallest number of training images
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Baseline(Detector):
         X : images
             Paths, a folder, or uint8 (n, h, w, 3); see `minicore.images.as_images`.
         y : None
-            Not used; here for scikit-learn.
+            Not used; required by scikit-learn.
 
         Returns
         -------

@@ -41,9 +41,9 @@ class MahalanobisAD(Baseline):
     The paper uses the mean of each level's feature map. With ``patchsize=1`` the mean patch feature
     is the same. At the finest level the patches are the values of the map. At a coarser level they
     are interpolated between its values. If the patch grid is a whole multiple of the coarser grid,
-    bilinear upsampling with a repeated border gives each coarse value the same total weight. With a
-    larger patchsize the border counts less, because zeros around it enter the means. With a stride
-    the mean is that of every s-th value.
+    all coarse values have the same total weight after bilinear upsampling with a repeated border.
+    With a larger patchsize the border counts less, because zeros around it enter the means. With a
+    stride, only every s-th value enters the mean.
 
     The covariance is estimated as by Ledoit and Wolf, Journal of Multivariate Analysis 88, 2004, as
     in the paper.

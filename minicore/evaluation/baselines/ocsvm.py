@@ -4,8 +4,8 @@ B. Schölkopf, J. C. Platt, J. Shawe-Taylor, A. J. Smola, R. C. Williamson. *Est
 of a High-Dimensional Distribution.* Neural Computation 13, 2001.
 
 In the space of the kernel $k$, a hyperplane separates almost all good patch features from the
-origin, with the largest possible distance to it. The time of learning grows with the square of the
-number of features, so it uses a random sample of them.
+origin, with the largest possible distance to the origin. The time of learning grows with the square
+of the number of features, so it uses a random sample of them.
 """
 
 from __future__ import annotations
@@ -37,15 +37,14 @@ class OneClassSVM(Baseline):
         Number of patch features to learn from, drawn without replacement from those of all training
         images; all of them if there are fewer.
     nu : float, default 0.1
-        $\nu$, between 0 and 1: at most this share of them is outside the surface, and at least this
-        share become support vectors.
+        $\nu$, between 0 and 1: at most this share of the training patches is outside the surface,
+        and at least this share becomes support vectors.
     gamma : float, "nearest" or "scale", default "nearest"
-        $\gamma$ of the kernel $k(x, y) = \exp(-\gamma \lVert x - y \rVert^2)$. ``"nearest"`` is one
-        over the mean squared distance of a training patch to its nearest other training patch.
-        ``"scale"``, the default of scikit-learn, is one over the number of dimensions times the
-        variance of all values. This makes the kernel too wide, and it finds little (bottle of MVTec
-        AD, ResNet-18, image and pixel AUROC: 94.3 % and 74.1 %, with ``"nearest"`` 99.9 % and
-        98.0 %).
+        $\gamma$ of the kernel $k(x, y) = \exp(-\gamma \lVert x - y \rVert^2)$. ``"nearest"``: 1 /
+        the mean squared distance of a training patch to the nearest other one. ``"scale"``, the
+        default of scikit-learn: 1 / (number of dimensions × variance of all values). Then the
+        kernel is too wide, and few defects are found (bottle of MVTec AD, ResNet-18, image and
+        pixel AUROC: 94.3 % and 74.1 %, with ``"nearest"`` 99.9 % and 98.0 %).
 
     Attributes
     ----------
@@ -98,7 +97,7 @@ class OneClassSVM(Baseline):
 
     def _check(self) -> None:
         require_whole(self, "n_patches", 1)
-        # with nu = 1 every patch is as far outside as it may be, which leaves rho undefined
+        # with nu = 1 all patches have the largest alpha, and rho is undefined
         require(self, "nu", is_number(self.nu) and 0 < self.nu < 1, "between 0 and 1")
         gamma = self.gamma
         if isinstance(gamma, str):

@@ -44,8 +44,8 @@ class PaDiM(Baseline):
         Number of dimensions to keep, at most $D$. The paper uses 100 for ResNet-18 and 550 for
         WideResNet50.
     reduction : {"selection", "semi-orthogonal"}, default "selection"
-        `d` of the coordinates, or the random matrix of Kim et al. ("PaDiM*" in the tables of the
-        PatchCore paper is PaDiM with a larger network.)
+        ``"selection"``: `d` of the coordinates. ``"semi-orthogonal"``: the random matrix of Kim et
+        al. ("PaDiM*" in the tables of the PatchCore paper is PaDiM with a larger network.)
     epsilon : float, default 0.01
         Added to the diagonal of the covariances, so that they can be inverted with few images.
 
@@ -124,7 +124,7 @@ class PaDiM(Baseline):
         return Detection(scores, scores, patch_scores, maps)
 
     def _reduced(self, patches: np.ndarray) -> np.ndarray:
-        r"""$W^\top x$ of each patch feature, (n, P, d)."""
+        r"""Return $W^\top x$ of each patch feature, (n, P, d)."""
         n, _, _, D = patches.shape
         return fast.project(patches.reshape(-1, D), self.reduction_).reshape(n, -1, self.d)
 
@@ -201,7 +201,7 @@ def whitening(scatter: np.ndarray, N: int, epsilon: float) -> np.ndarray:
     return inverses
 
 
-# Sums may be reordered, for the vector instructions of the processor.
+# Sums may be reordered, so that the processor can use vector instructions.
 @parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
 def _mahalanobis(x: np.ndarray, mu: np.ndarray, inverses: np.ndarray) -> np.ndarray:
     """Return the distances of `x` (n, P, d) to the Gaussians of their positions, (n, P) float32."""

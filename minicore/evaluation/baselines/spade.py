@@ -3,9 +3,9 @@ r"""SPADE: find the most similar images, then compare each patch with their patc
 N. Cohen, Y. Hoshen. *Sub-Image Anomaly Detection with Deep Pyramid Correspondences.* 2020,
 arXiv:2005.02357.
 
-PatchCore comes from this method: SPADE too compares a patch feature with the nearest stored one, at
-any position. But it stores all patch features, and it searches only those of the $K$ most similar
-images. Its image score cannot see a defect that is too small to change the image's mean feature.
+PatchCore is based on this method. SPADE also compares a patch feature with the nearest stored one,
+at any position. But it stores all patch features, and it searches only the $K$ most similar images.
+The image score of SPADE misses a defect that is too small to change the mean feature of the image.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def bound(bank: np.ndarray, queries: np.ndarray) -> Bound:
     counts = tuple(k for k in AXES if k < bank.shape[1])
     shown = min(SHOWN, bank.shape[1])
     bounds = {k: _squared(_shorten(x, k), _shorten(y, k)) for k in (*counts, shown)}
-    # The nearest row itself must survive in spite of rounding.
+    # The limit allows for rounding, so that the nearest row itself survives.
     limit = nearest[:, None] * (1 + 1e-9)
     return Bound(
         shown,

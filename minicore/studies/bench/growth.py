@@ -38,7 +38,7 @@ class Curve:
     seconds : tuple of tuple of float
         The samples at each size.
     limit, extrapolated : bool
-        See `stopwatch.Side`; extrapolated if `part` is not empty.
+        See `stopwatch.Side`. `extrapolated` is True if `part` is not empty.
     """
 
     stage: str
@@ -61,7 +61,7 @@ class Curve:
         return float(np.polyfit(np.log(self.sizes), np.log(self.medians), 1)[0])
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dict that JSON can hold."""
+        """Return a dict for JSON."""
         return asdict(self)
 
     @classmethod
@@ -75,7 +75,7 @@ Sweep = tuple[str, str, str, list[int], Callable[[int], Stage]]
 
 
 def sweeps(m: Material) -> Iterator[Sweep]:
-    """Yield each sweep: stage, axis, fixed sizes, values of the axis, and what makes a stage."""
+    """Yield each sweep: stage, axis, fixed sizes, values of the axis, function for a stage."""
     psi_M = m.psi_M
     N, d = psi_M.shape
     l = max(2, N // 100)

@@ -63,7 +63,7 @@ class Material:
 
     @cached_property
     def levels(self) -> tuple[np.ndarray, ...]:
-        """Feature maps of the first batch of training images, each (n, h_j, w_j, c_j) float32."""
+        """Feature maps of the first batch of training images, each (n, c_j, h_j, w_j) float32."""
         first = next(batches(self.train[:BATCH], self.backbone.preprocessing, BATCH))
         return tuple(self.backbone(first).values())
 
@@ -121,7 +121,7 @@ class Material:
 
 
 class RandomMaterial(Material):
-    """Independent normal numbers in the same shapes: without structure, the worst case."""
+    """Independent normal numbers in the same shapes: the worst case of a search."""
 
     @cached_property
     def levels(self) -> tuple[np.ndarray, ...]:

@@ -52,7 +52,7 @@ def plain_coreset(M: np.ndarray, l: int, start: int) -> np.ndarray:
 def plain_coreset_float32(M: np.ndarray, l: int, start: int) -> np.ndarray:
     """Pick `l` rows like `plain_coreset`, but in float32 and in any order of summation.
 
-    Where two distances are almost equal, another row can be picked.
+    If two distances are almost equal, another row can be picked.
     """
     N, d = M.shape
     tasks = (N + CHUNK - 1) // CHUNK

@@ -70,7 +70,7 @@ class Result:
         return groups
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dict that JSON can hold."""
+        """Return a dict for JSON."""
         return {
             "minicore": __version__,
             "settings": self.settings,

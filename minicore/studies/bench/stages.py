@@ -89,7 +89,7 @@ def coreset_of(M: np.ndarray, l: int) -> Stage:
     N, d = M.shape
 
     def part(steps: float) -> dict[str, Any]:
-        """Return how many picks fit into `steps`. The first pick costs nothing."""
+        """Describe the picks that fit into `steps`. The first pick takes no time."""
         picks = int(np.clip(steps / (N * d), 2, l)) if l > 1 else 1
         return _part(picks, l, "picks", free=1 if l > 1 else 0)
 
@@ -153,7 +153,7 @@ def build(m: Material) -> Stage:
 
 
 def score(m: Material) -> Stage:
-    """Return the stage of equation 7 with b = 9. Equation 6 is computed before, outside of it."""
+    """Return the stage of equation 7 with b = 9. The time of equation 6 is not included."""
     bank, images = m.bank, m.queries
     b = min(9, len(bank))
     index = fast.Nearest(bank)
@@ -259,7 +259,7 @@ def possible(name: str, m: Material) -> bool:
 
 
 def _part(done: int, total: int, unit: str, free: int = 0) -> dict[str, Any]:
-    """Describe a part of the work: `done` of `total` units, of which `free` cost nothing."""
+    """Describe a part of the work: `done` of `total` units, `free` of them take no time."""
     part = f"{done:,} of {total:,} {unit}" if done < total else ""
     return {"done": done, "scale": (total - free) / (done - free), "part": part}
 

@@ -1,4 +1,4 @@
-"""Measure times: after a first call, in turn, in several rounds. All samples are kept."""
+"""Measure times in several rounds, after a first call of each side. All samples are stored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 SHORTEST = 0.05  # seconds of one sample: a quicker call is repeated
-PAUSE = 0.03  # seconds before a sample: until idle threads of BLAS and OpenMP have stopped
+PAUSE = 0.03  # seconds before a sample, so that idle threads of BLAS and OpenMP stop
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Timing:
         return statistics.median(self.seconds)
 
     def to_json(self) -> dict[str, Any]:
-        """Return a dict that JSON can hold."""
+        """Return a dict for JSON."""
         return asdict(self)
 
     @classmethod

@@ -24,7 +24,8 @@ class Disagreement:
     summary : str
         How many ranks differ, and by how much.
     largest : str
-        The image with the largest difference. It may have no picture. Empty if no rank differs.
+        Name and ranks of the image with the largest difference, which may have no picture. Empty if
+        no rank differs.
     cards : list of Card
         The images with a picture, the largest difference first.
     """

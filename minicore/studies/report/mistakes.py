@@ -108,7 +108,7 @@ class Ranked:
         return cls(rankdata(-e.scores, method="min").astype(np.int64), threshold)
 
     def verdict(self, e: Evidence, i: int) -> str:
-        """Return whether the threshold is right about image `i`, in words."""
+        """Return the verdict on image `i`: found, missed, false alarm or passed."""
         bad = bool(e.labels[i])
         if self.threshold is None:
             return "defective" if bad else "good"

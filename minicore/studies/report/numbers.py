@@ -122,7 +122,7 @@ def over_categories(reading: Reading, row: str, column: Column) -> Number:
 
 
 def published_of(reading: Reading, row: str, category: str, column: Column) -> float | None:
-    """Return the published number. None if there is none, or for other data than MVTec AD."""
+    """Return the published number. None if it does not exist, or for other data than MVTec AD."""
     if column.published is None or reading.run.settings.get("layout") != "mvtec":
         return None
     return column.published(row, category)

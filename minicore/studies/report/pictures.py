@@ -95,7 +95,7 @@ def around(pixels: np.ndarray, window: Box, side: int) -> tuple[np.ndarray, Box]
 
 
 def outline(mask: np.ndarray) -> str:
-    """Return the outline of a mask. It runs exactly between the pixels.
+    """Return the outline of a mask, exactly between the pixels.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def flat(value: Any, name: str = "") -> dict[str, str]:
     Parameters
     ----------
     value : object
-        Anything that JSON can hold.
+        Any value that JSON can represent.
     name : str
         Name of `value`, used as a prefix.
 

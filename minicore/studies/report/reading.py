@@ -1,4 +1,4 @@
-"""Read the units of a run: their numbers, and which are damaged or missing."""
+"""Read the numbers of all units of a run, and list damaged and missing units."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def read(run: Run) -> Reading:
     Returns
     -------
     Reading
-        Damaged units are listed in it. They raise no error.
+        It lists damaged units. They raise no error.
     """
     units: dict[Key, dict[int, Measured]] = {}
     damaged: dict[Unit, str] = {}

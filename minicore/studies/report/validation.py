@@ -13,7 +13,7 @@ from minicore.studies.reproduce import Evidence, Finished
 
 
 def check(unit: Finished) -> None:
-    """Check that a report can show a unit.
+    """Raise an error if the parts of a unit do not fit together.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def check(unit: Finished) -> None:
     Raises
     ------
     ModelError
-        If not, with the reason.
+        With the reason.
     """
     for name in (f.name for f in fields(Evaluation) if f.name != "category"):
         if not _number(getattr(unit.evaluation, name)):

@@ -4,7 +4,7 @@ A run is divided into units: one category, one row of the table, one seed.
 
 =============  ==================================================================
 `schedule`     measures all units of a run
-`plan`         checks what a run is asked to measure
+`plan`         checks categories, rows, layers and data before a run
 `measure`      measures one unit
 `methods`      rows of the table: a method with its parameters
 `unit`         the file of a finished unit

@@ -26,7 +26,7 @@ STYLES = (  # colours of Okabe and Ito; the markers differ too
     ("#CC79A7", "D"),
     ("#E69F00", "v"),
 )
-NAMED = 3  # at most so many categories have their name beside the curve; more would overlap
+NAMED = 3  # largest number of categories with names beside their curves; more would overlap
 PANEL_HEIGHT, LINE_HEIGHT = 160, 9  # in points
 CLOSE = 0.06  # share of the axis: a tick closer to the last label has no label
 

@@ -31,7 +31,7 @@ from minicore.studies.reproduce.unit import SUFFIX, Finished, Unit
 SETTINGS = "settings.json"
 TABLES = ("table.md", "table.csv", "table.json")
 DECISIVE = ("minicore", "layout", "network", "image_size", "layers", "parameters")
-PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{8}\.partial")  # names from `minicore.runtime.files.beside`
+PARTIAL = re.compile(r"\.(.+)\.[0-9a-f]{8}\.partial")  # `files.temporary_path`
 UNIT = re.compile(rf"seed\d+{re.escape(SUFFIX)}")
 
 

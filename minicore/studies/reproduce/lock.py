@@ -19,13 +19,14 @@ def locked(folder: str | Path) -> Iterator[None]:
     """Hold the lock of a folder while the block runs.
 
     The lock belongs to the open file ``.lock``. The operating system releases it when the process
-    ends, for whatever reason; the file itself may remain. The lock also works between containers of
-    one machine. Only the process that starts a run takes the lock, not the processes that measure
-    its units.
+    ends, even after a crash; the file may remain. The lock also works between containers of one
+    machine. Only the process that starts a run takes the lock, not the processes that measure its
+    units.
 
     On a network file system the lock depends on the server. NFS 4, and NFS 3 with its lock service,
-    lock between machines. With the mount options ``nolock`` or ``local_lock``, each machine has its
-    own locks. If the file system has no locks, a warning is issued and the block runs without one.
+    have locks that work between machines. With the mount options ``nolock`` or ``local_lock``, each
+    machine has its own locks. If the file system has no locks, a warning is issued and the block
+    runs without one.
 
     Parameters
     ----------

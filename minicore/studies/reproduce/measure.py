@@ -28,14 +28,14 @@ WITHOUT_EFFECT = {"n_threads", "batch_size", "progress"}
 
 @dataclass(frozen=True)
 class Setup:
-    """What all units of a run share, and what a worker needs.
+    """The settings that all units of a run share, for each worker.
 
     Attributes
     ----------
     data : str
         Folder of the data set.
     layout : str
-        Its layout: the name of a loader in `minicore.datasets`.
+        Layout of the data set: the name of a loader in `minicore.datasets`.
     folder : str
         Folder of the run. On every machine, this folder and the data must have the same paths.
     network : str

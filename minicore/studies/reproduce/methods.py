@@ -48,7 +48,7 @@ class Row:
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """What the numbers of the row depend on, in addition to the settings of the run."""
+        """Settings that determine the numbers of the row, besides the settings of the run."""
         return {"row_parameters": self.parameters, "n_train": self.n_train}
 
     @property

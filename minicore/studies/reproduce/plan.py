@@ -1,4 +1,4 @@
-"""Check what a run is asked to measure: categories, rows, layers, data."""
+"""Check the categories, rows, layers and data of a run before it starts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def distinct_rows(rows: Sequence[Row]) -> list[Row]:
         if Path(row.name).name != row.name:
             raise ValueError(f"rows: expected names that a folder can have, got {row.name!r}")
         if by_name.setdefault(row.name, row) != row:
-            raise ValueError(f"rows: two rows are called {row.name!r}; give each its own name")
+            raise ValueError(f"rows: two rows are called {row.name!r}; rename one of them")
     return list(by_name.values())
 
 

@@ -130,7 +130,7 @@ def reproduce(
     )
     network = setup.backbone()
     for name in names:
-        setup.dataset(name)  # reports a missing folder now, not after an hour
+        setup.dataset(name)  # reports a missing folder before the run starts
     settings = {
         "minicore": __version__,
         "command": command,

@@ -38,7 +38,7 @@ class Unit:
     seed: int
 
     def path(self, folder: Path) -> Path:
-        """Return the path of its file in the folder of a run."""
+        """Return the path of the unit's file in the folder of a run."""
         return folder / "units" / self.category / self.row / f"seed{self.seed}{SUFFIX}"
 
     @classmethod
@@ -49,7 +49,7 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Scores of the n test images of a unit, and k of these images.
+    """Scores of the n test images of a unit, and pictures of k of these images.
 
     Attributes
     ----------
