@@ -43,7 +43,7 @@ def bench(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of good images, or a category of MVTec AD.", show_default="drawn parts"
+            help="Folder of good images, or a category of MVTec AD.", show_default="synthetic parts"
         ),
     ] = None,
     random: Annotated[
@@ -56,7 +56,7 @@ def bench(
         bool,
         typer.Option(
             "--full",
-            help="Use all images; without --data, as many drawn parts as MVTec AD has bottles. "
+            help="Use all images; without --data, as many synthetic parts as MVTec AD has bottles. "
             "Takes minutes.",
         ),
     ] = False,

@@ -1,4 +1,4 @@
-"""``minicore demo``: learn the drawn parts and find their defects."""
+"""``minicore demo``: learn the synthetic parts and find their defects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from minicore.errors import OutputError
 
 def demo(
     category: Annotated[
-        list[str] | None, typer.Argument(help="Names of drawn parts.", show_default="all five")
+        list[str] | None, typer.Argument(help="Names of synthetic parts.", show_default="all five")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("minicore-demo"),
     backbone: BackboneOption = None,
@@ -35,7 +35,7 @@ def demo(
     batch_size: BatchOption = 8,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Learn five drawn parts and find their defects. Print scores and times, draw a picture."""
+    """Learn five synthetic parts and find their defects. Print scores and times, draw a picture."""
     from minicore import datasets
     from minicore.backbones import Backbone
     from minicore.cli.demo_run import PICTURES, run_demo

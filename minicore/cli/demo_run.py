@@ -1,4 +1,4 @@
-"""The work of ``minicore demo``: fit a model on each drawn part, test it, draw the results."""
+"""The work of ``minicore demo``: fit a model on each synthetic part, test it, draw the results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run_demo(
     seed: int,
     overwrite: bool = False,
 ) -> list[Evaluation]:
-    """Fit and evaluate drawn parts, print the results, and write two pictures.
+    """Fit and evaluate synthetic parts, print the results, and write two pictures.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def run_demo(
     Raises
     ------
     DatasetError
-        If no drawn part has this name.
+        If no synthetic part has this name.
     OutputError
         If a picture cannot be written.
     """

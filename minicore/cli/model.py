@@ -34,7 +34,7 @@ def new_model(
     Parameters
     ----------
     backbone : Backbone, str, list of str or None
-        One network or several. None means the shipped network.
+        One network or several. None means the default network.
     ensemble : {"features", "scores"}
         How several networks are combined.
     layers, resize, crop : str or None

@@ -22,7 +22,7 @@ BackboneOption = Annotated[
     typer.Option(
         "--backbone",
         help="The network: an .onnx file, or a name from `minicore backbone list`.",
-        show_default="the shipped network",
+        show_default="the default network",
     ),
 ]
 BackbonesOption = Annotated[
@@ -31,7 +31,7 @@ BackbonesOption = Annotated[
         "--backbone",
         help="The network: an .onnx file, or a name from `minicore backbone list`. Repeat the "
         "option to use several networks.",
-        show_default="the shipped network",
+        show_default="the default network",
     ),
 ]
 EnsembleOption = Annotated[

@@ -50,7 +50,7 @@ class Features:
         Normalisation of the pixels.
     embedding : {"concat", "paper"}
         How the levels become one vector per patch (equations 2 and 3).
-    dimension : (int, int)
+    dimension : (int, int) or None
         For ``"paper"``: values per level, and values of the whole vector.
     patchsize, stride : int
         $p$ and $s$ of equations 1 and 3.
@@ -64,7 +64,7 @@ class Features:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     embedding: Embedding
-    dimension: tuple[int, int]
+    dimension: tuple[int, int] | None
     patchsize: int
     stride: int
 
@@ -75,9 +75,18 @@ class Features:
         require(
             self,
             "dimension",
-            len(self.dimension) == 2 and all(is_whole(d, 1) for d in self.dimension),
+            self.embedding == "concat"
+            if self.dimension is None
+            else len(self.dimension) == 2 and all(is_whole(d, 1) for d in self.dimension),
             "one or two whole numbers of at least 1",
         )
+
+    @property
+    def pooling(self) -> tuple[int, int] | tuple[None, None]:
+        """Arguments d and d_target of `patch_features`."""
+        if self.embedding == "concat" or self.dimension is None:
+            return None, None
+        return self.dimension
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -60,7 +60,7 @@ def embed(
     ValueError
         If the patchsize or the stride is larger than the feature maps.
     """
-    d, d_target = config.dimension if config.embedding == "paper" else (None, None)
+    d, d_target = config.pooling
     p, s = config.patchsize, config.stride
     finest = maps.networks[0][0].shape[2:]
     _check_sizes(config, finest)
@@ -102,8 +102,9 @@ def cell(pixels: tuple[int, int], grid: tuple[int, int]) -> tuple[float, float]:
 
 def columns_by_network(backbone: Backbone | JointBackbone, config: Features) -> list[int]:
     """Return the number of values of a patch feature that come from each network."""
-    if config.embedding == "paper":
-        return [config.dimension[1]] * len(backbone.networks)
+    _, d_target = config.pooling
+    if d_target is not None:
+        return [d_target] * len(backbone.networks)
     return [sum(network.widths.values()) for network in backbone.networks]
 
 

@@ -252,8 +252,8 @@ class Saved:
         _require(good, f"memory bank of {bank.dtype} {bank.shape}, or not finite")
         good = indices.dtype == np.int64 and indices.shape == bank.shape[:1]
         _require(good, f"memory bank of {len(bank)} rows, indices of {indices.shape}")
-        if config.embedding == "paper":
-            _require(max(config.dimension) <= WIDEST, f"dimension {config.dimension}")
+        for d in config.pooling:
+            _require(d is None or d <= WIDEST, f"dimension {config.dimension}")
         for name, array in (("scores", held_out), ("peaks", peaks), ("radii", radii)):
             good = array.ndim == 1 and array.dtype == np.float64 and bool(np.isfinite(array).all())
             _require(good, f"{name} of {array.dtype} {array.shape}, or not finite")

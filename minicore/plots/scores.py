@@ -23,7 +23,7 @@ def histogram(
     scores : array-like of float, shape (n,)
         Higher is more anomalous.
     threshold : float, optional
-        Drawn as a line: an image at or above it is anomalous. No bar crosses the line.
+        Drawn as a line: an image above it is anomalous. No bar crosses the line.
 
     Returns
     -------

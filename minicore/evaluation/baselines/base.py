@@ -175,7 +175,7 @@ class Baseline(Detector):
             mean=asked.mean,
             std=asked.std,
             embedding="concat",
-            dimension=(1, 1),  # "concat" does not use it
+            dimension=None,
             patchsize=self.patchsize,
             stride=self.stride,
         )
