@@ -16,6 +16,7 @@ channels. Without pooling (`d` and `d_target` are None) they are $1/p^2$ in one 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ from minicore.fast.arithmetic import inner
 from minicore.runtime.kernels import parallel
 
 # Lower index, upper index, and share of the upper one.
-Interpolation = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
+Interpolation = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 
 class Contributions(NamedTuple):
@@ -35,7 +36,8 @@ class Contributions(NamedTuple):
 
     first: npt.NDArray[np.int64]
     channels: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float64]
+    divisors: npt.NDArray[np.float64]
 
 
 class Level(NamedTuple):
@@ -43,13 +45,14 @@ class Level(NamedTuple):
 
     first: npt.NDArray[np.int64]
     channels: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float64]
+    divisors: npt.NDArray[np.float64]
     row_low: npt.NDArray[np.int64]
     row_high: npt.NDArray[np.int64]
-    row_share: npt.NDArray[np.float32]
+    row_share: npt.NDArray[np.float64]
     column_low: npt.NDArray[np.int64]
     column_high: npt.NDArray[np.int64]
-    column_share: npt.NDArray[np.float32]
+    column_share: npt.NDArray[np.float64]
 
 
 def _pooling_segments(length: int, d: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -79,8 +82,10 @@ def pooling_weights(
         Dimension of the patch features.
     levels : tuple of Contributions
         For each level, sorted by feature. Feature `o` is the sum over
-        ``channels[first[o]:first[o + 1]]``, each with its (k, k) float32 window in
-        ``weights[first[o]:first[o + 1]]``, $k = 2 \lfloor p/2 \rfloor + 1$.
+        ``channels[first[o]:first[o + 1]]``, each with its (k, k) window in
+        ``weights[first[o]:first[o + 1]]``, divided by ``divisors[o]``;
+        $k = 2 \lfloor p/2 \rfloor + 1$. Weights are whole numbers, so that a mean that is exactly
+        between two float32 numbers is rounded as in `equations`.
     """
     k = 2 * (p // 2) + 1
     dims = [c if d is None else d for c in widths]
@@ -95,18 +100,20 @@ def pooling_weights(
         first = np.zeros(D + 1, np.int64)
         channels: list[np.ndarray] = []
         weights: list[np.ndarray] = []
+        divisors = np.ones(D)
         for o in range(D):
-            share = 1.0 / (end_joined[o] - first_joined[o])
             mine = range(max(first_joined[o], offset), min(end_joined[o], offset + d_j))
             first[o + 1] = first[o]
             if not mine:
                 continue
             low = first_member[mine[0] - offset] // (k * k)
             high = -(-end_member[mine[-1] - offset] // (k * k))
+            segments = [(first_member[i - offset], end_member[i - offset]) for i in mine]
+            common = math.lcm(*(int(e - a) for a, e in segments))
             w = np.zeros((high - low) * k * k)
-            for i in mine:
-                a, e = first_member[i - offset], end_member[i - offset]
-                w[a - low * k * k : e - low * k * k] += share / (e - a)
+            for a, e in segments:
+                w[a - low * k * k : e - low * k * k] += common // (e - a)
+            divisors[o] = common * (end_joined[o] - first_joined[o])
             channels.append(np.arange(low, high))
             weights.append(w.reshape(-1, k, k))
             first[o + 1] += high - low
@@ -114,9 +121,8 @@ def pooling_weights(
             Contributions(
                 first,
                 np.concatenate(channels) if channels else np.empty(0, np.int64),
-                np.concatenate(weights).astype(np.float32)
-                if weights
-                else np.empty((0, k, k), np.float32),
+                np.concatenate(weights) if weights else np.empty((0, k, k)),
+                divisors,
             )
         )
         offset += d_j
@@ -133,7 +139,7 @@ def interpolation(coarse: int, fine: int, step: float | None = None, s: int = 1)
     x = np.clip((np.arange(fine) + 0.5) / step - 0.5 / s, 0, coarse - 1)
     low = x.astype(np.int64)
     high = np.minimum(low + 1, coarse - 1)
-    return low, high, (x - low).astype(np.float32)
+    return low, high, x - low
 
 
 BLOCK = 32  # features computed by one task: they stay in the cache
@@ -192,16 +198,16 @@ def _add_block(phi, s, level, o_first, new, out):
     w_j = (phi.shape[2] + s - 1) // s
 
     o_end = min(o_first + BLOCK, D)
-    framed = np.zeros((phi.shape[1] + k - 1, phi.shape[2] + k - 1), np.float32)
-    grid = np.empty((h_j, framed.shape[1]), np.float32)
-    vectors = np.empty((h_j, w_j, o_end - o_first), np.float32)
+    framed = np.zeros((phi.shape[1] + k - 1, phi.shape[2] + k - 1))
+    grid = np.empty((h_j, framed.shape[1]))
+    vectors = np.empty((h_j, w_j, o_end - o_first))
     for o in range(o_first, o_end):
         grid[:] = 0
         for item in range(level.first[o], level.first[o + 1]):
             _correlate(phi[level.channels[item]], level.weights[item], s, framed, grid)
         for h in range(h_j):
             for w in range(w_j):
-                vectors[h, w, o - o_first] = grid[h, w]
+                vectors[h, w, o - o_first] = grid[h, w] / level.divisors[o]
 
     for h in range(height):
         above, below = vectors[level.row_low[h]], vectors[level.row_high[h]]

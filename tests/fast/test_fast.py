@@ -426,6 +426,16 @@ def test_patch_features_of_magnitudes_apart_keep_their_digits():
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("s", [1, 2])
+def test_means_over_neighbourhoods_are_equal_to_the_last_bit(s):
+    rng = np.random.default_rng(8)
+    levels = feature_maps(rng, 2, ((6, 12, 12), (9, 6, 6)))
+    levels = (np.maximum(levels[0], 0), levels[1])  # many equal means, as after a ReLU
+    np.testing.assert_array_equal(
+        fast.patch_features(levels, 3, s), eq.patch_features(levels, 3, s)
+    )
+
+
 # Threads
 
 ON_THREADS = """
