@@ -8,6 +8,7 @@
 `bank`         memory bank ℳ of all patches (equation 4)
 `selection`    coreset ℳ_C (equation 5)
 `search`       nearest rows, score and anomaly map (equations 6 and 7)
+`training`     checks of the training images: copies, different sizes
 `threshold`    the score at which an image is called anomalous
 `ensemble`     several models as one
 `trace`        every intermediate result for one image
