@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from minicore.errors import wrong
+from minicore.errors import ParameterError
 
 LEAST_SIGMA = 0.001  # pixels; a smaller sigma does not change a map
 MOST_THREADS = 1024  # onnxruntime has no limit of its own
@@ -15,7 +15,7 @@ MOST_THREADS = 1024  # onnxruntime has no limit of its own
 def require(owner: Any, name: str, ok: bool, expected: str) -> None:
     """Raise `ParameterError` for the parameter `name` of `owner`, unless `ok` is true."""
     if not ok:
-        raise wrong(name, expected, getattr(owner, name))
+        raise ParameterError(name, expected, getattr(owner, name))
 
 
 def require_choice(owner: Any, name: str, kind: Any) -> None:

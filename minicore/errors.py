@@ -58,11 +58,6 @@ class ParameterError(ValueError):
         return type(self), (self.name, self.expected, self.value)
 
 
-def wrong(name: str, expected: str, value: Any) -> ParameterError:
-    """Return the error for a parameter with an invalid value; its message is one line."""
-    return ParameterError(name, expected, value)
-
-
 def cut(text: str, most: int) -> str:
     """Return the first `most` characters of a text, with an ellipsis if it is longer."""
     return text if len(text) <= most else f"{text[:most]}…"

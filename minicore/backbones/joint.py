@@ -18,7 +18,7 @@ import numpy as np
 
 from minicore.backbones.feature_maps import FeatureSource, Levels
 from minicore.backbones.session import Backbone, require_layers
-from minicore.errors import BackboneError, wrong
+from minicore.errors import BackboneError, ParameterError
 from minicore.images import Preprocessing
 
 Source: TypeAlias = Backbone | str | Path
@@ -153,7 +153,7 @@ def open_backbone(
             )
         return backbone
     if not isinstance(backbone, (list, tuple)):
-        raise wrong("backbone", "a network, a file, a name, or a list of them", backbone)
+        raise ParameterError("backbone", "a network, a file, a name, or a list of them", backbone)
     if not backbone:
         raise ValueError("backbone: expected at least one network, got an empty list")
     sets = layer_sets(layers, len(backbone))

@@ -23,9 +23,8 @@ import numpy as np
 from minicore.backbones import Backbone
 from minicore.backbones.feature_maps import FeatureMaps
 from minicore.errors import BackboneError, ImageError, MinicoreError, OutputError
-from minicore.images import ImageLike, Preprocessing, batches
+from minicore.images import ImageLike, Preprocessing
 from minicore.images.listing import fingerprint
-from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
 from minicore.runtime.files import is_folder, temporary_path, write_all
 from minicore.runtime.progress import bar as progress_bar
@@ -213,30 +212,30 @@ def _write(
     """Write the maps; return their entries of the index."""
     shapes: dict[str, list[int]] = {}
     size: list[int] = []
-    workers = min(2, threads.count())
+    seconds = Seconds()
+    before = time.perf_counter()
+    recorded = network.feature_maps(
+        images, network.preprocessing, network.batch_size, seconds=seconds
+    )
     with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.closing(recorded))
         files = [
             stack.enter_context(_file(folder, layer).open("wb", buffering=0))
             for layer in network.layers
         ]
         bar = stack.enter_context(progress_bar(len(images), "features", "image", show=progress))
-        before, network_seconds = time.perf_counter(), 0.0
-        for batch in batches(images, network.preprocessing, network.batch_size, workers=workers):
-            size = list(batch.shape[2:])
-            started = time.perf_counter()
-            found = network(batch)
-            network_seconds += time.perf_counter() - started
-            for file, (layer, maps) in zip(files, found.items(), strict=True):
+        for found in recorded:
+            size = list(found.size)
+            for file, layer, maps in zip(files, network.layers, found.networks[0], strict=True):
                 shapes[layer] = list(maps.shape[1:])
                 write_all(file, np.ascontiguousarray(maps))
-            bar.update(len(batch))
-        seconds = time.perf_counter() - before
+            bar.update(len(found.networks[0][0]))
     return {
         "images": [_name(image) for image in images],
         "layers": shapes,
         "size": size,
-        "seconds": seconds,
-        "network_seconds": network_seconds,
+        "seconds": time.perf_counter() - before,
+        "network_seconds": seconds.get("network", 0.0),
     }
 
 

@@ -32,7 +32,7 @@ from minicore.backbones.network_file import (
     read_preprocessing,
 )
 from minicore.checks import require_threads, require_whole
-from minicore.errors import BackboneError, wrong
+from minicore.errors import BackboneError, ParameterError
 from minicore.images import Override
 from minicore.runtime.files import is_file
 
@@ -104,7 +104,7 @@ class Backbone(FeatureSource):
         require_whole(self, "batch_size", 1)
         require_layers(layers)
         if not isinstance(path_or_name, (str, Path)):
-            raise wrong("path_or_name", "a file or a name", path_or_name)
+            raise ParameterError("path_or_name", "a file or a name", path_or_name)
         self.source = str(path_or_name)
         self.files = network_files(path_or_name)
         self.path = self.files[0]
@@ -304,7 +304,7 @@ def require_layers(layers: Any) -> None:
     """Raise an error unless `layers` is None, a name, or a list of names."""
     several = layers if isinstance(layers, (list, tuple)) else [layers]
     if layers is not None and not all(isinstance(layer, str) for layer in several):
-        raise wrong("layers", "a list of names, or None", layers)
+        raise ParameterError("layers", "a list of names, or None", layers)
 
 
 def network_files(path_or_name: str | Path) -> list[Path]:

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
-from minicore.errors import ImageError, wrong
+from minicore.errors import ImageError, ParameterError
 from minicore.images.decode import open_rgb, read_binary
 from minicore.images.listing import list_images
 from minicore.runtime.files import is_folder
@@ -59,7 +59,7 @@ class Preprocessing:
                 for s in sides
             )
             if value is not None and not (whole and len(sides) == 2):
-                raise wrong(name, f"pixels (up to {LARGEST_SIDE}), (h, w) or None", value)
+                raise ParameterError(name, f"pixels (up to {LARGEST_SIDE}), (h, w) or None", value)
             if isinstance(value, (tuple, list)):
                 object.__setattr__(self, name, (int(value[0]), int(value[1])))
         for name in ("mean", "std"):
@@ -70,7 +70,7 @@ class Preprocessing:
                 value = ()
             finite = all(map(math.isfinite, value))
             if len(value) != 3 or not finite or (name == "std" and min(value) <= 0):
-                raise wrong(name, "three numbers, std above 0", found)
+                raise ParameterError(name, "three numbers, std above 0", found)
             object.__setattr__(self, name, value)
 
     def override(self, resize: Override = None, crop: Override = None) -> Preprocessing:

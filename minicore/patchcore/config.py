@@ -23,7 +23,7 @@ from minicore.checks import (
     require_threads,
     require_whole,
 )
-from minicore.errors import wrong
+from minicore.errors import ParameterError
 from minicore.images import Preprocessing
 from minicore.patchcore.bank import Storage
 
@@ -236,7 +236,7 @@ class Made:
         try:
             when = datetime.fromtimestamp(int(epoch) if epoch else int(time.time()), timezone.utc)
         except (ValueError, OverflowError, OSError):
-            raise wrong("SOURCE_DATE_EPOCH", "seconds since 1970", epoch) from None
+            raise ParameterError("SOURCE_DATE_EPOCH", "seconds since 1970", epoch) from None
         text = when.isoformat().replace("+00:00", "Z")
         return cls(len(images), copies, folder, text, __version__)
 

@@ -59,8 +59,7 @@ class Detector(OutlierMixin, BaseEstimator):
     @property
     def preprocessing_(self) -> Preprocessing:
         """How each image is prepared for the network."""
-        preprocessing: Preprocessing = self.members_[0].config_.preprocessing
-        return preprocessing
+        return self.members_[0].config_.preprocessing
 
     @property
     def bank_rows_(self) -> int | None:

@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from minicore import equations
-from minicore.errors import ImageError, wrong
+from minicore.errors import ImageError, ParameterError
 from minicore.images import ImageLike, as_images
 from minicore.patchcore.config import require_running
 from minicore.patchcore.detector import Detector
@@ -185,12 +185,12 @@ class Ensemble(Detector):
 def _check(models: Sequence[PatchCore], n: int) -> None:
     """Raise an error for members that cannot be averaged, before any of them is fitted."""
     if not isinstance(models, (list, tuple)):
-        raise wrong("models", "a list of PatchCore", models)
+        raise ParameterError("models", "a list of PatchCore", models)
     if not models:
         raise ValueError("an Ensemble needs at least one model, got none")
     for model in models:
         if not isinstance(model, PatchCore):
-            raise wrong("models", "a list of PatchCore", model)
+            raise ParameterError("models", "a list of PatchCore", model)
         require_running(model)
     if n < 2:
         raise ValueError(f"an Ensemble needs at least two images, to hold one out; got {n}")

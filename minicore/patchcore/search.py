@@ -103,8 +103,7 @@ class Search:
     def nearest(self, queries: np.ndarray, k: int, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
         """Find the `k` nearest rows of the bank for each query, (n, k) distances and indices."""
         if engine == "equations":
-            literal: tuple[np.ndarray, np.ndarray] = equations.nearest(queries, self.bank, k)
-            return literal
+            return equations.nearest(queries, self.bank, k)
         self.prepare(engine)
         assert self._index is not None
         return self._index.query(queries, k)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from minicore import datasets, fast
 from minicore.backbones import Backbone
+from minicore.backbones.feature_maps import FeatureMaps
 from minicore.datasets.folders import missing
 from minicore.equations import projection
 from minicore.errors import DatasetError
@@ -64,8 +66,7 @@ class Material:
     @cached_property
     def levels(self) -> tuple[np.ndarray, ...]:
         """Feature maps of the first batch of training images, each (n, c_j, h_j, w_j) float32."""
-        first = next(batches(self.train[:BATCH], self.backbone.preprocessing, BATCH))
-        return tuple(self.backbone(first).values())
+        return next(self._feature_maps(self.train[:BATCH])).networks[0]
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -81,11 +82,13 @@ class Material:
     def _patches(self, images: list[ImageLike]) -> np.ndarray:
         """Return the patch features of some images, (n, h' w', D) float32."""
         parts = []
-        for batch in batches(images, self.backbone.preprocessing, BATCH):
-            levels = tuple(self.backbone(batch).values())
-            rows = fast.patch_features(levels, 3, 1, *self.dimensions)
-            parts.append(rows.reshape(len(batch), -1, rows.shape[3]))
+        for maps in self._feature_maps(images):
+            rows = fast.patch_features(maps.networks[0], 3, 1, *self.dimensions)
+            parts.append(rows.reshape(len(rows), -1, rows.shape[3]))
         return np.concatenate(parts)
+
+    def _feature_maps(self, images: Sequence[ImageLike]) -> Iterator[FeatureMaps]:
+        return self.backbone.feature_maps(images, self.backbone.preprocessing, BATCH)
 
     @cached_property
     def M(self) -> np.ndarray:
