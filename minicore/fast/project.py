@@ -62,7 +62,7 @@ def _project(M, psi, projected):
             # The product of two float32 numbers is exact in float64. In any order of the terms, the
             # computed sum differs from Σ_k m_k ψ_kj by at most D · EPS/2 · Σ_k |m_k ψ_kj|, which is
             # at most D · EPS/2 · ‖m‖ ‖ψ_j‖. Two computed sums differ by at most twice as much; the
-            # 8 is more than the rounding of the norms.
+            # 8 is more than the rounding of the norms and of both ends of the interval.
             norm = np.sqrt((rows[m] * rows[m]).sum())
             for j in range(psi.shape[1]):
                 error = (D + 8) * EPS * norm * norms[j]
