@@ -30,7 +30,17 @@ _LAZY = {
     "load": "minicore.patchcore.saved",
     "trace": "minicore.patchcore.trace",
 }
-_ROOMS = {"backbones", "course", "datasets", "equations", "evaluation", "fast", "images", "plots"}
+_ROOMS = {
+    "backbones",
+    "course",
+    "datasets",
+    "equations",
+    "evaluation",
+    "export",
+    "fast",
+    "images",
+    "plots",
+}
 
 
 def __getattr__(name: str) -> Any:

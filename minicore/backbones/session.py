@@ -73,6 +73,10 @@ class Backbone(FeatureSource):
         Name of the network: from the metadata, otherwise from the file name.
     layers : tuple of str
         The outputs in use.
+    input_name : str
+        The name of the input in the file.
+    fixed_batch : int
+        The batch size for which the file was made; 0 if it is variable.
     preprocessing : Preprocessing
         How images are prepared for the network.
     metadata : dict
@@ -111,14 +115,14 @@ class Backbone(FeatureSource):
         self._session = open_session(self.path, 1)
         try:
             self.metadata = read_metadata(self._session, self.path)
-            self._input, fixed_batch, fixed_size = image_input(self._session, self.path)
+            self.input_name, fixed_batch, fixed_size = image_input(self._session, self.path)
             self.layers = choose_layers(self._session, self.path, layers)
         except UnicodeDecodeError as error:
             raise BackboneError(f"{self.path}: damaged: a name in it is not text") from error
         self.name = self.metadata.get("name") or self.path.stem
         if fixed_batch:
             self.batch_size = min(batch_size, fixed_batch)
-        self._fixed_batch = fixed_batch
+        self.fixed_batch = fixed_batch
         self.preprocessing = read_preprocessing(
             self.metadata, self.path, resize=resize, crop=crop, mean=mean, std=std
         )
@@ -234,10 +238,10 @@ class Backbone(FeatureSource):
 
     def _run(self, images: np.ndarray) -> list[np.ndarray]:
         n = len(images)
-        if self._fixed_batch > n:  # the file has a fixed batch size: add images of zeros
-            filler = np.zeros((self._fixed_batch - n, *images.shape[1:]), np.float32)
+        if self.fixed_batch > n:  # the file has a fixed batch size: add images of zeros
+            filler = np.zeros((self.fixed_batch - n, *images.shape[1:]), np.float32)
             images = np.concatenate([images, filler])
-        if n > 1 and not self._fixed_batch and self._threads > 1:
+        if n > 1 and not self.fixed_batch and self._threads > 1:
             maps = self._run_side_by_side(images)
         else:
             session = self._session if self._threads == 1 else self._session_of_all_threads
@@ -259,7 +263,7 @@ class Backbone(FeatureSource):
 
     def _run_on(self, session: Session, images: np.ndarray) -> list[np.ndarray]:
         try:
-            maps = session.run(list(self.layers), {self._input: images})
+            maps = session.run(list(self.layers), {self.input_name: images})
         except Exception as error:  # onnxruntime's errors have no narrower base class
             raise BackboneError(f"{self.path}: the network failed: {first_line(error)}") from error
         for layer, phi in zip(self.layers, maps, strict=True):

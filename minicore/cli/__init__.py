@@ -33,6 +33,7 @@ from minicore.cli import (
     bench,
     demo,
     evaluate_dataset,
+    export_model,
     fit,
     info,
     report,
@@ -55,6 +56,7 @@ app.command()(demo.demo)
 app.command()(fit.fit)
 app.command()(score_images.score)
 app.command()(evaluate_dataset.evaluate)
+app.command()(export_model.export)
 app.command()(info.info)
 app.command()(bench.bench)
 app.command()(reproduce.reproduce)

@@ -15,8 +15,8 @@ OPTIONS = {
     **{
         name: f"--{name.replace('_', '-')}"
         for name in (
-            "b", "backbone", "bank_storage", "batch_size", "crop", "embedding", "engine", "layers",
-            "patchsize", "resize", "seed", "stride",
+            "b", "backbone", "bank_storage", "batch_size", "crop", "embedding", "engine",
+            "image_size", "layers", "patchsize", "resize", "seed", "storage", "stride",
         )
     },
 }  # fmt: skip

@@ -81,6 +81,11 @@ def new_model(
     return Ensemble([single(n, names) for n, names in zip(networks, layers_of_each, strict=True)])
 
 
+def one_or_several(backbone: list[str] | None) -> Any:
+    """Return what ``--backbone`` names, as `minicore.load` takes it: one network, a list, None."""
+    return backbone[0] if backbone and len(backbone) == 1 else backbone or None
+
+
 def image_size(text: str | None, option: str) -> Any:
     """Return the size that ``224``, ``72x140`` or ``none`` describes, as `PatchCore` takes it.
 

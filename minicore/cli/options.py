@@ -14,6 +14,8 @@ Engine = Literal["fast", "equations"]
 Embedding = Literal["concat", "paper"]
 BankStorage = Literal["float32", "float16", "disk"]
 WeightStorage = Literal["float32", "float16", "int8"]
+ExportStorage = Literal["float32", "float16"]
+CheckImages = Literal["training", "drawn", "none"]
 Combination = Literal["features", "scores"]
 Layout = Literal["mvtec", "mvtec_loco", "visa", "btad", "kolektor_sdd", "mtd", "folder"]
 

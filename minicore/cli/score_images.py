@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from minicore.cli.messages import count, print_message
+from minicore.cli.model import one_or_several
 from minicore.cli.options import (
     BackbonesOption,
     BatchOption,
@@ -65,7 +66,7 @@ def score(
     paths = [path for source in images for path in as_images(source)]
     unlisted = {path for source in images if is_folder(source) for path in left_out(source)}
     unlisted -= {path for path in unlisted if maps in path.parents}  # earlier heat maps
-    networks = backbone[0] if backbone and len(backbone) == 1 else backbone or None
+    networks = one_or_several(backbone)
     detector = load(model, networks, engine=engine, n_threads=threads, batch_size=batch_size)
     pictures = heat_map_names(paths, maps) if maps else None
     inputs = identities([*map(str, paths), model, *detector.network_files_])

@@ -55,7 +55,7 @@ class Level(NamedTuple):
     column_share: npt.NDArray[np.float64]
 
 
-def _pooling_segments(length: int, d: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def pooling_segments(length: int, d: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return start and end (exclusive) of each segment of adaptive average pooling, (d,) each."""
     i = np.arange(d)
     return i * length // d, -(-(i + 1) * length // d)
@@ -91,12 +91,12 @@ def pooling_weights(
     dims = [c if d is None else d for c in widths]
     joined = sum(dims)
     D = joined if d_target is None else d_target
-    first_joined, end_joined = _pooling_segments(joined, D)
+    first_joined, end_joined = pooling_segments(joined, D)
 
     levels: list[Contributions] = []
     offset = 0
     for c, d_j in zip(widths, dims, strict=True):
-        first_member, end_member = _pooling_segments(c * k * k, d_j)
+        first_member, end_member = pooling_segments(c * k * k, d_j)
         first = np.zeros(D + 1, np.int64)
         channels: list[np.ndarray] = []
         weights: list[np.ndarray] = []

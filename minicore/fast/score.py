@@ -20,10 +20,27 @@ from minicore.runtime import threads
 
 
 @functools.lru_cache(maxsize=16)
-def _smooth_upsampling(
-    coarse: int, fine: int, sigma: float, s: int, t: float | None
+def upsampling_matrix(
+    coarse: int, fine: int, sigma: float = 0.0, s: int = 1, t: float | None = None
 ) -> npt.NDArray[np.float64]:
-    """Return the (fine, coarse) matrix that upsamples bilinearly and smooths, along one axis."""
+    """Return the matrix that upsamples bilinearly, and then smooths, along one axis.
+
+    Parameters
+    ----------
+    coarse, fine : int
+        Number of positions before and after.
+    sigma : float, default 0.0
+        Standard deviation of the Gaussian; 0 for no smoothing.
+    s : int, default 1
+        Stride of the patches.
+    t : float, optional
+        Fine positions for each cell; by default the outer edges of both grids coincide. Then s
+        must be 1.
+
+    Returns
+    -------
+    (fine, coarse) float64
+    """
     from scipy.ndimage import gaussian_filter1d
 
     low, high, share = interpolation(coarse, fine, None if t is None else s * t, s)
@@ -79,8 +96,8 @@ def anomaly_map(
     if s > 1 and cell is None:
         raise ValueError(f"a stride s of {s} needs cell, the pixels that one cell covers")
     t_h, t_w = (None, None) if cell is None else map(float, cell)
-    rows = _smooth_upsampling(patch_scores.shape[1], height, float(sigma), s, t_h)
-    columns = _smooth_upsampling(patch_scores.shape[2], width, float(sigma), s, t_w)
+    rows = upsampling_matrix(patch_scores.shape[1], height, float(sigma), s, t_h)
+    columns = upsampling_matrix(patch_scores.shape[2], width, float(sigma), s, t_w)
     maps = np.empty((len(patch_scores), height, width), np.float32)
     with threads.single_threaded_blas():
         for i, scores in enumerate(patch_scores):

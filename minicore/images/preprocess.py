@@ -238,13 +238,27 @@ def output_size(
     size: tuple[int, int], preprocessing: Preprocessing, name: str = "image"
 ) -> tuple[int, int]:
     """Return (h', w') after preprocessing of an image of (h, w) pixels."""
-    return _geometry(size, preprocessing, name)[1]
+    return geometry(size, preprocessing, name)[1]
 
 
-def _geometry(
+def geometry(
     size: tuple[int, int], preprocessing: Preprocessing, name: str
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """Return (h, w) after resizing, (h', w') of the crop, and its (top, left)."""
+    """Return (h, w) after resizing, (h', w') of the crop, and its (top, left).
+
+    Parameters
+    ----------
+    size : (int, int)
+        (h, w) of the image in pixels.
+    preprocessing : Preprocessing
+    name : str
+        Name of the image in the error message.
+
+    Raises
+    ------
+    ImageError
+        If the image is smaller than the crop after resizing, or far too large.
+    """
     h, w = size
     if isinstance(preprocessing.resize, tuple):
         h, w = preprocessing.resize
@@ -270,7 +284,7 @@ def _geometry(
 def _fit(
     picture: Image.Image, preprocessing: Preprocessing, filter: Image.Resampling, name: str
 ) -> np.ndarray:
-    (h, w), (ch, cw), (top, left) = _geometry(picture.size[::-1], preprocessing, name)
+    (h, w), (ch, cw), (top, left) = geometry(picture.size[::-1], preprocessing, name)
     if picture.size != (w, h):
         picture = picture.resize((w, h), filter)
     return np.array(picture.crop((left, top, left + cw, top + ch)))

@@ -196,6 +196,8 @@ class Made:
         same fit writes the same bytes.
     version : str
         Version of minicore.
+    image_size : (int, int) or None
+        (h, w) of the training images in pixels. None if they have different sizes.
     """
 
     images: int
@@ -203,6 +205,7 @@ class Made:
     folder: str | None
     when: str
     version: str
+    image_size: tuple[int, int] | None
 
     def __post_init__(self) -> None:
         require_whole(self, "images", 1)
@@ -211,16 +214,24 @@ class Made:
             value = getattr(self, name)
             text = isinstance(value, str) or (name == "folder" and value is None)
             require(self, name, text, "text")
+        size = self.image_size
+        if size is not None:
+            object.__setattr__(self, "image_size", tuple(size))  # JSON has lists
+            good = len(size) == 2 and all(is_whole(side, 1) for side in size)
+            require(self, "image_size", good, "(h, w) or None")
 
     @classmethod
-    def of(cls, images: Sequence[Any], copies: int = 0) -> Made:
+    def of(
+        cls, images: Sequence[Any], copies: int = 0, image_size: tuple[int, int] | None = None
+    ) -> Made:
         """Return the record for a fit that ends now.
 
         Parameters
         ----------
         images : sequence of paths and arrays
             At least one.
-        copies : int
+        copies, image_size
+            As for `Made`.
 
         Raises
         ------
@@ -238,7 +249,7 @@ class Made:
         except (ValueError, OverflowError, OSError):
             raise ParameterError("SOURCE_DATE_EPOCH", "seconds since 1970", epoch) from None
         text = when.isoformat().replace("+00:00", "Z")
-        return cls(len(images), copies, folder, text, __version__)
+        return cls(len(images), copies, folder, text, __version__, image_size)
 
 
 def require_running(model: Any) -> None:

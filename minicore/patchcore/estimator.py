@@ -33,7 +33,7 @@ from minicore.patchcore.features import (
 from minicore.patchcore.search import Detection, Search
 from minicore.patchcore.selection import pick, project
 from minicore.patchcore.threshold import conformal_threshold, held_out_scores, hold_out
-from minicore.patchcore.training import first_copies, warn_of_copies, warn_of_sizes
+from minicore.patchcore.training import common_size, first_copies, warn_of_copies
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
 
@@ -237,7 +237,7 @@ class PatchCore(Detector):
         with threads.limit(self.n_threads), MemoryBank(len(images), self.bank_storage) as M:
             self.backbone_ = self._open_backbone()
             self.config_ = self._configure()
-            warn_of_sizes(images)
+            size = common_size(images)
 
             # Equations 1 to 4: M, the patch features of all images
             cell = self._fill(M, images)
@@ -259,7 +259,7 @@ class PatchCore(Detector):
         with threads.limit(self.n_threads), self.seconds_.of("axes of the coreset (eq 6)"):
             self._search = Search(self.memory_bank_, self.config_.b)
             self._search.prepare(self.config_.engine)
-        self.made_ = Made.of(images, copies)
+        self.made_ = Made.of(images, copies, size)
         self.threshold_, self.map_threshold_ = thresholds
         return self
 

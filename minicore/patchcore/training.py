@@ -71,23 +71,31 @@ def warn_of_copies(images: Sequence[ImageLike], first: np.ndarray) -> int:
     return len(copies)
 
 
-def warn_of_sizes(images: Sequence[ImageLike]) -> None:
-    """Warn if images have different sizes: after resizing, the part may have different scales.
+def common_size(images: Sequence[ImageLike]) -> tuple[int, int] | None:
+    """Return the size of the images, or warn: with different sizes, parts may differ in scale.
 
     Parameters
     ----------
     images : sequence of paths and arrays
+        At least one.
+
+    Returns
+    -------
+    (int, int) or None
+        (h, w) in pixels; None if there are different sizes.
     """
     sizes = Counter(
         image.shape[:2] if isinstance(image, np.ndarray) else image_size(image) for image in images
     )
-    if len(sizes) > 1:
-        named = [f"{n} of {h} × {w}" for (h, w), n in sizes.most_common(LISTED)]
-        more = f" and {len(sizes) - LISTED} more sizes" if len(sizes) > LISTED else ""
-        warnings.warn(
-            f"the training images have {len(sizes)} different sizes: {', '.join(named)} pixels"
-            f"{more}; after resizing, parts may differ in scale, and the crop may show different "
-            f"areas: photograph all parts at one size and distance",
-            MinicoreWarning,
-            stacklevel=3,
-        )
+    if len(sizes) == 1:
+        return next(iter(sizes))
+    named = [f"{n} of {h} × {w}" for (h, w), n in sizes.most_common(LISTED)]
+    more = f" and {len(sizes) - LISTED} more sizes" if len(sizes) > LISTED else ""
+    warnings.warn(
+        f"the training images have {len(sizes)} different sizes: {', '.join(named)} pixels"
+        f"{more}; after resizing, parts may differ in scale, and the crop may show different "
+        f"areas: photograph all parts at one size and distance",
+        MinicoreWarning,
+        stacklevel=3,
+    )
+    return None

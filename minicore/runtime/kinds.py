@@ -9,13 +9,15 @@ from pathlib import Path
 
 FIELDS = ("image", "score", "distance", "anomalous")  # the columns of a table of scores
 HEAD = 2**16  # bytes in which a mark is searched
-MODEL, NETWORK, PICTURE, REPORT = "a model", "a network", "a picture", "a report"
+MODEL, NETWORK, EXPORT = "a model", "a network", "an exported model"
+PICTURE, REPORT = "a picture", "a report"
 RUN, NUMBERS, SCORES = "the settings of a run", "a file of numbers", "a table of scores"
 MARKS = tuple(  # how a file of each kind begins
     (re.compile(mark, re.DOTALL), kind)
     for mark, kind in (
         (rb'.{8}\{"__metadata__":\{"minicore":', MODEL),  # safetensors with one key in its header
         (rb"\x08.\x12\x08minicore", NETWORK),  # ONNX: the producer follows the version
+        (rb"\x08.\x12\x11minicore-detector", EXPORT),
         (rb"\x89PNG.*\x11tEXtSoftware\0minicore", PICTURE),
         (rb"GIF8.*!\xfe\x08minicore\0", PICTURE),  # a comment of eight bytes
         (rb"<\?xml.*<dc:title>minicore</dc:title>", PICTURE),  # SVG

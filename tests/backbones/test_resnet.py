@@ -11,7 +11,7 @@ from minicore.backbones.convert import resnet
 from minicore.backbones.convert.checkpoint import read_checkpoint
 from minicore.backbones.convert.resnet import ARCHITECTURES, Architecture, deduce, resnet_to_onnx
 from minicore.backbones.telemetry import onnxruntime as ort
-from minicore.errors import BackboneError, OutputError
+from minicore.errors import BackboneError, MinicoreError, OutputError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 onnx = pytest.importorskip("onnx", reason="needs onnx to write networks")
@@ -235,7 +235,7 @@ def test_a_failed_write_leaves_the_file_that_was_there(tmp_path, tiny, monkeypat
 
 def test_without_the_onnx_package_one_line_says_what_to_install(tmp_path, tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(BackboneError, match=r'pip install "minicore\[convert\]"'):
+    with pytest.raises(MinicoreError, match=r'pip install "minicore\[convert\]"'):
         resnet_to_onnx(tiny, tmp_path / "tiny.onnx")
 
 

@@ -24,6 +24,8 @@ from minicore.cli.messages import OPTIONS
 from minicore.cli.outputs import ScoreWriter
 from minicore.cli.reproduce import FigureName
 from minicore.errors import DatasetError
+from minicore.export import network_nodes, to_onnx
+from minicore.export.onnx_file import CheckImages
 from minicore.patchcore import bank, config
 from minicore.patchcore.config import Config
 from minicore.studies.bench import STAGES
@@ -99,6 +101,8 @@ def test_help_imports_neither_numpy_nor_the_network():
         (get_args(options.Embedding), get_args(config.Embedding)),
         (get_args(options.BankStorage), get_args(bank.Storage)),
         (get_args(options.WeightStorage), get_args(graph.Storage)),
+        (get_args(options.ExportStorage), get_args(network_nodes.Storage)),
+        (get_args(options.CheckImages), get_args(CheckImages)),
         ([name.value for name in StageName], list(STAGES)),
         ([name.value for name in FigureName], list(STUDIES)),
     ],
@@ -371,10 +375,13 @@ def test_an_error_names_the_option_not_the_parameter(
 
 
 def test_every_replaced_name_is_a_parameter_and_an_option():
-    known = {*inspect.signature(PatchCore).parameters, *inspect.signature(Config).parameters}
+    known = {
+        name for made in (PatchCore, Config, to_onnx) for name in inspect.signature(made).parameters
+    }
     assert set(OPTIONS) <= known
-    fit = typer.main.get_command(app).commands["fit"]
-    assert set(OPTIONS.values()) <= {name for option in fit.params for name in option.opts}
+    commands = typer.main.get_command(app).commands
+    options = [*commands["fit"].params, *commands["export"].params]
+    assert set(OPTIONS.values()) <= {name for option in options for name in option.opts}
 
 
 def test_a_file_of_the_wrong_kind_is_named_in_the_error(refused, good, model, tiny, tmp_path):

@@ -235,7 +235,7 @@ def test_a_model_says_how_many_images_from_which_folder_when_and_by_which_versio
     model = PatchCore(tiny).fit(folder)
     model.save(tmp_path / "m")
     when = "2023-11-14T22:13:20Z"  # SOURCE_DATE_EPOCH, which the tests set
-    assert model.made_ == Made(12, 0, str(folder.resolve()), when, minicore.__version__)
+    assert model.made_ == Made(12, 0, str(folder.resolve()), when, minicore.__version__, (128, 128))
     assert PatchCore.load(tmp_path / "m").made_ == model.made_
     assert container.read(tmp_path / "m")[1]["made"] == asdict(model.made_)
     files = [*folder.iterdir(), *(mvtec_root / "gear" / "test" / "good").iterdir()]

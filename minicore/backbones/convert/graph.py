@@ -12,30 +12,22 @@ from typing import Any, Literal
 import numpy as np
 
 from minicore.errors import BackboneError
+from minicore.runtime.onnx_graph import IR_VERSION, OPSET, OnnxGraph, import_onnx
 
 Arrays = Mapping[str, np.ndarray]
 Storage = Literal["float32", "float16", "int8"]
 
 BATCH_NORM_EPS = 1e-5  # torch's default, which all ResNets of torchvision use
-OPSET, IR_VERSION = 17, 8  # both are older than onnxruntime 1.17, the oldest supported version
 
 
-class Graph:
+class Graph(OnnxGraph):
     """The nodes and weights of an ONNX graph, with the number of channels of each output."""
 
     def __init__(self, arrays: Arrays, storage: Storage):
-        try:
-            import onnx
-        except ImportError as error:
-            raise BackboneError(
-                'writing a network needs the package onnx: pip install "minicore[convert]"'
-            ) from error
-        self.onnx = onnx
+        super().__init__(import_onnx("writing a network", "convert"))
         self.arrays = arrays
         self.storage = storage
         self.used: set[str] = set()
-        self.nodes: list[Any] = []
-        self.weights: list[Any] = []
         self.channels = {"image": 3}
 
     def has(self, name: str) -> bool:
@@ -53,12 +45,9 @@ class Graph:
         return array
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Add a node with one output, and return the name that both have."""
-        self.nodes.append(
-            self.onnx.helper.make_node(kind, inputs, [output], name=output, **attributes)
-        )
+        """Add a node with one output, with the channels of its first input."""
         self.channels[output] = self.channels.get(inputs[0], 0)
-        return output
+        return super().node(kind, inputs, output, **attributes)
 
     def convolve(
         self,
@@ -85,7 +74,7 @@ class Graph:
             raise BackboneError(f"{norm}.running_var contains a negative variance")
         scale = gamma / np.sqrt(variance + BATCH_NORM_EPS)
         folded = self.stored(f"{conv}.weight", weight * scale[:, None, None, None])
-        bias = self.weight(f"{conv}.bias", _narrowed(beta - mean * scale, np.float32, norm))
+        bias = self.constant(f"{conv}.bias", _narrowed(beta - mean * scale, np.float32, norm))
         y = self.node(
             "Conv",
             [x, folded, bias],
@@ -98,11 +87,6 @@ class Graph:
         self.channels[y] = out
         return self.node("Relu", [y], output or f"{conv}.out") if relu else y
 
-    def weight(self, name: str, array: np.ndarray) -> str:
-        """Add a constant, and return its name."""
-        self.weights.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
-
     def stored(self, name: str, weight: np.ndarray) -> str:
         """Add a weight in the format `storage`, with nodes that convert it to float32.
 
@@ -112,15 +96,14 @@ class Graph:
         """
         float32 = self.onnx.TensorProto.FLOAT
         if self.storage == "float32":
-            return self.weight(name, _narrowed(weight, np.float32, name))
+            return self.constant(name, _narrowed(weight, np.float32, name))
         if self.storage == "float16":
-            half = self.weight(f"{name}.float16", _narrowed(weight, np.float16, name))
-            return self.node("Cast", [half], name, to=float32)
+            return self.float16(name, _narrowed(weight, np.float16, name))
         largest = np.abs(weight).max(axis=(1, 2, 3), keepdims=True)
         scale = np.where(largest > 0, largest / 127, 1.0)
-        code = self.weight(f"{name}.int8", np.rint(weight / scale).astype(np.int8))
+        code = self.constant(f"{name}.int8", np.rint(weight / scale).astype(np.int8))
         steps = self.node("Cast", [code], f"{name}.steps", to=float32)
-        step = self.weight(f"{name}.scale", _narrowed(scale, np.float32, name))
+        step = self.constant(f"{name}.scale", _narrowed(scale, np.float32, name))
         return self.node("Mul", [steps, step], name)
 
     def refuse_leftovers(self, stages: Sequence[str]) -> None:
@@ -143,7 +126,7 @@ class Graph:
             helper.make_tensor_value_info(layer, float32, ["n", c, f"h_{layer}", f"w_{layer}"])
             for layer, c in outputs.items()
         ]
-        graph = helper.make_graph(self.nodes, about["name"], [image], maps, self.weights)
+        graph = helper.make_graph(self.nodes, about["name"], [image], maps, self.constants)
         model = helper.make_model(
             graph,
             producer_name="minicore",

@@ -1,0 +1,348 @@
+"""Write a fitted PatchCore as one ONNX file: build the graph, check it, add the proof."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from PIL import Image
+from sklearn.utils.validation import check_is_fitted
+
+from minicore import __version__
+from minicore.backbones import Backbone, JointBackbone
+from minicore.datasets.drawn import part
+from minicore.errors import ImageError, MinicoreWarning, ModelError, ParameterError
+from minicore.export.detector_graph import Bank, detector_graph
+from minicore.export.image_nodes import ImageSize
+from minicore.export.network_nodes import Storage, network_models
+from minicore.export.proof import (
+    KEY,
+    Check,
+    check_entries,
+    checksums,
+    compare,
+    open_runtime,
+    readme,
+)
+from minicore.fast import anomaly_map
+from minicore.images import image_size as size_of_file
+from minicore.images import list_images, output_size, read_image, view
+from minicore.images.preprocess import LARGEST_SIDE
+from minicore.patchcore.ensemble import Ensemble
+from minicore.patchcore.estimator import PatchCore
+from minicore.patchcore.features import embed
+from minicore.patchcore.search import Search
+from minicore.runtime import threads
+from minicore.runtime.files import atomic_write, check_writable, identities, is_folder
+from minicore.runtime.kinds import EXPORT
+from minicore.runtime.progress import bar as progress_bar
+
+CheckImages = Literal["training", "drawn", "none"]
+LARGEST_FILE = 2**31 - 2**16  # bytes; protobuf cannot read more
+COARSE = 256  # blocks of pixels along the longer side of a check image
+ROWS = 1024  # of the bank, whose neighbours are searched at once
+
+
+class Exported(NamedTuple):
+    """An exported file.
+
+    Attributes
+    ----------
+    path : Path
+    checks : list of Check
+        Scores and largest map values of three images, by minicore and by onnxruntime.
+    image_size : (int, int)
+        (H, W) of its input in pixels.
+    check_images : {"training", "drawn", "none"}
+        Which images the file contains. If none, the checks were made with drawn images.
+    rounding : float or None
+        By how much float16 changed these numbers (relative, the largest). None for float32.
+    has_threshold : bool
+        Whether the file has the output ``anomalous``.
+    """
+
+    path: Path
+    checks: list[Check]
+    image_size: ImageSize
+    check_images: str
+    rounding: float | None
+    has_threshold: bool
+
+
+def to_onnx(
+    model: PatchCore,
+    path: str | Path,
+    *,
+    image_size: ImageSize | None = None,
+    prepared: bool = False,
+    storage: Storage = "float32",
+    explain: bool = False,
+    check_images: CheckImages | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Exported:
+    r"""Write a fitted model as one ONNX file, from the pixels of an image to score, map, verdict.
+
+    The graph has only standard operators (opset 17, or that of the network if it is later). The
+    file is written only if onnxruntime computes the same results from it as minicore.
+
+    Parameters
+    ----------
+    model : PatchCore
+        Fitted. An ensemble of features is one PatchCore; an ensemble of scores cannot be exported.
+    path : str or Path
+        The ``.onnx`` file.
+    image_size : (int, int), optional
+        (H, W) of the images that the file will get, in pixels. By default the size of the training
+        images. The file resizes and crops them exactly as Pillow does.
+    prepared : bool, default False
+        The file gets images that are already resized and cropped, as `minicore.images.view` returns
+        them.
+    storage : {"float32", "float16"}, default "float32"
+        "float16" rounds the network's weights and the memory bank to 11 bits. The file is about
+        half as large. All computations stay float32.
+    explain : bool, default False
+        Add every intermediate result as an output: ``level_…`` (feature maps), ``patch_features``,
+        ``patch_distances``, ``nearest_rows``, ``deciding_patch`` (its number on the patch grid, row
+        by row), ``s_star``, ``neighbours`` and ``weight``.
+    check_images : {"training", "drawn", "none"}, optional
+        The three check images in the file: two training images, at most about 256 × 256 blocks of
+        pixels each, and the negative of one of them; or the same of drawn parts; or none. By
+        default training images if they are still in their folder, otherwise drawn ones. Anyone who
+        has the file can see its check images.
+    overwrite : bool, default False
+        Whether to replace a file that is not an exported model.
+    progress : bool, default True
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    ModelError
+        If the model is not a PatchCore, there are no training images for the check, the file would
+        be larger than ONNX allows, or onnxruntime disagrees with minicore.
+    BackboneError
+        If the network cannot be part of a graph.
+    ImageError, ValueError
+        If an argument is invalid, or images of this size cannot be prepared.
+    OutputError
+        If the file cannot be written, or must not be replaced.
+
+    Notes
+    -----
+    Equations 1 to 7 of Roth et al., CVPR 2022. Sums are float32 in the graph and float64 in
+    minicore; scores and maps agree to 1e-5 (relative).
+    """
+    _require_patchcore(model)
+    for name, value, choices in (
+        ("storage", storage, ("float32", "float16")),
+        ("check_images", check_images, ("training", "drawn", "none", None)),
+    ):
+        if value not in choices:
+            raise ParameterError(name, " or ".join(map(repr, choices)), value)
+    inputs = identities(model.network_files_)
+    check_writable(path, inputs=inputs, overwrite=overwrite, kind=EXPORT)
+    size = _image_size(model, image_size, prepared)
+    images, origin = _check_images(model, size, prepared, check_images)
+    networks = network_models(model.backbone_.networks, storage)
+    with threads.limit(model.n_threads):
+        half, rows = storage == "float16", model.memory_bank_
+        search = Search(_rounded(rows) if half else rows, model.config_.b)
+        bank = Bank(search.bank, _neighbours(search, progress), half)
+        exported = detector_graph(model, networks, bank, size, prepared=prepared, explain=explain)
+        scores, peaks = _expected(
+            model, model.backbone_, Search(rows, model.config_.b), images, prepared
+        )
+        rounding = None
+        if half:
+            before = np.concatenate([scores, peaks])
+            with _opened(networks, model.backbone_.networks) as backbone:
+                scores, peaks = _expected(model, backbone, search, images, prepared)
+            rounding = float(np.abs(np.concatenate([scores, peaks]) / before - 1).max())
+    entries = check_entries(images, scores, peaks, model.threshold_)
+    about = {
+        "minicore": __version__,
+        "config": {**model.config_.to_json(), "backbone": model.backbone_.name},
+        "made": {k: v for k, v in asdict(model.made_).items() if k != "folder"},
+        "threshold": model.threshold_,
+        "map_threshold": model.map_threshold_,
+        "image_size": size,
+        "input_size": model.input_size_,
+        "prepared": prepared,
+        "storage": storage,
+        "rounding": rounding,
+        "check_images": origin,
+        "check": entries if origin != "none" else [],
+        "sha256": checksums(exported.graph),
+    }
+    entry = {"README": readme(about), KEY: json.dumps(about)}
+    content = _serialised(exported, entry)
+    checks = compare(entries, images, open_runtime(content))
+    wrong = [check for check in checks if not check.ok]
+    if wrong:
+        raise ModelError(
+            f"{path}: not written, because onnxruntime disagrees with minicore: "
+            f"{wrong[0].what} {wrong[0].found:.6g} instead of {wrong[0].expected:.6g}"
+        )
+    with atomic_write(path, inputs=inputs, overwrite=overwrite) as file:
+        file.write(content)
+    verdict = model.threshold_ is not None
+    return Exported(Path(path), checks, size, origin, rounding, verdict)
+
+
+def _require_patchcore(model: Any) -> None:
+    check_is_fitted(model)
+    if isinstance(model, Ensemble):
+        raise ModelError(
+            "an ensemble of scores cannot be exported: export each member, or fit one model of "
+            "joined features (--ensemble features)"
+        )
+    if not isinstance(model, PatchCore):
+        raise ModelError(f"{type(model).__name__} cannot be exported, only PatchCore")
+
+
+def _image_size(model: PatchCore, asked: ImageSize | None, prepared: bool) -> ImageSize:
+    """Return (H, W) of the input of the file."""
+    if prepared:
+        if asked not in (None, model.input_size_):
+            expected = f"{model.input_size_}, the size of prepared images, or None"
+            raise ParameterError("image_size", expected, asked)
+        return model.input_size_
+    size = asked or model.made_.image_size
+    if size is None:
+        raise ModelError(
+            "the training images have different sizes; give the size of the images that the file "
+            "will get, or export for prepared images (image_size, or prepared=True; on the command "
+            "line --image-size HEIGHTxWIDTH, or --prepared)"
+        )
+    preprocessing = model.config_.preprocessing
+    if max(size) > LARGEST_SIDE:
+        raise ParameterError("image_size", f"at most {LARGEST_SIDE} pixels on each side", size)
+    if output_size(size, preprocessing, "image_size") != model.input_size_:
+        raise ParameterError(
+            "image_size", f"a size that is {model.input_size_} after preprocessing", size
+        )
+    return size
+
+
+def _check_images(
+    model: PatchCore, size: ImageSize, prepared: bool, asked: CheckImages | None
+) -> tuple[list[np.ndarray], str]:
+    """Return three check images, and where they come from: "training", "drawn" or "none"."""
+    preprocessing = model.config_.preprocessing
+    files = _training_files(model, size, prepared) if asked in (None, "training") else []
+    if asked == "training" and not files:
+        raise ModelError(
+            f"no training images of {size[0]} × {size[1]} pixels in {model.made_.folder}, where "
+            f"the model was fitted; use drawn check images (--check-images drawn)"
+        )
+    if files:
+        two = [view(f, preprocessing) if prepared else read_image(f) for f in files]
+    else:
+        drawn = [part("gear", defect)[1] for defect in (None, "scratch")]
+        two = [np.asarray(Image.fromarray(image).resize(size[::-1])) for image in drawn]
+    two = [_coarse(image) for image in two]
+    origin = "training" if files else "none" if asked == "none" else "drawn"
+    return [*two, 255 - two[1]], origin
+
+
+def _coarse(image: np.ndarray) -> np.ndarray:
+    """Return a large image in blocks of equal pixels, which zlib compresses well."""
+    k = max(1, round(max(image.shape) / COARSE))
+    return image[::k, ::k].repeat(k, axis=0).repeat(k, axis=1)[: len(image), : image.shape[1]]
+
+
+def _training_files(model: PatchCore, size: ImageSize, prepared: bool) -> list[Path]:
+    """Return the first and the last training image of the right size, if they still exist."""
+    folder = model.made_.folder
+    if folder is None or not is_folder(folder):
+        return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MinicoreWarning)  # of files that are not images
+        try:
+            files = list_images(folder)
+        except (ImageError, OSError):
+            return []
+    found = [f for f in (files[0], files[-1]) if prepared or size_of_file(f) == size]
+    return found if len(found) == 2 else []
+
+
+def _neighbours(search: Search, progress: bool) -> np.ndarray | None:
+    """Return N_b of every row of the bank, (l, b); None without equation 7."""
+    if search.b is None:
+        return None
+    found = np.empty((len(search.bank), search.b), np.int64)
+    with progress_bar(len(found), "neighbours", "row", show=progress) as bar:
+        for first in range(0, len(found), ROWS):
+            rows = search.bank[first : first + ROWS]
+            found[first : first + ROWS] = search.nearest(rows, search.b, "fast")[1]
+            bar.update(len(rows))
+    return found
+
+
+@contextlib.contextmanager
+def _opened(
+    models: Sequence[Any], networks: Sequence[Backbone]
+) -> Iterator[Backbone | JointBackbone]:
+    """Open the networks of an export, whose weights are rounded, as a backbone."""
+    with tempfile.TemporaryDirectory(prefix="minicore-") as folder:
+        opened = []
+        for k, (model, network) in enumerate(zip(models, networks, strict=True)):
+            file = Path(folder) / f"{k}.onnx"
+            file.write_bytes(model.SerializeToString())
+            mean, std = network.preprocessing.mean, network.preprocessing.std
+            opened.append(Backbone(file, layers=network.layers, mean=mean, std=std))
+        yield opened[0] if len(opened) == 1 else JointBackbone(opened)
+
+
+def _expected(
+    model: PatchCore,
+    backbone: Backbone | JointBackbone,
+    search: Search,
+    images: Sequence[np.ndarray],
+    prepared: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return score and largest map value of each image, computed by minicore."""
+    config = model.config_
+    preprocessing = config.preprocessing
+    if prepared:
+        preprocessing = preprocessing.override("none", "none")
+    scores, peaks = [], []
+    for maps in backbone.feature_maps(images, preprocessing, len(images)):
+        patches, size, cell = embed(maps, config, "fast", model.scales_)
+        s, _, distances = search.score(patches, "fast")
+        S = anomaly_map(distances, *size, config.sigma, config.stride, cell)
+        scores.append(s)
+        peaks.append(S.max(axis=(1, 2)).astype(float))
+    return np.concatenate(scores), np.concatenate(peaks)
+
+
+def _rounded(rows: np.ndarray) -> np.ndarray:
+    if np.abs(rows).max() > np.finfo(np.float16).max:
+        raise ParameterError("storage", "'float32': a patch feature is too large", "float16")
+    return rows.astype(np.float16).astype(np.float32)
+
+
+def _serialised(model: Any, metadata: dict[str, str]) -> bytes:
+    """Return the bytes of an ONNX file."""
+    from onnx import helper
+
+    helper.set_model_props(model, metadata)
+    megabytes = model.ByteSize() / 1e6
+    if megabytes > LARGEST_FILE / 1e6:
+        raise ModelError(
+            f"the file would have {megabytes:.0f} MB, and an ONNX file has at most 2 GB; fit with "
+            f"a smaller coreset, or use float16 (--storage float16)"
+        )
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content

@@ -1,0 +1,325 @@
+"""The proof in an exported file: images, the results that they must have, and checksums.
+
+The file's metadata has two entries. ``minicore`` is JSON: the configuration of the model, checksums
+of the parts of the graph, and check images with the scores and maps of the model in minicore.
+``README`` tells a reader in any language how to use the file and how to check a runtime.
+
+The checksums detect damage and accidents. They are no signature: who changes a file on purpose can
+change them too.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minicore.backbones.network_file import first_line
+from minicore.errors import ModelError, quoted
+from minicore.export.detector_graph import (
+    ANOMALOUS,
+    BANK,
+    IMAGE,
+    MAP,
+    PRODUCER,
+    SCORE,
+    THRESHOLD,
+)
+from minicore.export.network_nodes import NEEDED
+from minicore.runtime.files import is_file
+from minicore.runtime.onnx_graph import import_onnx
+
+KEY = "minicore"
+TOLERANCE = 1e-4  # largest relative difference that a check accepts
+LEAST = 0.01  # a result below this share of the largest one may differ as much as this share
+PARTS = ("network", "memory bank", "threshold", "equations")  # of the graph, with one checksum each
+
+# A runtime: from images (n, H, W, 3) to the outputs, by name.
+Runtime = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+
+README = """\
+This file finds defects in images of one kind of part. It is a PatchCore (Roth et al., CVPR 2022)
+that was fitted with minicore {version}. It needs a runtime of ONNX, and nothing else.
+
+Input
+  image      uint8 (n, {H}, {W}, 3): RGB images, upright{prepared}
+Outputs
+  score      float32 (n): higher is more anomalous
+  map        float32 (n, {h}, {w}): the same for each pixel of the resized and cropped image
+  anomalous  bool (n): whether score > threshold{no_threshold}
+The names of the nodes begin with the number of their equation in the paper.
+
+To check that your runtime computes the right results:
+1. Read the entry "minicore" of the metadata of this file. It is JSON.
+2. For each entry of "check": decode "pixels" from base64, and decompress the bytes with zlib.
+   The result is one image: {H} x {W} x 3 bytes, row by row, each pixel as red, green, blue.
+3. Run this file on the image. Then
+   |score - "score"| must be at most "score_within", and
+   |largest value of map - "map_largest"| must be at most "map_within",
+   and anomalous must be equal to "anomalous".
+In Python:  minicore export --check FILE
+"""
+
+
+class Check(NamedTuple):
+    """One number that a runtime must compute from a check image.
+
+    Attributes
+    ----------
+    image : int
+        Number of the check image, from 1.
+    what : str
+        "score", "largest map value" or "anomalous" (0 or 1).
+    expected, within, found : float
+        What minicore computed, the largest difference that is accepted, and what the runtime
+        computed.
+    """
+
+    image: int
+    what: str
+    expected: float
+    within: float
+    found: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the runtime agrees. False for NaN."""
+        return abs(self.found - self.expected) <= self.within
+
+    @property
+    def difference(self) -> float:
+        """The relative difference."""
+        return TOLERANCE * abs(self.found - self.expected) / self.within if self.within else 0.0
+
+
+# ---------------------------------------------------------------- write
+
+
+def check_entries(
+    images: Sequence[np.ndarray], scores: np.ndarray, peaks: np.ndarray, threshold: float | None
+) -> list[dict[str, Any]]:
+    """Return the entries of the metadata for some check images.
+
+    Parameters
+    ----------
+    images : sequence of (H, W, 3) uint8
+    scores, peaks : (n,) float
+        The score of each, and the largest value of its map.
+    threshold : float or None
+
+    Returns
+    -------
+    list of dict
+        Values for JSON; README explains them.
+    """
+    entries: list[dict[str, Any]] = []
+    for image, score, peak in zip(images, scores, peaks, strict=True):
+        entry = {
+            "pixels": base64.b64encode(zlib.compress(image.tobytes(), 9)).decode(),
+            "score": float(score),
+            "score_within": TOLERANCE * max(float(score), LEAST * float(scores.max())),
+            "map_largest": float(peak),
+            "map_within": TOLERANCE * max(float(peak), LEAST * float(peaks.max())),
+        }
+        if threshold is not None:
+            entry["anomalous"] = bool(score > threshold)
+        entries.append(entry)
+    return entries
+
+
+def checksums(graph: Any) -> dict[str, str]:
+    """Return a SHA-256 of each part of an exported graph: of its nodes and constants.
+
+    Parameters
+    ----------
+    graph : onnx.GraphProto
+    """
+    digests = {part: hashlib.sha256() for part in PARTS}
+    items = [*graph.initializer, *graph.node, *graph.input, *graph.output]
+    for item in sorted(items, key=lambda item: item.name):
+        digests[_part_of(item.name)].update(item.SerializeToString(deterministic=True))
+    return {part: digest.hexdigest() for part, digest in digests.items()}
+
+
+def _part_of(name: str) -> str:
+    if name.startswith("network"):
+        return "network"
+    if name in (BANK, f"{BANK}.float16"):
+        return "memory bank"
+    return "threshold" if name == THRESHOLD else "equations"
+
+
+def readme(about: Mapping[str, Any]) -> str:
+    """Return the entry README, for the values of the entry ``minicore``."""
+    (H, W), (h, w) = about["image_size"], about["input_size"]
+    text = README.format(
+        version=about["minicore"],
+        H=H, W=W, h=h, w=w,
+        prepared=", already resized and cropped" if about["prepared"] else "",
+        no_threshold="" if about["threshold"] is not None else " (missing: the model has none)",
+    )  # fmt: skip
+    return text if about["check"] else text[: text.index("\nTo check")]
+
+
+# ---------------------------------------------------------------- check
+
+
+def check(
+    path: str | Path, provider: str | None = None, *, runtime: Runtime | None = None
+) -> list[Check]:
+    """Check that an exported file is unchanged, and that a runtime computes its results.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that `to_onnx` wrote.
+    provider : str, optional
+        An execution provider of onnxruntime; by default the CPU.
+    runtime : callable, optional
+        Another runtime, instead of onnxruntime. It gets images (1, H, W, 3) uint8 and returns a
+        dict with the outputs ``score`` and ``map``, and ``anomalous`` if the file has it.
+
+    Returns
+    -------
+    list of Check
+        Every number, expected and found.
+
+    Raises
+    ------
+    ModelError
+        If a number differs by more than 1e-4 (relative); the message states both numbers. Also if
+        a part of the graph does not match its checksum, or the file has no check images or is not
+        an exported model.
+    MinicoreError
+        If the package onnx is missing.
+    """
+    path = Path(path)
+    model, about = read(path)
+    images = _images(path, about)
+    if not images:
+        raise ModelError(f"{path}: has no check images; export it again with check images")
+    found = compare(about["check"], images, runtime or open_runtime(path, provider))
+    problems = [
+        f"check image {c.image}: {c.what} {c.expected:.6g} expected, {c.found:.6g} found"
+        for c in found
+        if not c.ok
+    ]
+    sums = checksums(model.graph)
+    changed = [part for part in PARTS if sums[part] != about["sha256"].get(part)]
+    if "threshold" in changed:
+        constant = next((c for c in model.graph.initializer if c.name == THRESHOLD), None)
+        now = "none" if constant is None else f"{_value(constant):.6g}"
+        changed[changed.index("threshold")] = f"threshold ({about['threshold']:.6g} → {now})"
+    if changed:
+        problems.append(f"changed since the export: {', '.join(changed)}")
+    if problems:
+        raise ModelError(f"{path}: {'; '.join(problems)}")
+    return found
+
+
+def compare(
+    entries: Sequence[Mapping[str, Any]], images: Sequence[np.ndarray], runtime: Runtime
+) -> list[Check]:
+    """Run the check images one at a time, and compare with the entries of the metadata."""
+    found = []
+    for i, (entry, image) in enumerate(zip(entries, images, strict=True), 1):
+        outputs = runtime(image[None])
+        score, peak = float(outputs[SCORE][0]), float(np.max(outputs[MAP]))
+        found.append(Check(i, "score", entry["score"], entry["score_within"], score))
+        within = entry["map_within"]
+        found.append(Check(i, "largest map value", entry["map_largest"], within, peak))
+        if "anomalous" in entry:
+            verdict = float(outputs[ANOMALOUS][0])
+            found.append(Check(i, "anomalous", float(entry["anomalous"]), 0.0, verdict))
+    return found
+
+
+def open_runtime(model: str | Path | bytes, provider: str | None = None) -> Runtime:
+    """Open an exported file, or its bytes, with onnxruntime.
+
+    Raises
+    ------
+    ModelError
+        If onnxruntime cannot run the file, or does not have the provider.
+    """
+    from minicore.backbones.telemetry import onnxruntime
+
+    name = "the export" if isinstance(model, bytes) else str(model)
+    provider = provider or "CPUExecutionProvider"
+    known = onnxruntime.get_available_providers()
+    if provider not in known:
+        raise ModelError(f"--provider {provider}: this onnxruntime has only {', '.join(known)}")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised as exceptions anyway
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=[provider])
+    except Exception as error:  # onnxruntime's errors have no narrower base class
+        raise ModelError(f"{name}: not a file {provider} can run: {first_line(error)}") from error
+    if session.get_providers()[0] != provider:
+        raise ModelError(f"{provider} does not start; {name} would run on another provider")
+    names = [output.name for output in session.get_outputs()]
+
+    def run(images: np.ndarray) -> dict[str, np.ndarray]:
+        try:
+            return dict(zip(names, session.run(names, {IMAGE: images}), strict=True))
+        except Exception as error:
+            raise ModelError(f"{name}: {provider} failed: {first_line(error)}") from error
+
+    return run
+
+
+def read(path: str | Path) -> tuple[Any, dict[str, Any]]:
+    """Return an exported file as onnx.ModelProto, and the entry ``minicore`` of its metadata.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, or not an exported model.
+    """
+    onnx = import_onnx(*NEEDED)
+    if not is_file(path):
+        raise ModelError(f"{path}: no such file; expected a file that minicore export wrote")
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+        entries = {entry.key: entry.value for entry in model.metadata_props}
+        about = json.loads(entries[KEY]) if model.producer_name == PRODUCER else None
+    except Exception as error:  # the package onnx has no base class for its errors
+        raise ModelError(f"{path}: damaged, or not a file that minicore export wrote") from error
+    if about is None:
+        raise ModelError(f"{path}: an ONNX file, but not one that minicore export wrote")
+    return model, about
+
+
+def _images(path: Path, about: Any) -> list[np.ndarray]:
+    """Return the check images, after a check of all values that are used."""
+    try:
+        H, W = about["image_size"]
+        threshold = about["threshold"]
+        numbers = [float(threshold)] if threshold is not None else []
+        numbers += [len(about["sha256"].get(part, "")) for part in PARTS]
+        images = []
+        for entry in about["check"]:
+            inflate = zlib.decompressobj()
+            pixels = inflate.decompress(base64.b64decode(entry["pixels"]), H * W * 3)
+            images.append(np.frombuffer(pixels, np.uint8).reshape(H, W, 3))
+            names = ("score", "score_within", "map_largest", "map_within")
+            numbers += [float(entry[name]) for name in names]
+            numbers.append(float(entry.get("anomalous", 0)))
+        if not np.isfinite(numbers).all():
+            raise ValueError("a number is not finite")
+    except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
+        reason = quoted(f"{error}")
+        raise ModelError(f"{path}: damaged: its metadata is not usable ({reason})") from error
+    return images
+
+
+def _value(constant: Any) -> float:
+    from onnx import numpy_helper
+
+    return float(numpy_helper.to_array(constant).ravel()[0])
