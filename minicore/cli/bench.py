@@ -34,6 +34,7 @@ class StageName(str, Enum):
     score = "score"
     map = "map"
     whole = "whole"
+    export = "export"
 
 
 def bench(

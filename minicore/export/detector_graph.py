@@ -16,7 +16,7 @@ from minicore.patchcore.features import cell
 from minicore.runtime.onnx_graph import IR_VERSION, OnnxGraph, import_onnx
 
 IMAGE, SCORE, MAP, ANOMALOUS = "image", "score", "map", "anomalous"  # input and outputs
-BANK, THRESHOLD = "eq5/memory_bank", "verdict/threshold"  # constants
+THRESHOLD = "verdict/threshold"  # a constant
 PRODUCER = "minicore-detector"  # `runtime.kinds` recognises the file by this name
 FLOAT, UINT8, INT32, INT64, BOOL = 1, 2, 6, 7, 9  # `onnx.TensorProto`
 
@@ -109,7 +109,7 @@ def detector_graph(
     P = eq.reshape(g, patches, "eq6/patches", -1, bank.rows.shape[1])
 
     # M_C of equations 4 and 5. Equation 6: m* of each m_test (arg min), and its distance
-    M = g.float16(BANK, bank.rows) if bank.half else g.constant(BANK, bank.rows)
+    M = eq.memory_bank(g, bank.rows, bank.half)
     nearest = eq.nearest(g, P, M, bank.rows, h * w)
     d, nearest = (
         eq.reshape(g, value, f"{value}_of_image", -1, h * w)

@@ -17,6 +17,7 @@ from minicore.fast.patches import pooling_segments
 from minicore.fast.score import upsampling_matrix
 from minicore.runtime.onnx_graph import OnnxGraph
 
+BANK = "eq5/memory_bank"  # the constant, or "eq5/memory_bank.float16"
 LARGEST_PRODUCT = 2**25  # values of queries × bank that are computed at once for an image: 128 MB
 
 
@@ -88,6 +89,11 @@ def concatenate(g: OnnxGraph, parts: list[str], name: str) -> str:
     return parts[0] if len(parts) == 1 else g.node("Concat", parts, name, axis=1)
 
 
+def memory_bank(g: OnnxGraph, rows: np.ndarray, half: bool) -> str:
+    """Equations 4 and 5: the coreset of the memory bank, (l, D), as a constant of the graph."""
+    return g.float16(BANK, rows) if half else g.constant(BANK, rows)
+
+
 def nearest(g: OnnxGraph, P: str, M: str, rows: np.ndarray, patches: int) -> str:
     """Equation 6, arg min: the nearest row of the bank for each query; (q, D) → (q,) int64.
 
@@ -106,7 +112,8 @@ def nearest(g: OnnxGraph, P: str, M: str, rows: np.ndarray, patches: int) -> str
         Queries of one image.
     """
     mean = rows.mean(axis=0, dtype=np.float64)
-    norms = np.einsum("ld,ld->l", rows - mean, rows - mean)
+    norms = np.einsum("ld,ld->l", rows, rows, dtype=np.float64)
+    norms += mean @ mean - 2 * np.einsum("ld,d->l", rows, mean, dtype=np.float64)
     centre = g.constant("eq6/mean", mean.astype(np.float32))
     norms_name = g.constant("eq6/squared_norms", norms.astype(np.float32)[None])
     x = g.node("Sub", [P, centre], "eq6/centred")

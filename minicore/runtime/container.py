@@ -18,6 +18,7 @@ import numpy as np
 
 from minicore.errors import ModelError
 from minicore.runtime.files import NO_INPUTS, Inputs, atomic_write, is_file, is_folder
+from minicore.runtime.kinds import MODEL, kind_of
 
 KEY = "minicore"
 FORMAT = 1
@@ -89,6 +90,9 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         )
     if not is_file(path):
         raise ModelError(f"{path}: no such file; expected a model saved by minicore")
+    kind = kind_of(path)
+    if kind and kind != MODEL:
+        raise ModelError(f"{path}: {kind}; expected a model saved by minicore")
     try:
         # Not mapped into memory: if the file became shorter, the process would be killed.
         content = path.read_bytes()

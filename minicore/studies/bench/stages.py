@@ -7,19 +7,26 @@ work and the time is scaled. Their time is proportional to the work.
 
 from __future__ import annotations
 
+import importlib.util
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minicore import equations, fast
+from minicore.export import to_onnx
+from minicore.export.proof import open_runtime
+from minicore.images import batches, image_size, read_image
 from minicore.patchcore.estimator import PatchCore
 from minicore.studies.bench import peers
 from minicore.studies.bench.material import Material, RandomMaterial
 from minicore.studies.bench.stopwatch import Side
 
 STEPS = 2e8  # multiplications of a literal loop, about a third of a second
+EXPORTED = 8  # images that are scored one by one
 ROWS = 4096  # rows of the bank in a matrix product; its time is scaled to all rows
 
 
@@ -241,6 +248,38 @@ def whole(m: Material) -> Stage:
     )  # fmt: skip
 
 
+def export(m: Material) -> Stage:
+    """Return the stage of one image at a time: minicore, and the same model as one ONNX file.
+
+    Both resize and crop the image; the time of decoding its file is not included.
+    """
+    network = m.backbone
+    model = PatchCore(
+        network, m.embedding, m.ratio, m.seed,
+        false_positive_rate=None, n_threads=network.threads, progress=False,
+    ).fit(m.train)  # fmt: skip
+    n = min(EXPORTED, len(m.test))
+    images = [image if isinstance(image, np.ndarray) else read_image(image) for image in m.test[:n]]
+    with tempfile.TemporaryDirectory(prefix="minicore-") as folder:
+        file = Path(folder) / "model.onnx"
+        to_onnx(model, file, check_images="none", progress=False)
+        megabytes = file.stat().st_size / 1e6
+        run = open_runtime(file.read_bytes(), threads=network.threads or 0)
+    rows, width = model.memory_bank_.shape
+    one_by_one = list(batches(images, network.preprocessing, 1))
+    return Stage(
+        "export", "eq 1–7", f"one image, {rows:,} rows, {width}-d, a file of {megabytes:.1f} MB",
+        [
+            Side("fast", lambda: [next(iter(model.stream([image]))) for image in images], 1 / n),
+            Side("ONNX file", lambda: [run(image[None]) for image in images], 1 / n),
+            Side(
+                "network alone", lambda: [network(batch) for batch in one_by_one], 1 / n,
+                limit=True,
+            ),
+        ],
+    )  # fmt: skip
+
+
 STAGES: dict[str, Callable[[Material], Stage]] = {
     "patches": patches,
     "projection": project,
@@ -250,12 +289,25 @@ STAGES: dict[str, Callable[[Material], Stage]] = {
     "score": score,
     "map": maps,
     "whole": whole,
+    "export": export,
 }
 
 
 def possible(name: str, m: Material) -> bool:
-    """Return whether a stage can be measured. Random vectors have no images to start from."""
-    return not (name == "whole" and isinstance(m, RandomMaterial))
+    """Return whether a stage can be measured.
+
+    Random vectors have no images to start from. An export needs the package onnx, and images of one
+    size.
+    """
+    if name not in ("whole", "export"):
+        return True
+    if isinstance(m, RandomMaterial):
+        return False
+    if name == "whole":
+        return True
+    images = [*m.train, *m.test]
+    sizes = {i.shape[:2] if isinstance(i, np.ndarray) else image_size(i) for i in images}
+    return len(sizes) == 1 and importlib.util.find_spec("onnx") is not None
 
 
 def _part(done: int, total: int, unit: str, free: int = 0) -> dict[str, Any]:
