@@ -112,8 +112,8 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ModelError(f"{path}: damaged, or not a model saved by minicore: {found}") from error
     foreign = [name for name, array in arrays.items() if array.dtype.isbuiltin != 1]
     if foreign:  # for example bfloat16, which other packages add to NumPy
-        kind = arrays[foreign[0]].dtype
-        raise ModelError(f"{path}: damaged: an array of {kind}, which minicore does not write")
+        dtype = arrays[foreign[0]].dtype
+        raise ModelError(f"{path}: damaged: an array of {dtype}, which minicore does not write")
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
         raise ModelError(f"{path}: damaged: its header has no valid format number")
     if header["format"] > FORMAT:

@@ -80,10 +80,12 @@ def test_every_stage_is_timed_on_every_side(result):
         "map": ["equations", "fast"],
         "end to end": ["equations", "fast, 1 %", "fast, 10 %", "fast, 10 %, threshold",
                        "onnxruntime alone", "network alone"],
+        "export": ["fast", "ONNX file", "network alone"],
     }  # fmt: skip
     assert all(len(t.seconds) == 2 and min(t.seconds) > 0 for t in result.timings)
     assert [t.side for t in result.timings if t.limit] == [
         "memory copy", "matrix product", "matrix product", "matrix product", "network alone",
+        "network alone",
     ]  # fmt: skip
 
 
