@@ -254,6 +254,9 @@ def page(javascript, part, tmp_path_factory):
     local = PAGE.replace(CDN.group(0), "./node_modules/onnxruntime-web")
     head, end = local.rsplit("</script>", 1)
     (folder / "detect.html").write_text(head + REPORT + end, encoding="utf-8")
+    with Image.open(part / "good.png") as image:
+        image.putalpha(128)
+        image.save(folder / "transparent.png")
     tampered(part / "part.onnx", folder / "score.onnx", "score")
     tampered(part / "part.onnx", folder / "no-images.onnx", "no images")
     handler = functools.partial(Site, directory=str(folder))
@@ -312,5 +315,7 @@ def test_the_page_refuses_other_files(page):
         "The image has 120 × 128 pixels (height × width). The model needs 128 × 128."
     )
     assert "hidden" in shown["result"]
+    shown = page("model=part.onnx&image=transparent.png")
+    assert shown["image-status"].startswith("The image has transparent pixels.")
     assert page("model=good.png")["model-status"] == "This is not an ONNX file."
     assert page("model=missing.onnx")["model-status"] == "missing.onnx: 404 File not found"
