@@ -55,7 +55,9 @@ def faults(site: Path) -> list[str]:
 
 
 def _pages(site: Path) -> list[Path]:
-    return sorted(page for page in site.rglob("*.html") if "_static" not in page.parts)
+    """Return the pages that Sphinx wrote. Downloads are not pages of the site."""
+    others = {"_static", "_downloads"}
+    return sorted(page for page in site.rglob("*.html") if not others & set(page.parts))
 
 
 if __name__ == "__main__":
