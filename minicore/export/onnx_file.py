@@ -24,6 +24,7 @@ from minicore.export.image_nodes import ImageSize
 from minicore.export.network_nodes import Storage, network_models
 from minicore.export.proof import (
     KEY,
+    LEAST,
     Check,
     check_entries,
     checksums,
@@ -165,10 +166,12 @@ def to_onnx(
         )
         rounding = None
         if half:
-            before = np.concatenate([scores, peaks])
+            before = np.array([scores, peaks])
             with _opened(networks, model.backbone_.networks) as backbone:
                 scores, peaks = _expected(model, backbone, search, images, prepared)
-            rounding = float(np.abs(np.concatenate([scores, peaks]) / before - 1).max())
+            least = LEAST * before.max(axis=1, keepdims=True)  # a score can be 0
+            change = np.abs(np.array([scores, peaks]) - before) / np.maximum(before, least)
+            rounding = float(change.max())
     entries = check_entries(images, scores, peaks, model.threshold_)
     about = {
         "minicore": __version__,
