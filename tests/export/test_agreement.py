@@ -1,7 +1,5 @@
 """An exported file computes the scores and maps of its model."""
 
-import sys
-
 import numpy as np
 import pytest
 from onnx import load, numpy_helper, save
@@ -122,9 +120,7 @@ def test_joined_features_of_networks_with_their_own_normalisation_agree(
     assert_agreement(outputs_of(model, gear.test), model, gear.test)
 
 
-def test_layers_of_joined_networks_can_be_chosen(
-    fit, gear, outputs_of, tiny, write_tiny, tmp_path
-):
+def test_layers_of_joined_networks_can_be_chosen(fit, gear, outputs_of, tiny, write_tiny, tmp_path):
     networks = [tiny, write_tiny(tmp_path / "other.onnx", seed=1)]
     model = fit(networks, layers=("0.layer2", "1.layer2", "1.layer3"))
     assert_agreement(outputs_of(model, gear.test), model, gear.test)
@@ -388,9 +384,7 @@ def test_a_tile_has_at_least_one_row(model, gear, outputs_of, monkeypatch):
     ],
     ids=str,
 )
-def test_the_reference_evaluator_of_onnx_agrees(
-    fit, gear, tmp_path, monkeypatch, options, tile
-):
+def test_the_reference_evaluator_of_onnx_agrees(fit, gear, tmp_path, monkeypatch, options, tile):
     if tile is not None:
         monkeypatch.setattr(equation_nodes, "LARGEST_PRODUCT", 64 * tile)
     model = fit(**options)
