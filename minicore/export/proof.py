@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from minicore.export.detector_graph import (
 )
 from minicore.export.equation_nodes import BANK
 from minicore.export.network_nodes import NEEDED
+from minicore.images.preprocess import LARGEST_SIDE
 from minicore.runtime.files import is_file
 from minicore.runtime.onnx_graph import import_onnx
 
@@ -230,12 +232,12 @@ def compare(
     found = []
     for i, (entry, image) in enumerate(zip(entries, images, strict=True), 1):
         outputs = runtime(image[None])
-        score, peak = float(outputs[SCORE][0]), float(np.max(outputs[MAP]))
+        score, peak = _largest(outputs, SCORE), _largest(outputs, MAP)
         found.append(Check(i, "score", entry["score"], entry["score_within"], score))
         within = entry["map_within"]
         found.append(Check(i, "largest map value", entry["map_largest"], within, peak))
         if "anomalous" in entry:
-            verdict = float(outputs[ANOMALOUS][0])
+            verdict = _largest(outputs, ANOMALOUS)
             found.append(Check(i, "anomalous", float(entry["anomalous"]), 0.0, verdict))
     return found
 
@@ -243,6 +245,15 @@ def compare(
 def open_runtime(
     model: str | Path | bytes, provider: str | None = None, threads: int = 0
 ) -> Runtime:
+def _largest(outputs: Mapping[str, np.ndarray], name: str) -> float:
+    """Return the largest value of an output: of `SCORE` and `ANOMALOUS`, that of one image."""
+    try:
+        return float(np.max(outputs[name]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"the runtime computes no output {name}, or an empty one") from error
+
+
+def open_runtime(model: str | Path | bytes, provider: str | None = None) -> Runtime:
     """Open an exported file, or its bytes, with onnxruntime.
 
     Parameters
@@ -311,8 +322,9 @@ def _images(path: Path, about: Any) -> list[np.ndarray]:
     """Return the check images, after a check of all values that are used."""
     try:
         H, W = about["image_size"]
-        threshold = about["threshold"]
-        numbers = [float(threshold)] if threshold is not None else []
+        if not 0 < min(H, W) <= max(H, W) <= LARGEST_SIDE:
+            raise ValueError(f"image_size {H} × {W}")
+        numbers = [] if about["threshold"] is None else [about["threshold"]]
         numbers += [len(about["sha256"].get(part, "")) for part in PARTS]
         images = []
         for entry in about["check"]:
@@ -320,11 +332,11 @@ def _images(path: Path, about: Any) -> list[np.ndarray]:
             pixels = inflate.decompress(base64.b64decode(entry["pixels"]), H * W * 3)
             images.append(np.frombuffer(pixels, np.uint8).reshape(H, W, 3))
             names = ("score", "score_within", "map_largest", "map_within")
-            numbers += [float(entry[name]) for name in names]
-            numbers.append(float(entry.get("anomalous", 0)))
-        if not np.isfinite(numbers).all():
-            raise ValueError("a number is not finite")
-    except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
+            numbers += [entry[name] for name in names]
+            numbers.append(entry.get("anomalous", 0))
+        if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
+            raise ValueError("a number is missing, or not finite")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, zlib.error) as error:
         reason = quoted(f"{error}")
         raise ModelError(f"{path}: damaged: its metadata is not usable ({reason})") from error
     return images
