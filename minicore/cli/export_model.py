@@ -72,6 +72,8 @@ def export(
     """Write a model as one ONNX file, from the pixels of an image to score, map and verdict."""
     from minicore import export as exports
     from minicore import load
+    from minicore.runtime.files import check_writable, identities
+    from minicore.runtime.kinds import EXPORT
 
     if check is not None:
         if model is not None:
@@ -87,6 +89,7 @@ def export(
         raise MinicoreError("--provider: only with --check")
     if image_size is not None and "x" not in image_size.lower():
         raise MinicoreError(f"--image-size {image_size}: expected HEIGHTxWIDTH")
+    check_writable(out, inputs=identities([model]), overwrite=overwrite, kind=EXPORT)
     exported = exports.to_onnx(
         load(model, one_or_several(backbone)),
         out,

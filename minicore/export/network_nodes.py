@@ -132,5 +132,7 @@ def add_network(g: OnnxGraph, model: Any, prefix: str) -> None:
     from onnx import compose
 
     graph = compose.add_prefix(model, prefix).graph
+    for node in graph.node:
+        node.name = node.name or node.output[0]
     g.nodes += graph.node
     g.constants += graph.initializer

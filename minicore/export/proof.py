@@ -242,9 +242,6 @@ def compare(
     return found
 
 
-def open_runtime(
-    model: str | Path | bytes, provider: str | None = None, threads: int = 0
-) -> Runtime:
 def _largest(outputs: Mapping[str, np.ndarray], name: str) -> float:
     """Return the largest value of an output: of `SCORE` and `ANOMALOUS`, that of one image."""
     try:
@@ -253,7 +250,9 @@ def _largest(outputs: Mapping[str, np.ndarray], name: str) -> float:
         raise ModelError(f"the runtime computes no output {name}, or an empty one") from error
 
 
-def open_runtime(model: str | Path | bytes, provider: str | None = None) -> Runtime:
+def open_runtime(
+    model: str | Path | bytes, provider: str | None = None, threads: int = 0
+) -> Runtime:
     """Open an exported file, or its bytes, with onnxruntime.
 
     Parameters
