@@ -76,9 +76,11 @@ def export(
     from minicore.runtime.kinds import EXPORT
 
     if check is not None:
-        if model is not None:
+        half = storage != "float32"
+        if any((model, image_size, prepared, half, explain, check_images, backbone, overwrite)):
             raise MinicoreError(
-                "--check FILE checks a file and writes none: leave MODEL and OUT out"
+                "--check FILE checks a file and writes none: use it without MODEL, OUT and other "
+                "options except --provider"
             )
         _print_checks(exports.check(check, provider))
         print_message(f"{check}: unchanged, and all numbers agree")
