@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, load, numpy_helper, save, shape_inference
+from onnx import TensorProto, helper, load, numpy_helper, save, shape_inference
 from PIL import Image
 from sklearn.exceptions import NotFittedError
 
@@ -234,6 +234,50 @@ def test_weights_beside_a_network_are_part_of_the_file(fit, gear, tiny, tmp_path
     assert all(c.ok for c in check(alone)) and b"weights.bin" not in out.read_bytes()
 
 
+def test_a_network_that_lists_its_weights_as_inputs_is_exported(fit, gear, tiny, tmp_path, out):
+    """Files of ONNX IR version 3 must do so."""
+
+    def change(network):
+        network.ir_version = 3
+        for w in network.graph.initializer:
+            network.graph.input.append(helper.make_tensor_value_info(w.name, w.data_type, w.dims))
+
+    model = fit(changed_network(tiny, tmp_path / "net.onnx", change))
+    to_onnx(model, out, progress=False)
+    found = open_runtime(out)(gear.test)
+    assert np.allclose(found["score"], model.anomaly_score(gear.test), rtol=1e-5)
+    assert [value.name for value in load(out).graph.input] == ["image"]
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+def test_networks_that_minicore_converts_are_exported(fit, gear, tmp_path, out, storage):
+    network = convert(CHECKPOINT, tmp_path / "net.onnx", storage=storage)
+    model = fit(network, resize=72, crop=64)
+    to_onnx(model, out, progress=False)
+    found = open_runtime(out)(gear.test)
+    assert np.allclose(found["score"], model.anomaly_score(gear.test), rtol=1e-5)
+    to_onnx(model, out, storage="float16", progress=False)
+    found = open_runtime(out)(gear.test)
+    assert np.allclose(found["score"], model.anomaly_score(gear.test), rtol=1e-2)
+
+
+def with_condition(network):
+    """Replace the last Relu by one inside a condition."""
+    graph, node = network.graph, network.graph.node.pop()
+    branches = [
+        helper.make_graph(
+            [helper.make_node(kind, node.input, [kind])],
+            kind,
+            [],
+            [helper.make_tensor_value_info(kind, TensorProto.FLOAT, None)],
+        )
+        for kind in ("Relu", "Identity")
+    ]
+    graph.initializer.append(numpy_helper.from_array(np.array(True), "condition"))
+    names = dict(zip(("then_branch", "else_branch"), branches, strict=True))
+    graph.node.append(helper.make_node("If", ["condition"], node.output, **names))
+
+
 def foreign(network):
     """Replace each Relu by an operator that only onnxruntime has."""
     network.opset_import.append(helper.make_opsetid("com.microsoft", 1))
@@ -251,6 +295,7 @@ def fixed(network):
     "change, message",
     [
         (foreign, "uses operators of com.microsoft, which not every runtime of ONNX has"),
+        (with_condition, "uses the operator If, which contains a graph"),
         (fixed, "made for batches of 2; to export a model, write the network with a variable"),
     ],
 )

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import load, numpy_helper, save
+from onnx import helper, load, numpy_helper, save
 
 from minicore.errors import ModelError
 from minicore.export import check, to_onnx
@@ -179,13 +179,18 @@ def test_a_changed_constant_of_an_equation_fails(changed, name):
     assert refused(path).endswith("changed since the export: equations")
 
 
-def test_a_changed_attribute_of_a_node_fails(changed):
+@pytest.mark.parametrize(
+    "node, attribute, part",
+    [("eq2/layer2/mean", "count_include_pad", "equations"), ("network/c4", "group", "network")],
+)
+def test_a_changed_attribute_of_a_node_fails(changed, node, attribute, part):
     def change(model):
-        node = next(n for n in model.graph.node if n.name == "eq2/layer2/mean")
-        attribute = next(a for a in node.attribute if a.name == "count_include_pad")
-        attribute.i = 0
+        (found,) = (n for n in model.graph.node if n.name == node)
+        kept = [a for a in found.attribute if a.name != attribute]
+        del found.attribute[:]
+        found.attribute.extend([*kept, helper.make_attribute(attribute, int(part == "network"))])
 
-    assert refused(changed(change)).endswith("changed since the export: equations")
+    assert refused(changed(change)).endswith(f"changed since the export: {part}")
 
 
 def test_a_changed_size_of_the_input_fails(changed):
