@@ -191,7 +191,7 @@ def to_onnx(
     }
     entry = {"README": readme(about), KEY: json.dumps(about)}
     content = _serialised(exported, entry)
-    checks = compare(entries, images, open_runtime(content))
+    checks = compare(path, entries, images, open_runtime(content))
     wrong = [check for check in checks if not check.ok]
     if wrong:
         raise ModelError(
@@ -313,7 +313,8 @@ def _opened(
         opened = []
         for k, (model, network) in enumerate(zip(models, networks, strict=True)):
             file = Path(folder) / f"{k}.onnx"
-            file.write_bytes(model.SerializeToString())
+            with atomic_write(file) as stream:  # its errors name the file
+                stream.write(model.SerializeToString())
             mean, std = network.preprocessing.mean, network.preprocessing.std
             opened.append(Backbone(file, layers=network.layers, mean=mean, std=std))
         yield opened[0] if len(opened) == 1 else JointBackbone(opened)

@@ -144,8 +144,8 @@ def checksums(graph: Any) -> dict[str, str]:
     """
     digests = {part: hashlib.sha256() for part in PARTS}
     items = [*graph.initializer, *graph.node, *graph.input, *graph.output]
-    for item in sorted(items, key=lambda item: item.name):
-        digests[_part_of(item.name)].update(item.SerializeToString(deterministic=True))
+    for item in sorted(items, key=lambda item: str(item.name)):  # bytes if it is not UTF-8
+        digests[_part_of(str(item.name))].update(item.SerializeToString(deterministic=True))
     return {part: digest.hexdigest() for part, digest in digests.items()}
 
 
@@ -206,7 +206,7 @@ def check(
     images = _images(path, about)
     if not images:
         raise ModelError(f"{path}: has no check images; export it again with check images")
-    found = compare(about["check"], images, runtime or open_runtime(path, provider))
+    found = compare(path, about["check"], images, runtime or open_runtime(path, provider))
     problems = [
         f"check image {c.image}: {c.what} {c.expected:.6g} expected, {c.found:.6g} found"
         for c in found
@@ -226,28 +226,30 @@ def check(
 
 
 def compare(
-    entries: Sequence[Mapping[str, Any]], images: Sequence[np.ndarray], runtime: Runtime
+    path: str | Path,
+    entries: Sequence[Mapping[str, Any]],
+    images: Sequence[np.ndarray],
+    runtime: Runtime,
 ) -> list[Check]:
     """Run the check images one at a time, and compare with the entries of the metadata."""
+
+    def largest(outputs: Mapping[str, np.ndarray], name: str) -> float:
+        try:  # score and anomalous have one value, that of one image
+            return float(np.max(outputs[name]))
+        except (KeyError, ValueError, TypeError) as error:
+            raise ModelError(f"{path}: the runtime returns no output {name}") from error
+
     found = []
     for i, (entry, image) in enumerate(zip(entries, images, strict=True), 1):
         outputs = runtime(image[None])
-        score, peak = _largest(outputs, SCORE), _largest(outputs, MAP)
+        score, peak = largest(outputs, SCORE), largest(outputs, MAP)
         found.append(Check(i, "score", entry["score"], entry["score_within"], score))
         within = entry["map_within"]
         found.append(Check(i, "largest map value", entry["map_largest"], within, peak))
         if "anomalous" in entry:
-            verdict = _largest(outputs, ANOMALOUS)
+            verdict = largest(outputs, ANOMALOUS)
             found.append(Check(i, "anomalous", float(entry["anomalous"]), 0.0, verdict))
     return found
-
-
-def _largest(outputs: Mapping[str, np.ndarray], name: str) -> float:
-    """Return the largest value of an output: of `SCORE` and `ANOMALOUS`, that of one image."""
-    try:
-        return float(np.max(outputs[name]))
-    except (KeyError, ValueError, TypeError) as error:
-        raise ModelError(f"the runtime computes no output {name}, or an empty one") from error
 
 
 def open_runtime(
@@ -279,7 +281,10 @@ def open_runtime(
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # errors are raised as exceptions anyway
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=[provider])
+        # With its fallback, onnxruntime would try the CPU after an error, and print messages.
+        session = onnxruntime.InferenceSession(
+            model, options, providers=[provider], enable_fallback=0
+        )
     except Exception as error:  # onnxruntime's errors have no narrower base class
         raise ModelError(f"{name}: not a file {provider} can run: {first_line(error)}") from error
     if session.get_providers()[0] != provider:

@@ -321,6 +321,40 @@ def test_a_runtime_gets_one_image_at_a_time(exported):
     assert shapes == 3 * [(np.uint8, (1, 128, 128, 3))]
 
 
+@pytest.mark.parametrize(
+    "place, message",
+    [
+        (b"\x1a\x0beq7/softmax", "changed since the export: equations"),  # the name of a node
+        (b"\x12\x0beq7/softmax", "not a file CPUExecutionProvider can run: "),  # of a value
+    ],
+)
+def test_a_name_that_is_not_utf_8_fails_and_prints_nothing(
+    exported, tmp_path, capfd, place, message
+):
+    content, path = exported.read_bytes(), tmp_path / "x"
+    assert content.count(place) == 1
+    path.write_bytes(content.replace(place, place.replace(b"soft", b"\xe8oft")))
+    assert f"{path}: {message}" in refused(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_provider_that_fails_is_not_replaced_by_the_cpu(exported, monkeypatch):
+    """onnxruntime replaces it by default, and the check would pass on the CPU."""
+    started = []
+
+    def fails(*_, **options):
+        started.append(options["providers"])
+        assert options["enable_fallback"] == 0
+        raise RuntimeError("no device")
+
+    known = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: known)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fails)
+    message = refused(exported, provider="CUDAExecutionProvider")
+    assert message.endswith("not a file CUDAExecutionProvider can run: no device")
+    assert started == [["CUDAExecutionProvider"]]
+
+
 def test_an_unknown_provider_is_refused_with_the_known_ones(exported):
     message = refused(exported, provider="NoSuchProvider")
     assert message.startswith("--provider NoSuchProvider: this onnxruntime has only ")
