@@ -67,6 +67,8 @@ SIZES = [
     ((64, 50), {"resize": (90, 50), "crop": None}),
     ((64, 50), {"resize": None, "crop": (31, 40)}),
     ((64, 50), {"resize": None, "crop": None}),
+    ((5, 2), {"resize": 1, "crop": None}),
+    ((13, 40), {"resize": (26, 7), "crop": 1}),
     ((1, 1), {"resize": (7, 5), "crop": None}),
     ((90, 70), {"resize": (1, 1), "crop": None}),
     ((90, 70), {"resize": (61, 83), "crop": 1}),
