@@ -72,11 +72,15 @@ def export(
     """Write a model as one ONNX file, from the pixels of an image to score, map and verdict."""
     from minicore import export as exports
     from minicore import load
+    from minicore.runtime.files import check_writable, identities
+    from minicore.runtime.kinds import EXPORT
 
     if check is not None:
-        if model is not None:
+        half = storage != "float32"
+        if any((model, image_size, prepared, half, explain, check_images, backbone, overwrite)):
             raise MinicoreError(
-                "--check FILE checks a file and writes none: leave MODEL and OUT out"
+                "--check FILE checks a file and writes none: use it without MODEL, OUT and other "
+                "options except --provider"
             )
         _print_checks(exports.check(check, provider))
         print_message(f"{check}: unchanged, and all numbers agree")
@@ -87,6 +91,7 @@ def export(
         raise MinicoreError("--provider: only with --check")
     if image_size is not None and "x" not in image_size.lower():
         raise MinicoreError(f"--image-size {image_size}: expected HEIGHTxWIDTH")
+    check_writable(out, inputs=identities([model]), overwrite=overwrite, kind=EXPORT)
     exported = exports.to_onnx(
         load(model, one_or_several(backbone)),
         out,

@@ -69,10 +69,17 @@ def _part(network: Backbone) -> Any:
         model = onnx.load(path)
         if model.functions:
             model = inliner.inline_local_functions(model)
+        _leave_weights_out_of_inputs(model)
         part = utils.Extractor(model).extract_model([network.input_name], list(network.layers))
     except Exception as error:  # the package onnx has no base class for its errors
         raise _cannot(network, error) from error
-    foreign = {node.domain for node in _all_nodes(part.graph)} - {"", "ai.onnx"}
+    for node in part.graph.node:
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise BackboneError(
+                f"{path}: uses the operator {node.op_type}, which contains a graph; write the "
+                f"network without conditions and loops"
+            )
+    foreign = {node.domain for node in part.graph.node} - {"", "ai.onnx"}
     if foreign:
         raise BackboneError(
             f"{path}: uses operators of {', '.join(sorted(foreign))}, which not every runtime of "
@@ -91,14 +98,13 @@ def opset_of(model: Any) -> int:
     return max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
 
 
-def _all_nodes(graph: Any) -> list[Any]:
-    """Return the nodes of a graph, and of the graphs inside them."""
-    nodes = list(graph.node)
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in [attribute.g] if attribute.HasField("g") else [*attribute.graphs]:
-                nodes += _all_nodes(inner)
-    return nodes
+def _leave_weights_out_of_inputs(model: Any) -> None:
+    """Remove weights from the inputs of a graph, where old files list them too."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, 4)  # the first version that allows it
 
 
 def _round_weights(model: Any, path: Any) -> None:
@@ -132,5 +138,7 @@ def add_network(g: OnnxGraph, model: Any, prefix: str) -> None:
     from onnx import compose
 
     graph = compose.add_prefix(model, prefix).graph
+    for node in graph.node:
+        node.name = node.name or node.output[0]
     g.nodes += graph.node
     g.constants += graph.initializer

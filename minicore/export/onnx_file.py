@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from minicore import __version__
 from minicore.backbones import Backbone, JointBackbone
+from minicore.checks import is_whole
 from minicore.datasets.drawn import part
 from minicore.errors import ImageError, MinicoreWarning, ModelError, ParameterError
 from minicore.export.detector_graph import Bank, detector_graph
@@ -24,6 +25,7 @@ from minicore.export.image_nodes import ImageSize
 from minicore.export.network_nodes import Storage, network_models
 from minicore.export.proof import (
     KEY,
+    LEAST,
     Check,
     check_entries,
     checksums,
@@ -32,7 +34,6 @@ from minicore.export.proof import (
     readme,
 )
 from minicore.fast import anomaly_map
-from minicore.images import image_size as size_of_file
 from minicore.images import list_images, output_size, read_image, view
 from minicore.images.preprocess import LARGEST_SIDE
 from minicore.patchcore.ensemble import Ensemble
@@ -150,10 +151,11 @@ def to_onnx(
     ):
         if value not in choices:
             raise ParameterError(name, " or ".join(map(repr, choices)), value)
-    inputs = identities(model.network_files_)
-    check_writable(path, inputs=inputs, overwrite=overwrite, kind=EXPORT)
     size = _image_size(model, image_size, prepared)
-    images, origin = _check_images(model, size, prepared, check_images)
+    training = _training_images(model, size, prepared) if check_images in (None, "training") else []
+    inputs = identities([*model.network_files_, *(file for file, _ in training)])
+    check_writable(path, inputs=inputs, overwrite=overwrite, kind=EXPORT)
+    images, origin = _check_images(model, size, [image for _, image in training], check_images)
     networks = network_models(model.backbone_.networks, storage)
     with threads.limit(model.n_threads):
         half, rows = storage == "float16", model.memory_bank_
@@ -165,10 +167,12 @@ def to_onnx(
         )
         rounding = None
         if half:
-            before = np.concatenate([scores, peaks])
+            before = np.array([scores, peaks])
             with _opened(networks, model.backbone_.networks) as backbone:
                 scores, peaks = _expected(model, backbone, search, images, prepared)
-            rounding = float(np.abs(np.concatenate([scores, peaks]) / before - 1).max())
+            least = LEAST * before.max(axis=1, keepdims=True)  # a score can be 0
+            change = np.abs(np.array([scores, peaks]) - before) / np.maximum(before, least)
+            rounding = float(change.max())
     entries = check_entries(images, scores, peaks, model.threshold_)
     about = {
         "minicore": __version__,
@@ -187,7 +191,7 @@ def to_onnx(
     }
     entry = {"README": readme(about), KEY: json.dumps(about)}
     content = _serialised(exported, entry)
-    checks = compare(entries, images, open_runtime(content))
+    checks = compare(path, entries, images, open_runtime(content))
     wrong = [check for check in checks if not check.ok]
     if wrong:
         raise ModelError(
@@ -211,14 +215,22 @@ def _require_patchcore(model: Any) -> None:
         raise ModelError(f"{type(model).__name__} cannot be exported, only PatchCore")
 
 
-def _image_size(model: PatchCore, asked: ImageSize | None, prepared: bool) -> ImageSize:
+def _image_size(model: PatchCore, asked: Any, prepared: bool) -> ImageSize:
     """Return (H, W) of the input of the file."""
+    if asked is not None:
+        try:
+            height, width = asked
+        except (TypeError, ValueError):
+            height = width = None
+        if not (is_whole(height, 1) and is_whole(width, 1)):
+            raise ParameterError("image_size", "(H, W) in pixels, or None", asked)
+        asked = int(height), int(width)
     if prepared:
         if asked not in (None, model.input_size_):
             expected = f"{model.input_size_}, the size of prepared images, or None"
             raise ParameterError("image_size", expected, asked)
         return model.input_size_
-    size = asked or model.made_.image_size
+    size: ImageSize | None = asked or model.made_.image_size
     if size is None:
         raise ModelError(
             "the training images have different sizes; give the size of the images that the file "
@@ -236,23 +248,20 @@ def _image_size(model: PatchCore, asked: ImageSize | None, prepared: bool) -> Im
 
 
 def _check_images(
-    model: PatchCore, size: ImageSize, prepared: bool, asked: CheckImages | None
+    model: PatchCore, size: ImageSize, training: list[np.ndarray], asked: CheckImages | None
 ) -> tuple[list[np.ndarray], str]:
     """Return three check images, and where they come from: "training", "drawn" or "none"."""
-    preprocessing = model.config_.preprocessing
-    files = _training_files(model, size, prepared) if asked in (None, "training") else []
-    if asked == "training" and not files:
+    if asked == "training" and not training:
         raise ModelError(
             f"no training images of {size[0]} × {size[1]} pixels in {model.made_.folder}, where "
             f"the model was fitted; use drawn check images (--check-images drawn)"
         )
-    if files:
-        two = [view(f, preprocessing) if prepared else read_image(f) for f in files]
-    else:
+    two = training
+    if not training:
         drawn = [part("gear", defect)[1] for defect in (None, "scratch")]
         two = [np.asarray(Image.fromarray(image).resize(size[::-1])) for image in drawn]
     two = [_coarse(image) for image in two]
-    origin = "training" if files else "none" if asked == "none" else "drawn"
+    origin = "training" if training else "none" if asked == "none" else "drawn"
     return [*two, 255 - two[1]], origin
 
 
@@ -262,19 +271,24 @@ def _coarse(image: np.ndarray) -> np.ndarray:
     return image[::k, ::k].repeat(k, axis=0).repeat(k, axis=1)[: len(image), : image.shape[1]]
 
 
-def _training_files(model: PatchCore, size: ImageSize, prepared: bool) -> list[Path]:
-    """Return the first and the last training image of the right size, if they still exist."""
-    folder = model.made_.folder
+def _training_images(
+    model: PatchCore, size: ImageSize, prepared: bool
+) -> list[tuple[Path, np.ndarray]]:
+    """Return the first and the last training image, if they still exist and have the right size."""
+    folder, preprocessing = model.made_.folder, model.config_.preprocessing
     if folder is None or not is_folder(folder):
         return []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MinicoreWarning)  # of files that are not images
         try:
             files = list_images(folder)
+            two = [
+                (file, view(file, preprocessing) if prepared else read_image(file))
+                for file in (files[0], files[-1])
+            ]
         except (ImageError, OSError):
             return []
-    found = [f for f in (files[0], files[-1]) if prepared or size_of_file(f) == size]
-    return found if len(found) == 2 else []
+    return two if all(image.shape[:2] == size for _, image in two) else []
 
 
 def _neighbours(search: Search, progress: bool) -> np.ndarray | None:
@@ -299,7 +313,8 @@ def _opened(
         opened = []
         for k, (model, network) in enumerate(zip(models, networks, strict=True)):
             file = Path(folder) / f"{k}.onnx"
-            file.write_bytes(model.SerializeToString())
+            with atomic_write(file) as stream:  # its errors name the file
+                stream.write(model.SerializeToString())
             mean, std = network.preprocessing.mean, network.preprocessing.std
             opened.append(Backbone(file, layers=network.layers, mean=mean, std=std))
         yield opened[0] if len(opened) == 1 else JointBackbone(opened)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ from minicore.export.detector_graph import (
 )
 from minicore.export.equation_nodes import BANK
 from minicore.export.network_nodes import NEEDED
+from minicore.images.preprocess import LARGEST_SIDE
 from minicore.runtime.files import is_file
 from minicore.runtime.onnx_graph import import_onnx
 
@@ -142,8 +144,8 @@ def checksums(graph: Any) -> dict[str, str]:
     """
     digests = {part: hashlib.sha256() for part in PARTS}
     items = [*graph.initializer, *graph.node, *graph.input, *graph.output]
-    for item in sorted(items, key=lambda item: item.name):
-        digests[_part_of(item.name)].update(item.SerializeToString(deterministic=True))
+    for item in sorted(items, key=lambda item: str(item.name)):  # bytes if it is not UTF-8
+        digests[_part_of(str(item.name))].update(item.SerializeToString(deterministic=True))
     return {part: digest.hexdigest() for part, digest in digests.items()}
 
 
@@ -204,7 +206,7 @@ def check(
     images = _images(path, about)
     if not images:
         raise ModelError(f"{path}: has no check images; export it again with check images")
-    found = compare(about["check"], images, runtime or open_runtime(path, provider))
+    found = compare(path, about["check"], images, runtime or open_runtime(path, provider))
     problems = [
         f"check image {c.image}: {c.what} {c.expected:.6g} expected, {c.found:.6g} found"
         for c in found
@@ -224,18 +226,28 @@ def check(
 
 
 def compare(
-    entries: Sequence[Mapping[str, Any]], images: Sequence[np.ndarray], runtime: Runtime
+    path: str | Path,
+    entries: Sequence[Mapping[str, Any]],
+    images: Sequence[np.ndarray],
+    runtime: Runtime,
 ) -> list[Check]:
     """Run the check images one at a time, and compare with the entries of the metadata."""
+
+    def largest(outputs: Mapping[str, np.ndarray], name: str) -> float:
+        try:  # score and anomalous have one value, that of one image
+            return float(np.max(outputs[name]))
+        except (KeyError, ValueError, TypeError) as error:
+            raise ModelError(f"{path}: the runtime returns no output {name}") from error
+
     found = []
     for i, (entry, image) in enumerate(zip(entries, images, strict=True), 1):
         outputs = runtime(image[None])
-        score, peak = float(outputs[SCORE][0]), float(np.max(outputs[MAP]))
+        score, peak = largest(outputs, SCORE), largest(outputs, MAP)
         found.append(Check(i, "score", entry["score"], entry["score_within"], score))
         within = entry["map_within"]
         found.append(Check(i, "largest map value", entry["map_largest"], within, peak))
         if "anomalous" in entry:
-            verdict = float(outputs[ANOMALOUS][0])
+            verdict = largest(outputs, ANOMALOUS)
             found.append(Check(i, "anomalous", float(entry["anomalous"]), 0.0, verdict))
     return found
 
@@ -269,7 +281,10 @@ def open_runtime(
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # errors are raised as exceptions anyway
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=[provider])
+        # With its fallback, onnxruntime would try the CPU after an error, and print messages.
+        session = onnxruntime.InferenceSession(
+            model, options, providers=[provider], enable_fallback=0
+        )
     except Exception as error:  # onnxruntime's errors have no narrower base class
         raise ModelError(f"{name}: not a file {provider} can run: {first_line(error)}") from error
     if session.get_providers()[0] != provider:
@@ -311,8 +326,9 @@ def _images(path: Path, about: Any) -> list[np.ndarray]:
     """Return the check images, after a check of all values that are used."""
     try:
         H, W = about["image_size"]
-        threshold = about["threshold"]
-        numbers = [float(threshold)] if threshold is not None else []
+        if not 0 < min(H, W) <= max(H, W) <= LARGEST_SIDE:
+            raise ValueError(f"image_size {H} × {W}")
+        numbers = [] if about["threshold"] is None else [about["threshold"]]
         numbers += [len(about["sha256"].get(part, "")) for part in PARTS]
         images = []
         for entry in about["check"]:
@@ -320,11 +336,11 @@ def _images(path: Path, about: Any) -> list[np.ndarray]:
             pixels = inflate.decompress(base64.b64decode(entry["pixels"]), H * W * 3)
             images.append(np.frombuffer(pixels, np.uint8).reshape(H, W, 3))
             names = ("score", "score_within", "map_largest", "map_within")
-            numbers += [float(entry[name]) for name in names]
-            numbers.append(float(entry.get("anomalous", 0)))
-        if not np.isfinite(numbers).all():
-            raise ValueError("a number is not finite")
-    except (KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
+            numbers += [entry[name] for name in names]
+            numbers.append(entry.get("anomalous", 0))
+        if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
+            raise ValueError("a number is missing, or not finite")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, zlib.error) as error:
         reason = quoted(f"{error}")
         raise ModelError(f"{path}: damaged: its metadata is not usable ({reason})") from error
     return images

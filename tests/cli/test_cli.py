@@ -5,6 +5,7 @@ import inspect
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,7 @@ from minicore.studies.bench import STAGES
 from minicore.studies.reproduce import STUDIES
 
 COMMANDS = [[], ["demo"], ["fit"], ["score"], ["evaluate"], ["info"], ["bench"], ["backbone"]]
-COMMANDS += [["report"]]
+COMMANDS += [["report"], ["export"]]
 COMMANDS += [["backbone", name] for name in ("info", "list", "get", "convert")]
 
 
@@ -546,3 +547,117 @@ def test_no_cell_of_a_csv_is_a_formula(run, model, good, tmp_path, monkeypatch, 
     with (tmp_path / "scores.csv").open(newline="") as lines:
         (row,) = csv.DictReader(lines)
     assert row["image"] == f".{os.sep}{name}" and Path(row["image"]).samefile(name)
+
+
+# Export
+
+
+@pytest.fixture(scope="module")
+def part(model, tmp_path_factory):
+    """An exported file."""
+    path = tmp_path_factory.mktemp("export") / "part.onnx"
+    with pytest.raises(SystemExit) as end:
+        main(["export", str(model), str(path)])
+    assert not end.value.code
+    return path
+
+
+def test_export_writes_a_file_and_prints_its_checks(run, model, tmp_path):
+    path = tmp_path / "part.onnx"
+    code, out, error = run("export", model, path)
+    assert code == 0
+    rows = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
+    assert rows[0] == ["image", "number", "minicore", "found", "difference"]
+    assert [row[:2] for row in rows[1:]] == [
+        [image, number] for image in "123" for number in ("score", "largest map value", "anomalous")
+    ]
+    for _, number, expected, found, difference in rows[1:]:
+        assert float(found) == pytest.approx(float(expected), rel=1e-5)
+        assert float(difference) < 1e-5 if number != "anomalous" else float(expected) in (0, 1)
+    megabytes = path.stat().st_size / 1e6
+    assert f"{path}: {megabytes:.1f} MB, for images of 128 × 128 pixels" in error
+    assert "the file contains two training images, and the negative of one" in error
+    assert "--check-images drawn" in error and "float16" not in error
+
+
+def test_export_names_what_the_options_do(run, model, tmp_path):
+    options = ["--storage", "float16", "--check-images", "drawn", "--image-size", "96x100"]
+    code, _, error = run("export", model, tmp_path / "x.onnx", *options, "--explain")
+    assert code == 0 and "for images of 96 × 100 pixels" in error
+    assert re.search(r"float16 changed these numbers by up to 0\.0\d+ %", error)
+    assert "training images" not in error
+    code, _, error = run("export", model, tmp_path / "x.onnx", "--prepared")
+    assert code == 0 and "for images of 64 × 64 pixels" in error
+
+
+def test_export_of_a_model_without_threshold_or_training_images(run, tiny, gear, tmp_path):
+    model = PatchCore(tiny, false_positive_rate=None, progress=False).fit(gear.train)
+    model.save(tmp_path / "m")
+    code, _, error = run("export", tmp_path / "m", tmp_path / "x.onnx")
+    assert code == 0
+    assert "no training images of this size were found, so the check images are drawn" in error
+    assert "the model has no threshold, so the file has no output `anomalous`" in error
+
+
+def test_check_prints_the_numbers_of_an_unchanged_file(run, part):
+    code, out, error = run("export", "--check", part)
+    assert code == 0 and len(out.splitlines()) == 10
+    assert error == f"{part}: unchanged, and all numbers agree\n"
+    assert run("export", "--check", part, "--provider", "CPUExecutionProvider")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("verdict/threshold", "changed since the export: threshold ("),
+        ("eq5/memory_bank", "memory bank"),
+        ("network/w1", "network"),
+    ],
+)
+def test_check_of_a_changed_file_fails_with_both_numbers(refused, part, tmp_path, name, message):
+    import onnx
+
+    changed = onnx.load(part)
+    constant = next(c for c in changed.graph.initializer if c.name == name)
+    values = onnx.numpy_helper.to_array(constant) * np.float32(100)
+    constant.CopyFrom(onnx.numpy_helper.from_array(np.asarray(values), name))
+    onnx.save(changed, tmp_path / "changed.onnx")
+    error = refused("export", "--check", tmp_path / "changed.onnx")
+    assert "changed since the export: " in error and message in error
+    assert re.search(r"check image \d: \w[\w ]* \S+ expected, \S+ found", error)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "minicore export MODEL OUT, or minicore export --check FILE"),
+        (["MODEL"], "minicore export MODEL OUT, or minicore export --check FILE"),
+        (["MODEL", "OUT", "--check", "PART"], "checks a file and writes none"),
+        (["MODEL", "--check", "PART"], "checks a file and writes none"),
+        (["MODEL", "OUT", "--provider", "CPUExecutionProvider"], "--provider: only with --check"),
+        (["--check", "PART", "--provider", "None"], "--provider None: this onnxruntime has only"),
+        (["--check", "MISSING"], "no such file; expected a file that minicore export wrote"),
+        (["--check", "MODEL"], "damaged, or not a file that minicore export wrote"),
+        (["MISSING", "OUT"], "missing"),
+        (["PART", "OUT"], "an exported model; expected a model saved by minicore"),
+        (["MODEL", "OUT", "--image-size", "128"], "--image-size 128: expected HEIGHTxWIDTH"),
+        (["MODEL", "OUT", "--image-size", "none"], "--image-size none: expected HEIGHTxWIDTH"),
+        (["MODEL", "OUT", "--image-size", "0x128"], "--image-size 0x128: expected"),
+        (["MODEL", "OUT", "--image-size", "1x2x3"], "--image-size 1x2x3: expected"),
+        (["MODEL", "OUT", "--image-size", "20000x128"], "--image-size must be at most 16384"),
+        (["MODEL", "OUT", "--image-size", "9x9", "--prepared"], "--image-size must be (64, 64)"),
+        (["MODEL", "MODEL"], "also read"),
+        (["MODEL", "MODEL", "--overwrite"], "also read"),
+        (["--check", "PART", "--explain"], "checks a file and writes none"),
+        (["--check", "PART", "--image-size", "9x9"], "checks a file and writes none"),
+        (["--check", "PART", "--storage", "float16"], "checks a file and writes none"),
+        (["--check", "PART", "--check-images", "none"], "checks a file and writes none"),
+        (["--check", "PART", "--prepared"], "checks a file and writes none"),
+        (["--check", "PART", "--overwrite"], "checks a file and writes none"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_arguments_of_export_are_one_line(refused, model, part, tmp_path, arguments, message):
+    files = {"MODEL": model, "PART": part, "OUT": tmp_path / "x", "MISSING": tmp_path / "missing"}
+    assert message in refused("export", *(files.get(a, a) for a in arguments))
+    assert not list(tmp_path.iterdir())

@@ -26,6 +26,7 @@ from minicore import PatchCore
 from minicore.backbones import Backbone
 from minicore.backbones.catalog import convert
 from minicore.backbones.convert.checkpoint import read_checkpoint
+from minicore.export import check, to_onnx
 from minicore.images import Preprocessing, decode, prepare
 from minicore.runtime import container
 
@@ -341,6 +342,20 @@ def read_network(path: Path) -> None:
     assert all(phi.ndim == 4 and max(phi.shape[2:]) <= 64 for phi in maps.values())
 
 
+@at_home()
+def export_seeds(folder: Path) -> list[bytes]:
+    options = {"resize": 64, "crop": 64, "progress": False, "n_threads": 1}
+    model = PatchCore("tiny.onnx", coreset_ratio=0.2, **options).fit(IMAGES)
+    to_onnx(model, folder / "x.onnx", progress=False)
+    return [(folder / "x.onnx").read_bytes()]
+
+
+def read_export(path: Path) -> None:
+    """Check an exported file within limited memory."""
+    with no_more_memory(LARGEST_NETWORK):
+        assert all(found.ok for found in check(path))
+
+
 def targets() -> Iterator[Target]:
     """Yield all targets, the fastest first."""
     yield Target("image", image_seeds, change_image, read_pixels)
@@ -352,6 +367,7 @@ def targets() -> Iterator[Target]:
     yield Target(
         "network", network_seeds, change_network, read_network, put_network, LARGEST_NETWORK
     )
+    yield Target("export", export_seeds, change_network, read_export, megabytes=LARGEST_NETWORK)
 
 
 def clear(folder: Path) -> None:

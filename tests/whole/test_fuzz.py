@@ -17,7 +17,7 @@ from minicore.backbones.telemetry import onnxruntime
 KEPT = Path(__file__).parents[1] / "fuzz" / "seeds"
 SEEDS = sorted(KEPT.glob("*/*"))
 CASES = {"image": 400, "checkpoint": 100, "legacy": 200, "safetensors": 400, "dataset": 100,
-         "model": 100, "network": 150}  # fmt: skip
+         "model": 100, "network": 150, "export": 150}  # fmt: skip
 TARGETS = {target.name: target for target in targets()}
 TABLE = re.findall(r"^\| (\w+/\w+) \| .+ \| .+ \| (.+) \|$", (KEPT / "README.md").read_text(), re.M)
 
@@ -26,7 +26,7 @@ TABLE = re.findall(r"^\| (\w+/\w+) \| .+ \| .+ \| (.+) \|$", (KEPT / "README.md"
 def survivable(request):
     """Skip seeds that end the process of the tests, by a division by zero in onnxruntime."""
     version = tuple(map(int, onnxruntime.__version__.split(".")[:2]))
-    if request.node.callspec.id.startswith("network") and version < (1, 28):
+    if request.node.callspec.id.startswith(("network", "export")) and version < (1, 28):
         pytest.skip("onnxruntime before 1.28 divides by zero in some damaged networks")
 
 

@@ -20,6 +20,7 @@ from minicore.backbones.catalog import convert
 from minicore.backbones.recording import record
 from minicore.cli.outputs import heat_map_names
 from minicore.errors import OutputError
+from minicore.export import to_onnx
 from minicore.runtime.files import atomic_write, check_writable, identities
 from minicore.runtime.kinds import made_by_minicore
 from minicore.studies.bench import stopwatch
@@ -97,6 +98,7 @@ COMMANDS = {
     ),
     "report": (["report", "run", "-o"], None, ["run/settings.json", UNIT]),
     "backbone convert": (["backbone", "convert", "checkpoint.pth"], None, ["checkpoint.pth"]),
+    "export": (["export", "model", "--backbone", "net.onnx"], None, ["model", "net.onnx"]),
 }
 each_command = pytest.mark.parametrize("command", COMMANDS)
 names_its_file = pytest.mark.parametrize(
@@ -335,6 +337,8 @@ def test_no_output_replaces_another_of_the_same_call(world, run, command):
         ("evaluate --json", "run/settings.json", "the settings of a run"),
         ("bench --json", "net2.onnx", "a network"),
         ("report", "run/settings.json", "the file is also read"),
+        ("export", "other", "a model"),
+        ("export", "net2.onnx", "a network"),
     ],
 )
 def test_what_minicore_made_is_not_replaced_by_another_kind(world, run, refuse, command, out, kind):
@@ -395,6 +399,10 @@ def writers(world):
         "convert": (
             lambda path, **flag: convert(world / "checkpoint.pth", path, **flag),
             [world / "checkpoint.pth"],
+        ),
+        "to_onnx": (
+            lambda path, **flag: to_onnx(model, path, progress=False, **flag),
+            [network, world / GOOD],
         ),
         "Result.save": (Result({}, {}).save, []),
     }

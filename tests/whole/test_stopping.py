@@ -31,7 +31,7 @@ from minicore.cli import main
 main(sys.argv[2:])
 """
 FIT, SCORE, EVALUATE, CONVERT = "fit", "score", "evaluate", "convert"
-BENCH, DEMO = "bench", "demo"
+BENCH, DEMO, EXPORT = "bench", "demo", "export"
 STAGES = [
     (FIT, "minicore.backbones.feature_maps.batches"),
     (FIT, "minicore.patchcore.estimator.held_out_scores"),
@@ -50,6 +50,9 @@ STAGES = [
     (BENCH, "os.fsync"),
     (DEMO, "minicore.cli.demo_run.evaluate"),
     (DEMO, "os.fsync"),
+    (EXPORT, "minicore.export.onnx_file._neighbours"),
+    (EXPORT, "minicore.export.onnx_file.compare"),
+    (EXPORT, "os.fsync"),
 ]
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -71,6 +74,7 @@ def command(kind, tiny, mvtec_root, model, out):
         EVALUATE: ["evaluate", mvtec_root, "--json", out, "--backbone", tiny],
         CONVERT: ["backbone", "convert", GOLDEN / "tiny_resnet.pth", out],
         BENCH: ["bench", "map", "--repeats", 1, "--json", out, "--data", good, "--backbone", tiny],
+        EXPORT: ["export", model, out, "--backbone", tiny],
         DEMO: ["demo", "gear", "--coreset", 0.01, "--out", out.parent, "--backbone", tiny],
     }[kind]
     return [*map(str, arguments), "--overwrite"]
@@ -207,7 +211,7 @@ main(sys.argv[1:])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [FIT, SCORE, EVALUATE, CONVERT])
+@pytest.mark.parametrize("kind", [FIT, SCORE, EVALUATE, CONVERT, EXPORT])
 def test_a_full_disk_is_one_line_and_leaves_what_was_there(tiny, mvtec_root, model, tmp_path, kind):
     out = tmp_path / "out.onnx"
     out.write_text("earlier")
@@ -238,7 +242,7 @@ def test_a_full_standard_output_is_one_line(arguments):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody can write to")
 def test_a_folder_that_takes_no_files_is_found_out_before_the_work(tiny, mvtec_root, model):
-    for kind in (FIT, SCORE, EVALUATE):
+    for kind in (FIT, SCORE, EVALUATE, EXPORT):
         call = command(kind, tiny, mvtec_root, model, Path("/proc/out"))
         done = subprocess.run(
             [sys.executable, "-m", "minicore", *call], capture_output=True, text=True, timeout=60
