@@ -80,7 +80,8 @@ class Pass(NamedTuple):
             return cls(first, first + cropped, None)
         weights = pillow_weights(before, resized)[first : first + cropped]
         if (weights > 0).sum(axis=1).max() > MOST_TAPS:
-            raise ParameterError("image_size", f"at most {MOST_TAPS // 2} times the crop", before)
+            expected = f"at most {MOST_TAPS // 2} times the size after resizing"
+            raise ParameterError("image_size", expected, before)
         used = np.flatnonzero(weights.any(axis=0))
         return cls(int(used[0]), int(used[-1]) + 1, weights)
 

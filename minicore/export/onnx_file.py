@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 from sklearn.utils.validation import check_is_fitted
 
 from minicore import __version__
 from minicore.backbones import Backbone, JointBackbone
 from minicore.checks import is_whole
-from minicore.datasets.drawn import part
-from minicore.errors import ImageError, MinicoreWarning, ModelError, ParameterError
+from minicore.errors import ModelError, ParameterError
+from minicore.export.check_images import CheckImages, check_images_of, training_images
 from minicore.export.detector_graph import Bank, detector_graph
 from minicore.export.image_nodes import ImageSize
 from minicore.export.network_nodes import Storage, network_models
@@ -34,20 +32,18 @@ from minicore.export.proof import (
     readme,
 )
 from minicore.fast import anomaly_map
-from minicore.images import list_images, output_size, read_image, view
+from minicore.images import output_size
 from minicore.images.preprocess import LARGEST_SIDE
 from minicore.patchcore.ensemble import Ensemble
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import embed
 from minicore.patchcore.search import Search
 from minicore.runtime import threads
-from minicore.runtime.files import atomic_write, check_writable, identities, is_folder
+from minicore.runtime.files import atomic_write, check_writable, identities
 from minicore.runtime.kinds import EXPORT
 from minicore.runtime.progress import bar as progress_bar
 
-CheckImages = Literal["training", "drawn", "none"]
 LARGEST_FILE = 2**31 - 2**16  # bytes; protobuf cannot read more
-COARSE = 256  # blocks of pixels along the longer side of a check image
 ROWS = 1024  # of the bank, whose neighbours are searched at once
 
 
@@ -142,7 +138,8 @@ def to_onnx(
     Notes
     -----
     Equations 1 to 7 of Roth et al., CVPR 2022. Sums are float32 in the graph and float64 in
-    minicore; scores and maps agree to 1e-5 (relative).
+    minicore. Scores and maps agree to 1e-5 (relative), unless the distances are more than a
+    thousand times smaller than the features.
     """
     _require_patchcore(model)
     for name, value, choices in (
@@ -152,10 +149,10 @@ def to_onnx(
         if value not in choices:
             raise ParameterError(name, " or ".join(map(repr, choices)), value)
     size = _image_size(model, image_size, prepared)
-    training = _training_images(model, size, prepared) if check_images in (None, "training") else []
+    training = training_images(model, size, prepared) if check_images in (None, "training") else []
     inputs = identities([*model.network_files_, *(file for file, _ in training)])
     check_writable(path, inputs=inputs, overwrite=overwrite, kind=EXPORT)
-    images, origin = _check_images(model, size, [image for _, image in training], check_images)
+    images, origin = check_images_of(model, size, [image for _, image in training], check_images)
     networks = network_models(model.backbone_.networks, storage)
     with threads.limit(model.n_threads):
         half, rows = storage == "float16", model.memory_bank_
@@ -245,50 +242,6 @@ def _image_size(model: PatchCore, asked: Any, prepared: bool) -> ImageSize:
             "image_size", f"a size that is {model.input_size_} after preprocessing", size
         )
     return size
-
-
-def _check_images(
-    model: PatchCore, size: ImageSize, training: list[np.ndarray], asked: CheckImages | None
-) -> tuple[list[np.ndarray], str]:
-    """Return three check images, and where they come from: "training", "drawn" or "none"."""
-    if asked == "training" and not training:
-        raise ModelError(
-            f"no training images of {size[0]} × {size[1]} pixels in {model.made_.folder}, where "
-            f"the model was fitted; use drawn check images (--check-images drawn)"
-        )
-    two = training
-    if not training:
-        drawn = [part("gear", defect)[1] for defect in (None, "scratch")]
-        two = [np.asarray(Image.fromarray(image).resize(size[::-1])) for image in drawn]
-    two = [_coarse(image) for image in two]
-    origin = "training" if training else "none" if asked == "none" else "drawn"
-    return [*two, 255 - two[1]], origin
-
-
-def _coarse(image: np.ndarray) -> np.ndarray:
-    """Return a large image in blocks of equal pixels, which zlib compresses well."""
-    k = max(1, round(max(image.shape) / COARSE))
-    return image[::k, ::k].repeat(k, axis=0).repeat(k, axis=1)[: len(image), : image.shape[1]]
-
-
-def _training_images(
-    model: PatchCore, size: ImageSize, prepared: bool
-) -> list[tuple[Path, np.ndarray]]:
-    """Return the first and the last training image, if they still exist and have the right size."""
-    folder, preprocessing = model.made_.folder, model.config_.preprocessing
-    if folder is None or not is_folder(folder):
-        return []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MinicoreWarning)  # of files that are not images
-        try:
-            files = list_images(folder)
-            two = [
-                (file, view(file, preprocessing) if prepared else read_image(file))
-                for file in (files[0], files[-1])
-            ]
-        except (ImageError, OSError):
-            return []
-    return two if all(image.shape[:2] == size for _, image in two) else []
 
 
 def _neighbours(search: Search, progress: bool) -> np.ndarray | None:

@@ -26,7 +26,7 @@ from minicore.cli.outputs import ScoreWriter
 from minicore.cli.reproduce import FigureName
 from minicore.errors import DatasetError
 from minicore.export import network_nodes, to_onnx
-from minicore.export.onnx_file import CheckImages
+from minicore.export.check_images import CheckImages
 from minicore.patchcore import bank, config
 from minicore.patchcore.config import Config
 from minicore.studies.bench import STAGES
