@@ -56,7 +56,7 @@ async function decompress(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-// Return the metadata of an ONNX file as an object: {key: text, ...}. onnxruntime-web cannot do it.
+// Return the metadata of an ONNX file as an object: {key: text, ...}. onnxruntime-web cannot read it.
 export function readMetadata(bytes) {
   const metadata = {};
   for (const [number, entry] of fields(bytes)) {

@@ -86,7 +86,7 @@ def export(
         print_message(f"{check}: unchanged, and all numbers agree")
         return
     if model is None or out is None:
-        raise MinicoreError("minicore export MODEL OUT, or minicore export --check FILE")
+        raise MinicoreError("expected MODEL and OUT, or --check FILE")
     if provider is not None:
         raise MinicoreError("--provider: only with --check")
     if image_size is not None and "x" not in image_size.lower():
@@ -113,6 +113,8 @@ def export(
         print_message(
             "no training images of this size were found, so the check images are drawn ones"
         )
+    elif which == "none":
+        print_message("the file contains no check images, so --check will refuse it")
     if not exported.has_threshold:
         print_message("the model has no threshold, so the file has no output `anomalous`")
 

@@ -12,7 +12,7 @@ from PIL import Image
 from minicore.datasets.drawn import part
 from minicore.errors import ImageError, MinicoreWarning, ModelError
 from minicore.export.image_nodes import ImageSize
-from minicore.images import list_images, read_image, view
+from minicore.images import image_size, list_images, read_image, view
 from minicore.patchcore.estimator import PatchCore
 from minicore.runtime.files import is_folder
 
@@ -44,14 +44,13 @@ def training_images(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MinicoreWarning)  # of files that are not images
         try:
-            files = list_images(folder)
-            two = [
-                (file, view(file, preprocessing) if prepared else read_image(file))
-                for file in (files[0], files[-1])
-            ]
+            files = [f for f in list_images(folder) if prepared or image_size(f) == size]
+            two = [files[0], files[-1]] if files else []
+            images = [view(f, preprocessing) if prepared else read_image(f) for f in two]
         except (ImageError, OSError):
             return []
-    return two if all(image.shape[:2] == size for _, image in two) else []
+    fitting = all(image.shape[:2] == size for image in images)  # a crop can have another size
+    return list(zip(two, images, strict=True)) if fitting else []
 
 
 def check_images_of(
@@ -86,6 +85,8 @@ def check_images_of(
             f"no training images of {size[0]} × {size[1]} pixels in {model.made_.folder}, where "
             f"the model was fitted; use drawn check images (--check-images drawn)"
         )
+    if asked in ("drawn", "none"):
+        training = []
     two = training
     if not training:
         drawn = [part("gear", defect)[1] for defect in (None, "scratch")]

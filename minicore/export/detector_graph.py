@@ -1,4 +1,4 @@
-"""A fitted PatchCore as one ONNX graph: `minicore.equations.section3`, as nodes."""
+"""Build one ONNX graph from a fitted PatchCore: the nodes of `minicore.equations.section3`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Bank(NamedTuple):
     rows : (l, D) float32
         $\mathcal{M}_C$; if `half`, already rounded to float16.
     around : (l, b) int64 or None
-        $\mathcal{N}_b$ of every row; None if the model leaves equation 7 out.
+        $\mathcal{N}_b$ of every row; None if the model does not use equation 7.
     half : bool
         Whether the file stores float16.
     """
@@ -169,7 +169,7 @@ def _levels(g: OnnxGraph, x: str, model: PatchCore, networks: Sequence[Any]) -> 
 
 
 def _patch_features(g: OnnxGraph, phi: list[list[Level]], model: PatchCore) -> str:
-    """Equations 1 to 3, as `minicore.equations.patch_features`; (n, h', w', D)."""
+    """Add equations 1 to 3, as in `minicore.equations.patch_features`; (n, h', w', D)."""
     config = model.config_
     p, s = config.patchsize, config.stride
     d, d_target = config.pooling

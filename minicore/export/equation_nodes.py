@@ -1,8 +1,8 @@
 r"""Equations 1 to 7 as nodes of an ONNX graph, one function for each equation.
 
 Every node is named after its equation, so that a viewer of ONNX files, such as Netron, shows the
-paper. All nodes exist in opset 17 and later, and in the smallest runtimes. n is the number of
-images in a batch; h' and w' are the patch grid.
+paper. All operators exist in opset 17 and in later ones. n is the number of images in a batch; h'
+and w' are the patch grid.
 
 A graph contains no differences between all patches and all rows: with 784 patches, 16,000 rows and
 384 values they would take 19 GB. Equation 6 compares products, as any exact search does, and
@@ -18,7 +18,7 @@ from minicore.fast.score import upsampling_matrix
 from minicore.runtime.onnx_graph import OnnxGraph
 
 BANK = "eq5/memory_bank"  # the constant, or "eq5/memory_bank.float16"
-LARGEST_PRODUCT = 2**25  # values of queries × bank that are computed at once for an image: 128 MB
+LARGEST_PRODUCT = 2**25  # pairs of patch and row compared at once, for each image: 128 MB
 
 
 def neighbourhoods(g: OnnxGraph, phi: str, name: str, channels: int, p: int, s: int) -> str:
@@ -98,8 +98,8 @@ def nearest(g: OnnxGraph, P: str, M: str, rows: np.ndarray, patches: int) -> str
     """Equation 6, arg min: the nearest row of the bank for each query; (q, D) → (q,) int64.
 
     It compares ‖m‖² − 2 x·m, which is ‖x − m‖² without ‖x‖². x and the norms are measured from the
-    bank's mean: the smaller the numbers, the smaller the rounding errors. Of rows with the same
-    value the lowest is taken.
+    bank's mean: smaller numbers have smaller rounding errors. If several rows have the same value,
+    the result is the first of them.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def nearest(g: OnnxGraph, P: str, M: str, rows: np.ndarray, patches: int) -> str
     rows : (l, D) float32
         The values of the bank.
     patches : int
-        Queries of one image.
+        Number of queries of one image.
     """
     mean = rows.mean(axis=0, dtype=np.float64)
     norms = np.einsum("ld,ld->l", rows, rows, dtype=np.float64)
@@ -139,7 +139,7 @@ def _nearest_in_tiles(g: OnnxGraph, x: str, M: str, norms: str, rows: int, tile:
     values = t.node("Gemm", [x, part, part_norms], "values", alpha=-2.0, transB=1)
     row = t.node("ArgMin", [values], "row_in_tile", axis=1, keepdims=1)
     value = t.node("GatherElements", [values, row], "value", axis=1)
-    better = t.node("Less", [value, "value_before"], "better")  # not <=: a tie keeps the lower row
+    better = t.node("Less", [value, "value_before"], "better")  # not <=: a tie keeps the first row
     row = t.node("Add", [row, first], "row")
     t.node("Where", [better, value, "value_before"], "value_after")
     t.node("Where", [better, row, "row_before"], "row_after")
@@ -205,7 +205,7 @@ def patch_of_image(g: OnnxGraph, P: str, star: str, patches: int, D: int) -> str
 
 
 def neighbours(g: OnnxGraph, m_star: str, around: np.ndarray) -> str:
-    """N_b(m*), from a table of the neighbours of every row of the bank; (n, 1) → (n, 1, b)."""
+    """Look up N_b(m*) in a table of the neighbours of every row; (n, 1) → (n, 1, b)."""
     table = g.constant("eq7/neighbours_of_rows", around.astype(np.int32))
     return g.node("Gather", [table, m_star], "eq7/neighbours", axis=0)
 
@@ -241,19 +241,19 @@ def anomaly_map(
 
 
 def reshape(g: OnnxGraph, x: str, output: str, *shape: int) -> str:
-    """Give a value another shape; -1 stands for the number of images or queries."""
+    """Add a change of shape; -1 stands for the number of images or queries."""
     return g.node("Reshape", [x, ints(g, f"{output}.shape", *shape)], output)
 
 
 def ints(g: OnnxGraph, name: str, *values: int) -> str:
-    """Add a constant of whole numbers: axes, or a shape."""
+    """Add a constant of integers: axes, or a shape."""
     return g.constant(name, np.array(values, np.int64))
 
 
 def _rows_and_columns(
     g: OnnxGraph, x: str, name: str, rows: np.ndarray, columns: np.ndarray, output: str
 ) -> str:
-    """Multiply by one matrix from the left and by one from the right."""
+    """Add a product with one matrix on the left and one on the right."""
     A = g.constant(f"{name}/rows", rows.astype(np.float32))
     B = g.constant(f"{name}/columns", columns.T.astype(np.float32))
     return g.node("MatMul", [A, g.node("MatMul", [x, B], f"{name}/wide")], f"{name}/{output}")

@@ -20,7 +20,7 @@ from minicore.errors import ModelError, ParameterError
 from minicore.export.check_images import CheckImages, check_images_of, training_images
 from minicore.export.detector_graph import Bank, detector_graph
 from minicore.export.image_nodes import ImageSize
-from minicore.export.network_nodes import Storage, network_models
+from minicore.export.network_nodes import NEEDED, Storage, network_models
 from minicore.export.proof import (
     KEY,
     LEAST,
@@ -41,6 +41,7 @@ from minicore.patchcore.search import Search
 from minicore.runtime import threads
 from minicore.runtime.files import atomic_write, check_writable, identities
 from minicore.runtime.kinds import EXPORT
+from minicore.runtime.onnx_graph import import_onnx
 from minicore.runtime.progress import bar as progress_bar
 
 LARGEST_FILE = 2**31 - 2**16  # bytes; protobuf cannot read more
@@ -110,8 +111,8 @@ def to_onnx(
         ``patch_distances``, ``nearest_rows``, ``deciding_patch`` (its number on the patch grid, row
         by row), ``s_star``, ``neighbours`` and ``weight``.
     check_images : {"training", "drawn", "none"}, optional
-        The three check images in the file: two training images, at most about 256 × 256 blocks of
-        pixels each, and the negative of one of them; or the same of drawn parts; or none. By
+        The three check images in the file: two training images, in about 256 × 256 blocks of
+        pixels, and the negative of one of them; or the same of drawn parts; or none. By
         default training images if they are still in their folder, otherwise drawn ones. Anyone who
         has the file can see its check images.
     overwrite : bool, default False
@@ -141,6 +142,7 @@ def to_onnx(
     minicore. Scores and maps agree to 1e-5 (relative), unless the distances are more than a
     thousand times smaller than the features.
     """
+    import_onnx(*NEEDED)
     _require_patchcore(model)
     for name, value, choices in (
         ("storage", storage, ("float32", "float16")),
@@ -149,7 +151,7 @@ def to_onnx(
         if value not in choices:
             raise ParameterError(name, " or ".join(map(repr, choices)), value)
     size = _image_size(model, image_size, prepared)
-    training = training_images(model, size, prepared) if check_images in (None, "training") else []
+    training = training_images(model, size, prepared)
     inputs = identities([*model.network_files_, *(file for file, _ in training)])
     check_writable(path, inputs=inputs, overwrite=overwrite, kind=EXPORT)
     images, origin = check_images_of(model, size, [image for _, image in training], check_images)
@@ -159,18 +161,17 @@ def to_onnx(
         search = Search(_rounded(rows) if half else rows, model.config_.b)
         bank = Bank(search.bank, _neighbours(search, progress), half)
         exported = detector_graph(model, networks, bank, size, prepared=prepared, explain=explain)
-        scores, peaks = _expected(
-            model, model.backbone_, Search(rows, model.config_.b), images, prepared
-        )
-        rounding = None
-        if half:
-            before = np.array([scores, peaks])
-            with _opened(networks, model.backbone_.networks) as backbone:
-                scores, peaks = _expected(model, backbone, search, images, prepared)
-            least = LEAST * before.max(axis=1, keepdims=True)  # a score can be 0
-            change = np.abs(np.array([scores, peaks]) - before) / np.maximum(before, least)
-            rounding = float(change.max())
-    entries = check_entries(images, scores, peaks, model.threshold_)
+        with _opened(networks, model.backbone_, half) as backbone:
+            scores, maps = _detect(model, backbone, search, images, prepared)
+            rounding = None
+            if half:
+                seen = [image for _, image in training] or images
+                after = _detect(model, backbone, search, seen, prepared)
+                before = _detect(
+                    model, model.backbone_, Search(rows, model.config_.b), seen, prepared
+                )
+                rounding = max(map(_largest_change, before, after))
+    entries = check_entries(images, scores, maps, model.threshold_)
     about = {
         "minicore": __version__,
         "config": {**model.config_.to_json(), "backbone": model.backbone_.name},
@@ -188,7 +189,7 @@ def to_onnx(
     }
     entry = {"README": readme(about), KEY: json.dumps(about)}
     content = _serialised(exported, entry)
-    checks = compare(path, entries, images, open_runtime(content))
+    checks = compare(path, entries, images, open_runtime(content, threads=model.n_threads or 0))
     wrong = [check for check in checks if not check.ok]
     if wrong:
         raise ModelError(
@@ -202,14 +203,26 @@ def to_onnx(
 
 
 def _require_patchcore(model: Any) -> None:
-    check_is_fitted(model)
     if isinstance(model, Ensemble):
         raise ModelError(
             "an ensemble of scores cannot be exported: export each member, or fit one model of "
             "joined features (--ensemble features)"
         )
     if not isinstance(model, PatchCore):
-        raise ModelError(f"{type(model).__name__} cannot be exported, only PatchCore")
+        raise ModelError(f"only a fitted PatchCore can be exported, not {type(model).__name__}")
+    check_is_fitted(model)
+
+
+def _rounded(rows: np.ndarray) -> np.ndarray:
+    if np.abs(rows).max() > np.finfo(np.float16).max:
+        raise ParameterError("storage", "'float32': a patch feature is too large", "float16")
+    return rows.astype(np.float16).astype(np.float32)
+
+
+def _largest_change(before: np.ndarray, after: np.ndarray) -> float:
+    """Return the largest relative change of the scores, or of the largest value of each map."""
+    before, after = (v.reshape(len(v), -1).max(axis=1) for v in (before, after))
+    return float((np.abs(after - before) / np.maximum(before, LEAST * before.max())).max())
 
 
 def _image_size(model: PatchCore, asked: Any, prepared: bool) -> ImageSize:
@@ -259,12 +272,15 @@ def _neighbours(search: Search, progress: bool) -> np.ndarray | None:
 
 @contextlib.contextmanager
 def _opened(
-    models: Sequence[Any], networks: Sequence[Backbone]
+    models: Sequence[Any], backbone: Backbone | JointBackbone, half: bool
 ) -> Iterator[Backbone | JointBackbone]:
-    """Open the networks of an export, whose weights are rounded, as a backbone."""
+    """Open the networks of an export as a backbone; with float16, their weights are rounded."""
+    if not half:
+        yield backbone
+        return
     with tempfile.TemporaryDirectory(prefix="minicore-") as folder:
         opened = []
-        for k, (model, network) in enumerate(zip(models, networks, strict=True)):
+        for k, (model, network) in enumerate(zip(models, backbone.networks, strict=True)):
             file = Path(folder) / f"{k}.onnx"
             with atomic_write(file) as stream:  # its errors name the file
                 stream.write(model.SerializeToString())
@@ -273,32 +289,22 @@ def _opened(
         yield opened[0] if len(opened) == 1 else JointBackbone(opened)
 
 
-def _expected(
+def _detect(
     model: PatchCore,
     backbone: Backbone | JointBackbone,
     search: Search,
     images: Sequence[np.ndarray],
     prepared: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return score and largest map value of each image, computed by minicore."""
+    """Return scores (n,) and maps (n, h, w), by minicore with this backbone and this bank."""
     config = model.config_
     preprocessing = config.preprocessing
     if prepared:
         preprocessing = preprocessing.override("none", "none")
-    scores, peaks = [], []
-    for maps in backbone.feature_maps(images, preprocessing, len(images)):
-        patches, size, cell = embed(maps, config, "fast", model.scales_)
-        s, _, distances = search.score(patches, "fast")
-        S = anomaly_map(distances, *size, config.sigma, config.stride, cell)
-        scores.append(s)
-        peaks.append(S.max(axis=(1, 2)).astype(float))
-    return np.concatenate(scores), np.concatenate(peaks)
-
-
-def _rounded(rows: np.ndarray) -> np.ndarray:
-    if np.abs(rows).max() > np.finfo(np.float16).max:
-        raise ParameterError("storage", "'float32': a patch feature is too large", "float16")
-    return rows.astype(np.float16).astype(np.float32)
+    (maps,) = backbone.feature_maps(images, preprocessing, len(images))
+    patches, size, cell = embed(maps, config, "fast", model.scales_)
+    s, _, distances = search.score(patches, "fast")
+    return s, anomaly_map(distances, *size, config.sigma, config.stride, cell)
 
 
 def _serialised(model: Any, metadata: dict[str, str]) -> bytes:

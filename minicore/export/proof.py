@@ -4,8 +4,8 @@ The file's metadata has two entries. ``minicore`` is JSON: the configuration of 
 of the parts of the graph, and check images with the scores and maps of the model in minicore.
 ``README`` tells a reader in any language how to use the file and how to check a runtime.
 
-The checksums detect damage and accidents. They are no signature: who changes a file on purpose can
-change them too.
+The checksums detect damage and accidents. They are no signature: a person who changes a file on
+purpose can change the checksums too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicore.backbones.network_file import first_line
+from minicore.checks import is_whole
 from minicore.errors import ModelError, quoted
 from minicore.export.detector_graph import (
     ANOMALOUS,
@@ -32,9 +33,9 @@ from minicore.export.detector_graph import (
     THRESHOLD,
 )
 from minicore.export.equation_nodes import BANK
-from minicore.export.network_nodes import NEEDED
-from minicore.images.preprocess import LARGEST_SIDE
-from minicore.runtime.files import is_file
+from minicore.images import Preprocessing
+from minicore.images.preprocess import LARGEST_SIDE, geometry
+from minicore.runtime.files import is_file, is_folder
 from minicore.runtime.onnx_graph import import_onnx
 
 KEY = "minicore"
@@ -50,22 +51,25 @@ This file finds defects in images of one kind of part. It is a PatchCore (Roth e
 that was fitted with minicore {version}. It needs a runtime of ONNX, and nothing else.
 
 Input
-  image      uint8 (n, {H}, {W}, 3): RGB images, upright{prepared}
+  image      uint8 (n, {H}, {W}, 3): upright RGB images (not BGR){prepared}.
+             The number of images n is free. One at a time needs the least memory.
 Outputs
   score      float32 (n): higher is more anomalous
-  map        float32 (n, {h}, {w}): the same for each pixel of the resized and cropped image
-  anomalous  bool (n): whether score > threshold{no_threshold}
-The names of the nodes begin with the number of their equation in the paper.
+  map        float32 (n, {h}, {w}): the same for each pixel of {region}
+  anomalous  bool (n): {verdict}
+Names of nodes begin with image, network, eq1 to eq7 (the equations of the paper), map or verdict.
+The entry "minicore" of the metadata is JSON: "threshold", "map_threshold" and all settings.
 
 To check that your runtime computes the right results:
-1. Read the entry "minicore" of the metadata of this file. It is JSON.
-2. For each entry of "check": decode "pixels" from base64, and decompress the bytes with zlib.
-   The result is one image: {H} x {W} x 3 bytes, row by row, each pixel as red, green, blue.
+1. Read the entry "minicore" of the metadata.
+2. For each item of its list "check": decode "pixels" from base64, and decompress the bytes with
+   zlib. The result is one image: {H} x {W} x 3 bytes, row by row, each pixel as red, green, blue.
 3. Run this file on the image. Then
    |score - "score"| must be at most "score_within", and
    |largest value of map - "map_largest"| must be at most "map_within",
-   and anomalous must be equal to "anomalous".
-In Python:  minicore export --check FILE
+   the same for the value of map at row "map_row" and column "map_column", counted from 0,
+   and anomalous must be equal to "anomalous", if the item has it.
+With minicore:  minicore export --check FILE   (it also compares the checksums of "sha256")
 """
 
 
@@ -77,7 +81,7 @@ class Check(NamedTuple):
     image : int
         Number of the check image, from 1.
     what : str
-        "score", "largest map value" or "anomalous" (0 or 1).
+        "score", "largest map value", "map at row, column" or "anomalous" (0 or 1).
     expected, within, found : float
         What minicore computed, the largest difference that is accepted, and what the runtime
         computed.
@@ -104,15 +108,15 @@ class Check(NamedTuple):
 
 
 def check_entries(
-    images: Sequence[np.ndarray], scores: np.ndarray, peaks: np.ndarray, threshold: float | None
+    images: Sequence[np.ndarray], scores: np.ndarray, maps: np.ndarray, threshold: float | None
 ) -> list[dict[str, Any]]:
     """Return the entries of the metadata for some check images.
 
     Parameters
     ----------
     images : sequence of (H, W, 3) uint8
-    scores, peaks : (n,) float
-        The score of each, and the largest value of its map.
+    scores : (n,) float
+    maps : (n, h, w) float
     threshold : float or None
 
     Returns
@@ -121,13 +125,17 @@ def check_entries(
         Values for JSON; README explains them.
     """
     entries: list[dict[str, Any]] = []
-    for image, score, peak in zip(images, scores, peaks, strict=True):
+    peaks = maps.max(axis=(1, 2))
+    for image, score, S, peak in zip(images, scores, maps, peaks, strict=True):
+        row, column = np.unravel_index(S.argmax(), S.shape)
         entry = {
             "pixels": base64.b64encode(zlib.compress(image.tobytes(), 9)).decode(),
             "score": float(score),
             "score_within": TOLERANCE * max(float(score), LEAST * float(scores.max())),
             "map_largest": float(peak),
             "map_within": TOLERANCE * max(float(peak), LEAST * float(peaks.max())),
+            "map_row": int(row),
+            "map_column": int(column),
         }
         if threshold is not None:
             entry["anomalous"] = bool(score > threshold)
@@ -160,11 +168,22 @@ def _part_of(name: str) -> str:
 def readme(about: Mapping[str, Any]) -> str:
     """Return the entry README, for the values of the entry ``minicore``."""
     (H, W), (h, w) = about["image_size"], about["input_size"]
+    region = "the image"
+    if not about["prepared"]:
+        config = about["config"]
+        preprocessing = Preprocessing(config["resize"], config["crop"])
+        resized, _, (top, left) = geometry((H, W), preprocessing, "image")
+        region = (
+            f"a part of the image, resized to\n             {resized[0]} x {resized[1]} pixels: "
+            f"its rows {top} to {top + h - 1} and columns {left} to {left + w - 1}"
+        )
+    threshold = about["threshold"]
+    missing = "missing, because the model has no threshold"
     text = README.format(
         version=about["minicore"],
-        H=H, W=W, h=h, w=w,
+        H=H, W=W, h=h, w=w, region=region,
         prepared=", already resized and cropped" if about["prepared"] else "",
-        no_threshold="" if about["threshold"] is not None else " (missing: the model has none)",
+        verdict=missing if threshold is None else f"score > {threshold:.7g}",
     )  # fmt: skip
     return text if about["check"] else text[: text.index("\nTo check")]
 
@@ -239,13 +258,22 @@ def compare(
         except (KeyError, ValueError, TypeError) as error:
             raise ModelError(f"{path}: the runtime returns no output {name}") from error
 
+    def at(outputs: Mapping[str, np.ndarray], row: int, column: int) -> float:
+        try:
+            return float(outputs[MAP][0, row, column])
+        except IndexError as error:
+            shape = np.shape(outputs[MAP])
+            raise ModelError(f"{path}: the runtime returns a map of the shape {shape}") from error
+
     found = []
     for i, (entry, image) in enumerate(zip(entries, images, strict=True), 1):
         outputs = runtime(image[None])
         score, peak = largest(outputs, SCORE), largest(outputs, MAP)
         found.append(Check(i, "score", entry["score"], entry["score_within"], score))
-        within = entry["map_within"]
-        found.append(Check(i, "largest map value", entry["map_largest"], within, peak))
+        expected = entry["map_largest"], entry["map_within"]
+        found.append(Check(i, "largest map value", *expected, peak))
+        row, column = entry["map_row"], entry["map_column"]
+        found.append(Check(i, f"map at {row}, {column}", *expected, at(outputs, row, column)))
         if "anomalous" in entry:
             verdict = largest(outputs, ANOMALOUS)
             found.append(Check(i, "anomalous", float(entry["anomalous"]), 0.0, verdict))
@@ -308,9 +336,10 @@ def read(path: str | Path) -> tuple[Any, dict[str, Any]]:
     ModelError
         If the file is missing, damaged, or not an exported model.
     """
-    onnx = import_onnx(*NEEDED)
+    onnx = import_onnx("reading an exported file", "export")
     if not is_file(path):
-        raise ModelError(f"{path}: no such file; expected a file that minicore export wrote")
+        what = "a folder" if is_folder(path) else "no such file"
+        raise ModelError(f"{path}: {what}; expected a file that minicore export wrote")
     try:
         model = onnx.load(str(path), load_external_data=False)
         entries = {entry.key: entry.value for entry in model.metadata_props}
@@ -338,6 +367,8 @@ def _images(path: Path, about: Any) -> list[np.ndarray]:
             names = ("score", "score_within", "map_largest", "map_within")
             numbers += [entry[name] for name in names]
             numbers.append(entry.get("anomalous", 0))
+            if not all(is_whole(entry[name], 0) for name in ("map_row", "map_column")):
+                raise ValueError("a position in a map is not a whole number")
         if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
             raise ValueError("a number is missing, or not finite")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, zlib.error) as error:

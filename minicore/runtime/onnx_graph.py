@@ -8,7 +8,7 @@ import numpy as np
 
 from minicore.errors import MinicoreError
 
-OPSET, IR_VERSION = 17, 8  # both are older than onnxruntime 1.17, the oldest supported version
+OPSET, IR_VERSION = 17, 8  # onnxruntime 1.17, the oldest supported version, runs both
 
 
 def import_onnx(purpose: str, extra: str) -> Any:

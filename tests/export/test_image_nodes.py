@@ -138,7 +138,9 @@ def test_an_image_at_the_limit_is_exact_and_a_larger_one_is_refused():
         white = np.full((1, *size, 3), 255, np.uint8)
         (found,) = graph_of(size, preprocessing)[0].run(None, {"image": white})
         assert (found == 255).all()
-    with pytest.raises(ParameterError, match=f"image_size must be at most {most} times the size after resizing"):
+    with pytest.raises(
+        ParameterError, match=f"image_size must be at most {most} times the size after resizing"
+    ):
         graph_of(((most + 1) * 4, 8), Preprocessing(resize=(4, 4), crop=None))
 
 
