@@ -103,7 +103,7 @@ def export(
     (H, W), which = exported.image_size, exported.check_images
     print_message(f"{out}: {out.stat().st_size / 1e6:.1f} MB, for images of {H} × {W} pixels")
     if exported.rounding is not None:
-        print_message(f"float16 changed these numbers by up to {100 * exported.rounding:.2g} %")
+        print_message(f"float16 changes scores and maps by up to {100 * exported.rounding:.2g} %")
     if which == "training":
         print_message(
             "the file contains two training images, and the negative of one, for --check; "

@@ -156,14 +156,14 @@ def _levels(g: OnnxGraph, x: str, model: PatchCore, networks: Sequence[Any]) -> 
     blank = np.zeros((1, 3, *model.input_size_), np.float32)
     found = []
     for k, (network, nodes) in enumerate(zip(model.backbone_.networks, networks, strict=True)):
-        folder, number = (f"network{k}/", f"{k}.") if len(networks) > 1 else ("network/", "")
-        normalised(g, x, network.preprocessing, folder + network.input_name)
-        add_network(g, nodes, folder)
+        prefix, number = (f"network{k}/", f"{k}.") if len(networks) > 1 else ("network/", "")
+        normalised(g, x, network.preprocessing, prefix + network.input_name)
+        add_network(g, nodes, prefix)
         levels = []
         for layer, phi in network(blank).items():
             size = phi.shape[2:]
             t = cell(model.input_size_, size)
-            levels.append(Level(number + layer, folder + layer, phi.shape[1], size, t))
+            levels.append(Level(number + layer, prefix + layer, phi.shape[1], size, t))
         found.append(levels)
     return found
 

@@ -165,7 +165,7 @@ def to_onnx(
             scores, maps = _detect(model, backbone, search, images, prepared)
             rounding = None
             if half:
-                seen = [image for _, image in training] or images
+                seen = [*images, *(image for _, image in training)]
                 after = _detect(model, backbone, search, seen, prepared)
                 before = _detect(
                     model, model.backbone_, Search(rows, model.config_.b), seen, prepared
@@ -222,7 +222,8 @@ def _rounded(rows: np.ndarray) -> np.ndarray:
 def _largest_change(before: np.ndarray, after: np.ndarray) -> float:
     """Return the largest relative change of the scores, or of the largest value of each map."""
     before, after = (v.reshape(len(v), -1).max(axis=1) for v in (before, after))
-    return float((np.abs(after - before) / np.maximum(before, LEAST * before.max())).max())
+    least = max(LEAST * float(before.max()), np.finfo(float).tiny)
+    return float((np.abs(after - before) / np.maximum(before, least)).max())
 
 
 def _image_size(model: PatchCore, asked: Any, prepared: bool) -> ImageSize:

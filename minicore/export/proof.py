@@ -174,8 +174,8 @@ def readme(about: Mapping[str, Any]) -> str:
         preprocessing = Preprocessing(config["resize"], config["crop"])
         resized, _, (top, left) = geometry((H, W), preprocessing, "image")
         region = (
-            f"a part of the image, resized to\n             {resized[0]} x {resized[1]} pixels: "
-            f"its rows {top} to {top + h - 1} and columns {left} to {left + w - 1}"
+            "the image after resizing\n"
+            f"             to {resized[0]} x {resized[1]} pixels, in rows {top} to {top + h - 1} and columns {left} to {left + w - 1}"
         )
     threshold = about["threshold"]
     missing = "missing, because the model has no threshold"

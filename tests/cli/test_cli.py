@@ -568,8 +568,10 @@ def test_export_writes_a_file_and_prints_its_checks(run, model, tmp_path):
     assert code == 0
     rows = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
     assert rows[0] == ["image", "number", "minicore", "found", "difference"]
-    assert [row[:2] for row in rows[1:]] == [
-        [image, number] for image in "123" for number in ("score", "largest map value", "anomalous")
+    assert [[row[0], row[1].split(" at ")[0]] for row in rows[1:]] == [
+        [image, number]
+        for image in "123"
+        for number in ("score", "largest map value", "map", "anomalous")
     ]
     for _, number, expected, found, difference in rows[1:]:
         assert float(found) == pytest.approx(float(expected), rel=1e-5)
@@ -584,7 +586,7 @@ def test_export_names_what_the_options_do(run, model, tmp_path):
     options = ["--storage", "float16", "--check-images", "drawn", "--image-size", "96x100"]
     code, _, error = run("export", model, tmp_path / "x.onnx", *options, "--explain")
     assert code == 0 and "for images of 96 × 100 pixels" in error
-    assert re.search(r"float16 changed these numbers by up to 0\.0\d+ %", error)
+    assert re.search(r"float16 changes scores and maps by up to 0\.0\d+ %", error)
     assert "training images" not in error
     code, _, error = run("export", model, tmp_path / "x.onnx", "--prepared")
     assert code == 0 and "for images of 64 × 64 pixels" in error
@@ -601,7 +603,7 @@ def test_export_of_a_model_without_threshold_or_training_images(run, tiny, gear,
 
 def test_check_prints_the_numbers_of_an_unchanged_file(run, part):
     code, out, error = run("export", "--check", part)
-    assert code == 0 and len(out.splitlines()) == 10
+    assert code == 0 and len(out.splitlines()) == 13
     assert error == f"{part}: unchanged, and all numbers agree\n"
     assert run("export", "--check", part, "--provider", "CPUExecutionProvider")[0] == 0
 
@@ -630,8 +632,8 @@ def test_check_of_a_changed_file_fails_with_both_numbers(refused, part, tmp_path
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ([], "minicore export MODEL OUT, or minicore export --check FILE"),
-        (["MODEL"], "minicore export MODEL OUT, or minicore export --check FILE"),
+        ([], "expected MODEL and OUT, or --check FILE"),
+        (["MODEL"], "expected MODEL and OUT, or --check FILE"),
         (["MODEL", "OUT", "--check", "PART"], "checks a file and writes none"),
         (["MODEL", "--check", "PART"], "checks a file and writes none"),
         (["MODEL", "OUT", "--provider", "CPUExecutionProvider"], "--provider: only with --check"),

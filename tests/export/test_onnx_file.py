@@ -335,7 +335,7 @@ def test_other_detectors_are_refused_by_name(fit, gear, tiny, out):
     ensemble = Ensemble([PatchCore(tiny, progress=False)] * 2, progress=False).fit(gear.train)
     with pytest.raises(ModelError, match="an ensemble of scores cannot be exported: export each"):
         to_onnx(ensemble, out)
-    with pytest.raises(ModelError, match="SPADE cannot be exported, only PatchCore"):
+    with pytest.raises(ModelError, match="only a fitted PatchCore can be exported, not SPADE"):
         to_onnx(SPADE(tiny, progress=False).fit(gear.train), out)
     with pytest.raises(NotFittedError):
         to_onnx(PatchCore(tiny), out)
@@ -452,11 +452,11 @@ def test_of_prepared_files_too(good, tiny, out, case):
 def test_check_images_can_be_drawn_or_left_out(good, tiny, out):
     model = PatchCore(tiny, progress=False).fit(good)
     made = to_onnx(model, out, check_images="drawn", progress=False)
-    assert made.check_images == "drawn" and len(made.checks) == 9
+    assert made.check_images == "drawn" and len(made.checks) == 12
     pixels = [image.tobytes() for image in images_in(out)]
     assert not {read_image(file).tobytes() for file in good.iterdir()} & set(pixels)
     made = to_onnx(model, out, check_images="none", progress=False)
-    assert made.check_images == "none" and len(made.checks) == 9  # but it was checked
+    assert made.check_images == "none" and len(made.checks) == 12  # but it was checked
     assert images_in(out) == []
 
 
@@ -534,8 +534,8 @@ def test_an_exported_file_is_not_taken_for_a_model_or_a_network(exported):
 
 @pytest.mark.parametrize("where", ["score", "map"])
 def test_nothing_is_written_if_onnxruntime_disagrees(model, out, monkeypatch, where):
-    def wrong(content, *arguments):
-        run = open_runtime(content, *arguments)
+    def wrong(content, **options):
+        run = open_runtime(content, **options)
 
         def runtime(images):
             outputs = run(images)
@@ -567,7 +567,7 @@ def test_a_graph_that_is_wrong_is_not_written(model, out, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "place", ["_neighbours", "network_models", "_expected", "_serialised", "compare"]
+    "place", ["_neighbours", "network_models", "_detect", "_serialised", "compare"]
 )
 def test_an_interrupted_export_writes_nothing(model, out, monkeypatch, place):
     def stop(*_, **__):

@@ -68,8 +68,10 @@ def set_about(model, change):
 
 def test_a_fresh_file_passes(exported):
     found = check(exported)
-    assert [(c.image, c.what) for c in found] == [
-        (image, what) for image in (1, 2, 3) for what in ("score", "largest map value", "anomalous")
+    assert [(c.image, c.what.split(" at ")[0]) for c in found] == [
+        (image, what)
+        for image in (1, 2, 3)
+        for what in ("score", "largest map value", "map", "anomalous")
     ]
     assert all(c.ok for c in found)
     assert max(c.difference for c in found) < 1e-5
@@ -104,7 +106,7 @@ def test_a_file_with_options_passes(model, tmp_path, options):
 def test_a_file_without_threshold_passes(fit, tmp_path):
     model = fit(false_positive_rate=None)
     to_onnx(model, tmp_path / "x.onnx", progress=False)
-    assert [c.what for c in check(tmp_path / "x.onnx")] == 3 * ["score", "largest map value"]
+    assert "anomalous" not in {c.what for c in check(tmp_path / "x.onnx")}
 
 
 def test_scores_of_0_pass(fit, mvtec_root, tmp_path):
@@ -377,8 +379,8 @@ def test_another_file_is_refused(tiny, model, tmp_path):
         assert "damaged, or not a file that minicore export wrote" in refused(tmp_path / name)
     for path in (tiny, tmp_path / "empty"):
         assert "not one that minicore export wrote" in refused(path)
-    for path in (tmp_path / "missing", tmp_path):
-        assert f"{path}: no such file" in refused(path)
+    for path, what in ((tmp_path / "missing", "no such file"), (tmp_path, "a folder")):
+        assert f"{path}: {what}" in refused(path)
 
 
 def test_a_cut_file_is_refused(exported, tmp_path):
@@ -507,6 +509,17 @@ DAMAGE = {
 }
 
 
+def test_a_transposed_map_is_found_out(exported):
+    run = open_runtime(exported)
+
+    def transposed(images):
+        outputs = run(images)
+        return {**outputs, "map": outputs["map"].transpose(0, 2, 1)}
+
+    with pytest.raises(ModelError, match=r"check image 1: map at \d+, \d+ \d"):
+        check(exported, runtime=transposed)
+
+
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_damaged_metadata_is_refused_in_one_line(changed, damage):
     message = refused(changed(lambda m: set_about(m, damage)))
@@ -524,13 +537,13 @@ def test_readme_is_short_and_names_input_and_outputs(exported):
     lines = readme_of(exported).splitlines()
     assert 18 <= len(lines) <= 25 and max(map(len, lines)) <= 100
     for line in (
-        "  image      uint8 (n, 128, 128, 3): RGB images, upright",
+        "  image      uint8 (n, 128, 128, 3): upright RGB images (not BGR).",
         "  score      float32 (n): higher is more anomalous",
-        "  map        float32 (n, 64, 64): the same for each pixel of the resized and cropped "
-        "image",
-        "  anomalous  bool (n): whether score > threshold",
-        "   The result is one image: 128 x 128 x 3 bytes, row by row, each pixel as red, green, "
-        "blue.",
+        "  map        float32 (n, 64, 64): the same for each pixel of the image after resizing",
+        "             to 72 x 72 pixels, in rows 4 to 67 and columns 4 to 67",
+        f"  anomalous  bool (n): score > {about_of(exported)['threshold']:.7g}",
+        "   zlib. The result is one image: 128 x 128 x 3 bytes, row by row, each pixel as red, "
+        "green, blue.",
     ):
         assert line in lines
     assert readme_of(exported).isascii()
@@ -566,6 +579,8 @@ for check in entry["check"]:
     agreed += (
         abs(score - check["score"]) <= check["score_within"]
         and abs(heat.max() - check["map_largest"]) <= check["map_within"]
+        and abs(heat[check["map_row"], check["map_column"]] - check["map_largest"])
+        <= check["map_within"]
         and anomalous == check["anomalous"]
     )
 assert "minicore" not in sys.modules
@@ -586,7 +601,7 @@ def test_the_steps_of_readme_need_no_minicore(changed, factor, agreed):
 def test_readme_of_other_files_is_true_too(fit, model, tmp_path):
     to_onnx(model, tmp_path / "a.onnx", check_images="none", prepared=True, progress=False)
     text = readme_of(tmp_path / "a.onnx")
-    assert "To check" not in text and "RGB images, upright, already resized and cropped" in text
+    assert "To check" not in text and "RGB images (not BGR), already resized and cropped." in text
     assert "uint8 (n, 64, 64, 3)" in text
     to_onnx(fit(false_positive_rate=None), tmp_path / "b.onnx", progress=False)
-    assert "(missing: the model has none)" in readme_of(tmp_path / "b.onnx")
+    assert "missing, because the model has no threshold" in readme_of(tmp_path / "b.onnx")
