@@ -175,7 +175,8 @@ def readme(about: Mapping[str, Any]) -> str:
         resized, _, (top, left) = geometry((H, W), preprocessing, "image")
         region = (
             "the image after resizing\n"
-            f"             to {resized[0]} x {resized[1]} pixels, in rows {top} to {top + h - 1} and columns {left} to {left + w - 1}"
+            f"             to {resized[0]} x {resized[1]} pixels, in rows {top} to {top + h - 1} "
+            f"and columns {left} to {left + w - 1}"
         )
     threshold = about["threshold"]
     missing = "missing, because the model has no threshold"
