@@ -41,6 +41,7 @@ from minicore.runtime.onnx_graph import import_onnx
 KEY = "minicore"
 TOLERANCE = 1e-4  # largest relative difference that a check accepts
 LEAST = 0.1  # a result below this share of the largest one may differ as much as this share
+LISTED = 4  # wrong numbers that an error lists
 PARTS = ("network", "memory bank", "threshold", "equations")  # of the graph, with one checksum each
 
 # A runtime: from images (n, H, W, 3) to the outputs, by name.
@@ -227,11 +228,13 @@ def check(
     if not images:
         raise ModelError(f"{path}: has no check images; export it again with check images")
     found = compare(path, about["check"], images, runtime or open_runtime(path, provider))
+    wrong = [c for c in found if not c.ok]
     problems = [
         f"check image {c.image}: {c.what} {c.expected:.6g} expected, {c.found:.6g} found"
-        for c in found
-        if not c.ok
+        for c in wrong[:LISTED]
     ]
+    if len(wrong) > LISTED:
+        problems.append(f"{len(wrong) - LISTED} more numbers differ")
     sums = checksums(model.graph)
     changed = [part for part in PARTS if sums[part] != about["sha256"].get(part)]
     if "threshold" in changed:
