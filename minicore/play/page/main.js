@@ -1,0 +1,232 @@
+// The state of the page and its flow: part -> scene -> image -> pixels -> frame -> panels.
+//
+// Each panel is one function of the shared object `app`. A panel reads the state from it, listens to
+// its events, and calls its methods. The events:
+//   scene   the part has changed          app.scene
+//   image   another image was opened      app.original, app.pixels
+//   frame   the engine has new numbers    app.frame
+//   hover   the patch under the pointer   app.hover (null: none; app.shown: then the deciding one)
+//   words   the language has changed
+
+import { bank } from "./bank.js";
+import { offscreen, withAlpha } from "./draw.js";
+import { nearest } from "./nearest.js";
+import { paint } from "./paint.js";
+import { patches } from "./patches.js";
+import { score } from "./score.js";
+import { source } from "./source.js";
+import { tour } from "./tour.js";
+import { language, translate, word } from "./words.js";
+
+const WAIT = 30; // milliseconds without a stroke before the next question
+
+const app = {
+  engine: null,
+  scene: null,
+  frame: null,
+  original: null,
+  pixels: null,
+  hover: null,
+  settings: { share: 0.01, b: 9, sigma: 4, engine: "fast" },
+  fit: {}, // p, s and layers, where the engine can change them
+
+  on(event, listener) {
+    (listeners[event] ??= []).push(listener);
+  },
+
+  /** The patch that all panels show: the one under the pointer, or the deciding one. */
+  get shown() {
+    return this.hover ?? this.frame?.values.star ?? null;
+  },
+
+  setHover(position) {
+    if (position === this.hover) return;
+    this.hover = position;
+    emit("hover");
+  },
+
+  setPixels(pixels) {
+    this.pixels = pixels;
+    ask();
+  },
+
+  set(settings) {
+    Object.assign(this.settings, settings);
+    ask();
+  },
+
+  openPart,
+
+  /** A training image as a canvas, from the engine only once; null if the engine has none. */
+  training(number) {
+    if (!trainingImages.has(number)) trainingImages.set(number, loadTraining(number));
+    return trainingImages.get(number);
+  },
+};
+
+const listeners = {};
+const trainingImages = new Map();
+const element = (id) => document.getElementById(id);
+
+async function loadTraining(number) {
+  const [height, width] = app.scene.values.size;
+  const pixels = await app.engine.image("training", number);
+  return pixels && offscreen(width, height, withAlpha(pixels));
+}
+
+function emit(event) {
+  for (const listener of listeners[event] ?? []) listener();
+}
+
+// --- one question at a time, always with the newest pixels -------------------------------------
+
+let timer = null;
+let asking = false;
+let again = false;
+let opened = 0; // counts parts, so that an answer about an earlier part is dropped
+
+function ask() {
+  again = true;
+  clearTimeout(timer);
+  timer = setTimeout(next, WAIT);
+}
+
+async function next() {
+  if (asking || !again || !app.scene || !app.pixels) return;
+  asking = true;
+  again = false;
+  const asked = opened;
+  busy(true);
+  try {
+    const frame = await app.engine.detect(app.pixels, app.settings);
+    if (asked === opened) {
+      app.frame = frame;
+      emit("frame");
+      showVerdict();
+      problem(null);
+    }
+  } catch (error) {
+    if (error.name !== "AbortError") problem(error);
+  } finally {
+    asking = false;
+    if (again) next();
+    else busy(false);
+  }
+}
+
+function busy(on) {
+  element("busy").hidden = !on;
+}
+
+function problem(error) {
+  if (error) console.warn(error);
+  element("problem").hidden = !error;
+  element("problem").textContent = error ? word("problem", { message: error.message }) : "";
+}
+
+// --- the verdict --------------------------------------------------------------------------------
+
+let speech = null;
+
+function showVerdict() {
+  if (!app.frame) return;
+  const { score, anomalous } = app.frame.values;
+  const numbers = { score: score.toFixed(2), threshold: app.scene.values.threshold.toFixed(2) };
+  element("verdict").classList.toggle("defective", anomalous);
+  element("verdict-word").textContent = word(anomalous ? "defective" : "good");
+  element("verdict-numbers").textContent = word(anomalous ? "above" : "below", numbers);
+  // Screen readers hear the verdict when it stays the same for a second, not at every stroke.
+  clearTimeout(speech);
+  speech = setTimeout(() => {
+    element("spoken").textContent = `${element("verdict-word").textContent}. ${element("verdict-numbers").textContent}`;
+  }, 1000);
+}
+
+// --- part and example ---------------------------------------------------------------------------
+
+const example = { kind: "good", number: 0 };
+
+async function openPart(part, fit = app.fit) {
+  busy(true);
+  const asked = ++opened;
+  try {
+    const scene = await app.engine.open(part, fit);
+    if (asked !== opened) return;
+    app.fit = fit;
+    const same = app.scene?.values.part === scene.values.part && `${app.scene.values.size}` === `${scene.values.size}`;
+    Object.assign(app, { scene, frame: null, hover: null });
+    trainingImages.clear();
+    const { share, b, sigma } = scene.values;
+    Object.assign(app.settings, { share, b, sigma });
+    emit("scene");
+    if (same && app.pixels) ask();
+    else await openExample(0);
+    problem(null);
+  } catch (error) {
+    if (asked === opened) problem(error);
+  } finally {
+    busy(asking);
+  }
+}
+
+async function openExample(number) {
+  const count = app.scene.values.images[example.kind];
+  if (!count) return;
+  example.number = (number + count) % count;
+  const pixels = await app.engine.image(example.kind, example.number);
+  if (!pixels) return;
+  app.original = pixels;
+  app.pixels = pixels;
+  app.hover = null;
+  element("example-number").textContent = `${example.number + 1} / ${count}`;
+  emit("image");
+  ask();
+}
+
+function connectControls() {
+  const { parts, engines } = app.engine.info;
+  element("part").replaceChildren(...parts.map((name) => new Option(name, name)));
+  element("part").parentElement.hidden = parts.length < 2;
+  element("part").addEventListener("change", () => openPart(element("part").value));
+  element("engine").hidden = engines.length < 2;
+  element("engine").addEventListener("change", (event) => app.set({ engine: event.target.value }));
+  element("example-kind").addEventListener("change", () => {
+    example.kind = element("example-kind").value;
+    openExample(0).catch(problem);
+  });
+  element("example-back").addEventListener("click", () => openExample(example.number - 1).catch(problem));
+  element("example-next").addEventListener("click", () => openExample(example.number + 1).catch(problem));
+}
+
+function connectLanguage() {
+  const apply = () => {
+    translate(document);
+    element("language").textContent = language() === "en" ? "한국어" : "English";
+    element("language").lang = language() === "en" ? "ko" : "en";
+    emit("words");
+    showVerdict();
+  };
+  element("language").addEventListener("click", () => {
+    language(language() === "en" ? "ko" : "en");
+    apply();
+  });
+  apply();
+}
+
+async function start() {
+  connectLanguage();
+  try {
+    const { open } = await import(`./engine_${document.documentElement.dataset.engine}.js`);
+    app.engine = await open();
+  } catch (error) {
+    problem(error);
+    return;
+  }
+  for (const panel of [paint, patches, bank, nearest, score, source, tour]) panel(app);
+  connectControls();
+  window.addEventListener("resize", () => app.frame && emit("frame"));
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => app.frame && emit("frame"));
+  await openPart(app.engine.info.parts[0]);
+}
+
+start();

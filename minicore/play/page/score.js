@@ -1,0 +1,108 @@
+// Equation 7: the neighbours of m*, the softmax of their distances, the score and its threshold.
+
+import { colour, cutOut, svg } from "./draw.js";
+import { neighbourhoodBox } from "./geometry.js";
+import { word } from "./words.js";
+
+const BINS = 24;
+const [WIDTH, HEIGHT] = [520, 150]; // of the histogram, in units of the SVG
+
+export function score(app) {
+  const element = (id) => document.getElementById(id);
+  let drawn = 0;
+
+  function draw() {
+    if (!app.frame) return;
+    drawNeighbours();
+    drawNumbers();
+    drawHistogram();
+  }
+
+  async function drawNeighbours() {
+    const now = ++drawn;
+    const { neighbours, neighbour_distances: distances, softmax } = app.frame.arrays;
+    const star = app.frame.arrays.nearest.data[app.frame.values.star];
+    const largest = Math.max(...softmax.data);
+    const list = element("neighbours");
+    const canvases = Array.from(neighbours.data, (row, i) => {
+      const line = list.children[i] ?? list.appendChild(newLine());
+      line.classList.toggle("first", row === star);
+      const [canvas, distance, track, share] = line.children;
+      distance.textContent = `${row === star ? "m*" : ""} ‖·‖ = ${distances.data[i].toFixed(2)}`;
+      track.firstChild.style.width = `${(100 * softmax.data[i]) / largest}%`;
+      share.textContent = `${(100 * softmax.data[i]).toFixed(1)} %`;
+      return canvas;
+    });
+    while (list.children.length > neighbours.data.length) list.lastChild.remove();
+
+    const { data: origins } = app.scene.arrays.origins;
+    for (const [i, canvas] of canvases.entries()) {
+      const [image, row, column] = origins.slice(3 * neighbours.data[i], 3 * neighbours.data[i] + 3);
+      const training = await app.training(image);
+      if (now !== drawn || !training) return;
+      cutOut(canvas, training, neighbourhoodBox(app.scene, row, column), colour("good"), 1.6);
+      canvas.title = word("trainingImage", { number: image });
+    }
+  }
+
+  function newLine() {
+    const line = document.createElement("div");
+    line.className = "neighbour";
+    const track = document.createElement("div");
+    track.className = "track";
+    track.append(document.createElement("div"));
+    line.append(document.createElement("canvas"), document.createElement("span"), track, document.createElement("span"));
+    return line;
+  }
+
+  function drawNumbers() {
+    const { score: s, s_star: distance, weight } = app.frame.values;
+    element("score-numbers").textContent = word("scoreNumbers", {
+      quotient: (1 - weight).toFixed(3), distance: distance.toFixed(3), weight: weight.toFixed(3), score: s.toFixed(3),
+    });
+  }
+
+  function drawHistogram() {
+    const { good_scores: good, threshold } = app.scene.values;
+    const { score: s, anomalous } = app.frame.values;
+    const low = Math.min(...good, s) * 0.95;
+    const high = Math.max(...good, threshold, s) * 1.08;
+    const x = (value) => 10 + ((value - low) / (high - low)) * (WIDTH - 20);
+    // The bars are as wide as 1 / BINS of the good scores, or of the whole axis if that is more.
+    const width = Math.max((Math.max(...good) - Math.min(...good)) / BINS, (high - low) / 120);
+    const counts = new Map();
+    for (const value of good) counts.set(Math.floor(value / width), (counts.get(Math.floor(value / width)) ?? 0) + 1);
+    const most = Math.max(...counts.values());
+    const base = HEIGHT - 24;
+    const bars = [...counts].map(([bin, count]) => svg("rect", {
+      class: "bar", x: x(bin * width), width: Math.max(x(width) - x(0) - 1, 1),
+      y: base - (count / most) * (base - 46), height: (count / most) * (base - 46),
+    }));
+    const kind = anomalous ? "defective" : "good";
+    const anchor = (value) => (x(value) > WIDTH * 0.75 ? "end" : x(value) < WIDTH * 0.2 ? "start" : "middle");
+    const chart = element("histogram");
+    chart.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+    chart.setAttribute("aria-label", word("histogramLabel", { n: good.length, threshold: threshold.toFixed(2), score: s.toFixed(2) }));
+    chart.replaceChildren(
+      ...bars,
+      svg("line", { class: "axis", x1: 0, x2: WIDTH, y1: base, y2: base }),
+      svg("line", { class: "threshold", x1: x(threshold), x2: x(threshold), y1: 36, y2: base }),
+      svg("text", { x: x(threshold), y: HEIGHT - 7, "text-anchor": anchor(threshold), text: word("thresholdAt", { threshold: threshold.toFixed(2) }) }),
+      svg("line", { class: kind, "stroke-width": 3, x1: x(s), x2: x(s), y1: 26, y2: base }),
+      svg("path", { class: kind, d: `M ${x(s) - 6} 20 h 12 l -6 9 z` }),
+      svg("text", { class: kind, x: x(s), y: 14, "text-anchor": anchor(s), text: word("scoreAt", { score: s.toFixed(2) }) }),
+    );
+  }
+
+  element("b").addEventListener("input", () => {
+    const b = Number(element("b").value);
+    element("b-value").textContent = b;
+    app.set({ b });
+  });
+  app.on("scene", () => {
+    element("b").max = Math.min(20, app.scene.values.rows);
+    element("b").value = app.settings.b;
+    element("b-value").textContent = app.settings.b;
+  });
+  for (const event of ["frame", "words"]) app.on(event, draw);
+}
