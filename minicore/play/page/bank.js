@@ -127,7 +127,7 @@ export function bank(app) {
   /** The patches of this image, those above the threshold darker; a line to the nearest good patch. */
   function drawThisImage(context, at, rows) {
     const { distances, nearest } = app.frame.arrays;
-    const threshold = app.scene.values.map_threshold;
+    const threshold = app.mapThreshold;
     for (const far of [false, true]) {
       context.fillStyle = colour(far ? "mark" : "second");
       context.globalAlpha = far ? 0.95 : 0.5;

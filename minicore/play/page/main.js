@@ -39,6 +39,11 @@ const app = {
     return this.hover ?? this.frame?.values.star ?? null;
   },
 
+  /** The threshold of the map; half of the largest distance for a model without one. */
+  get mapThreshold() {
+    return this.scene.values.map_threshold ?? Math.max(...this.frame.arrays.distances.data) / 2;
+  },
+
   setHover(position) {
     if (position === this.hover) return;
     this.hover = position;
@@ -131,10 +136,12 @@ let speech = null;
 function showVerdict() {
   if (!app.frame) return;
   const { score, anomalous } = app.frame.values;
-  const numbers = { score: score.toFixed(2), threshold: app.scene.values.threshold.toFixed(2) };
-  element("verdict").classList.toggle("defective", anomalous);
-  element("verdict-word").textContent = word(anomalous ? "defective" : "good");
-  element("verdict-numbers").textContent = word(anomalous ? "above" : "below", numbers);
+  const { threshold } = app.scene.values;
+  element("verdict").classList.toggle("defective", anomalous === true);
+  element("verdict-word").textContent = threshold === null ? "" : word(anomalous ? "defective" : "good");
+  element("verdict-numbers").textContent = threshold === null
+    ? word("scoreOnly", { score: score.toFixed(2) })
+    : word("scoreAndThreshold", { score: score.toFixed(2), threshold: threshold.toFixed(2) });
   // Screen readers hear the verdict when it stays the same for a second, not at every stroke.
   clearTimeout(speech);
   speech = setTimeout(() => {

@@ -19,7 +19,7 @@ export function nearest(app) {
   function drawGrid() {
     const [rows, columns] = app.scene.values.grid;
     const { data } = app.frame.arrays.distances;
-    const high = 2 * app.scene.values.map_threshold;
+    const high = 2 * app.mapThreshold;
     const { context, width, height } = fitted(grid);
     context.imageSmoothingEnabled = false;
     context.drawImage(heat(data, rows, columns, 0, high), 0, 0, width, height);

@@ -188,7 +188,7 @@ export function paint(app) {
     heat.hidden = !element("show-map").checked || !app.frame;
     if (heat.hidden) return;
     const [height, width] = app.scene.values.size;
-    const threshold = app.scene.values.map_threshold;
+    const threshold = app.mapThreshold;
     const { data } = app.frame.arrays.map;
     const rgba = new Uint8ClampedArray(height * width * 4);
     const high = 2 * threshold;

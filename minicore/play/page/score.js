@@ -4,7 +4,7 @@ import { colour, cutOut, svg } from "./draw.js";
 import { neighbourhoodBox } from "./geometry.js";
 import { word } from "./words.js";
 
-const BINS = 24;
+const BINS = 12;
 const [WIDTH, HEIGHT] = [520, 150]; // of the histogram, in units of the SVG
 
 export function score(app) {
@@ -65,33 +65,41 @@ export function score(app) {
   function drawHistogram() {
     const { good_scores: good, threshold } = app.scene.values;
     const { score: s, anomalous } = app.frame.values;
-    const low = Math.min(...good, s) * 0.95;
-    const high = Math.max(...good, threshold, s) * 1.08;
+    const shown = [...good, s, ...(threshold === null ? [] : [threshold])];
+    const low = Math.min(...shown) * 0.95;
+    const high = Math.max(...shown) * 1.08;
     const x = (value) => 10 + ((value - low) / (high - low)) * (WIDTH - 20);
-    // The bars are as wide as 1 / BINS of the good scores, or of the whole axis if that is more.
-    const width = Math.max((Math.max(...good) - Math.min(...good)) / BINS, (high - low) / 120);
-    const counts = new Map();
-    for (const value of good) counts.set(Math.floor(value / width), (counts.get(Math.floor(value / width)) ?? 0) + 1);
-    const most = Math.max(...counts.values());
     const base = HEIGHT - 24;
-    const bars = [...counts].map(([bin, count]) => svg("rect", {
-      class: "bar", x: x(bin * width), width: Math.max(x(width) - x(0) - 1, 1),
-      y: base - (count / most) * (base - 46), height: (count / most) * (base - 46),
-    }));
     const kind = anomalous ? "defective" : "good";
     const anchor = (value) => (x(value) > WIDTH * 0.75 ? "end" : x(value) < WIDTH * 0.2 ? "start" : "middle");
     const chart = element("histogram");
     chart.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
-    chart.setAttribute("aria-label", word("histogramLabel", { n: good.length, threshold: threshold.toFixed(2), score: s.toFixed(2) }));
+    chart.setAttribute("aria-label", word("histogramLabel", { n: good.length, score: s.toFixed(2) }));
     chart.replaceChildren(
-      ...bars,
+      ...bars(good, x, base),
       svg("line", { class: "axis", x1: 0, x2: WIDTH, y1: base, y2: base }),
-      svg("line", { class: "threshold", x1: x(threshold), x2: x(threshold), y1: 36, y2: base }),
-      svg("text", { x: x(threshold), y: HEIGHT - 7, "text-anchor": anchor(threshold), text: word("thresholdAt", { threshold: threshold.toFixed(2) }) }),
+      ...(threshold === null ? [] : [
+        svg("line", { class: "threshold", x1: x(threshold), x2: x(threshold), y1: 36, y2: base }),
+        svg("text", { x: x(threshold), y: HEIGHT - 7, "text-anchor": anchor(threshold), text: word("thresholdAt", { threshold: threshold.toFixed(2) }) }),
+      ]),
       svg("line", { class: kind, "stroke-width": 3, x1: x(s), x2: x(s), y1: 26, y2: base }),
       svg("path", { class: kind, d: `M ${x(s) - 6} 20 h 12 l -6 9 z` }),
       svg("text", { class: kind, x: x(s), y: 14, "text-anchor": anchor(s), text: word("scoreAt", { score: s.toFixed(2) }) }),
     );
+  }
+
+  /** The histogram of the good scores, as bars that stand on `base`. */
+  function bars(good, x, base) {
+    if (!good.length) return [];
+    const lowest = Math.min(...good);
+    const width = (Math.max(...good) - lowest) / BINS || 1;
+    const counts = new Array(BINS).fill(0);
+    for (const value of good) counts[Math.min(Math.floor((value - lowest) / width), BINS - 1)] += 1;
+    const most = Math.max(...counts);
+    return counts.map((count, bin) => svg("rect", {
+      class: "bar", x: x(lowest + bin * width), width: Math.max(x(width) - x(0) - 1, 1),
+      y: base - (count / most) * (base - 46), height: (count / most) * (base - 46),
+    }));
   }
 
   element("b").addEventListener("input", () => {
