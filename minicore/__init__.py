@@ -39,6 +39,7 @@ _ROOMS = {
     "export",
     "fast",
     "images",
+    "play",
     "plots",
 }
 

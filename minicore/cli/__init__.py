@@ -36,6 +36,7 @@ from minicore.cli import (
     export_model,
     fit,
     info,
+    play,
     report,
     reproduce,
     score_images,
@@ -58,6 +59,7 @@ app.command()(score_images.score)
 app.command()(evaluate_dataset.evaluate)
 app.command()(export_model.export)
 app.command()(info.info)
+app.command()(play.play)
 app.command()(bench.bench)
 app.command()(reproduce.reproduce)
 app.command()(report.report)

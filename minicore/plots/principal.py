@@ -68,7 +68,22 @@ def feature_colours(grid: Array) -> Array:
     components = (rows - rows.mean(axis=0)) @ principal_directions(rows, 3)
     low, high = np.percentile(components, [2, 98], axis=0)
     levels = np.clip((components - low) / np.where(high > low, high - low, 1), 0, 1)
+    return oklab_colours(levels).reshape(*grid.shape[:2], 3)
+
+
+def oklab_colours(levels: Array) -> Array:
+    """Return a colour for three numbers: the first is the lightness, the next two the hue.
+
+    Parameters
+    ----------
+    levels : (n, 3) float
+        In [0, 1].
+
+    Returns
+    -------
+    (n, 3) float
+        RGB in [0, 1].
+    """
     oklab = np.concatenate([0.36 + 0.58 * levels[:, :1], 0.25 * (levels[:, 1:] - 0.5)], axis=1)
     linear = np.clip((oklab @ OKLAB_TO_CONES.T) ** 3 @ CONES_TO_RGB.T, 0, 1)
-    srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.asarray(srgb.reshape(*grid.shape[:2], 3))
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)

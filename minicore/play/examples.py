@@ -1,0 +1,249 @@
+"""The parts that the page offers: drawn parts, a saved model, or frames of a camera."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minicore import datasets
+from minicore.errors import MinicoreError, MinicoreWarning
+from minicore.images import ImageLike, list_images, view
+from minicore.patchcore.estimator import PatchCore
+from minicore.patchcore.saved import load
+from minicore.play.message import Message
+from minicore.play.scene import Scene, prepare
+
+SHARE = 0.1  # the largest coreset that the page can show
+OWN = "own"  # name of the part that the page learned from the user's images
+FEWEST, MOST = 2, 200  # images to learn from
+LATEST = 8  # scenes that are kept
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The images of one part.
+
+    Attributes
+    ----------
+    training, good, defective : sequence of paths and arrays
+    """
+
+    training: Sequence[ImageLike]
+    good: Sequence[ImageLike] = ()
+    defective: Sequence[ImageLike] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A part with one choice of settings, ready for the page."""
+
+    number: int
+    part: str
+    scene: Scene
+    examples: Examples
+
+    def message(self) -> Message:
+        """Return the message of the scene, with the number of the scene and of its images."""
+        found, e = self.scene.message(), self.examples
+        counts = {"good": len(e.good), "defective": len(e.defective)}
+        found.values["images"] |= counts
+        return Message({"part": self.part, "scene": self.number, **found.values}, found.arrays)
+
+    def image(self, kind: str, number: int) -> np.ndarray | None:
+        """Return a prepared image, (h, w, 3) uint8; None if there is none."""
+        images = {"training": self.scene.training}.get(kind)
+        images = getattr(self.examples, kind) if images is None else images
+        if not 0 <= number < len(images):
+            return None
+        return view(images[number], self.scene.model.config_.preprocessing)
+
+
+class Parts:
+    """All parts of one run of the playground. Each is fitted when it is first opened.
+
+    Parameters
+    ----------
+    model : Path, optional
+        A saved model. Without it, the parts are the five drawn ones.
+    backbone : str or list of str, optional
+        The network; by default the one that ships with minicore, or that of the saved model.
+
+    Raises
+    ------
+    ModelError, BackboneError
+        If the model or the network cannot be used.
+    """
+
+    def __init__(self, model: Path | None = None, backbone: Any = None) -> None:
+        self._backbone = backbone
+        self._saved: PatchCore | None = None
+        self._examples: dict[str, Examples] = {}
+        self._opened: dict[Any, Opened] = {}
+        self._count = 0
+        if model is None:
+            self.names = list(datasets.SYNTHETIC)
+            return
+        loaded = load(model, backbone)
+        if not isinstance(loaded, PatchCore):
+            raise MinicoreError(f"{model}: an ensemble; the playground shows one PatchCore model")
+        self._saved, self.names = loaded, [model.stem]
+        self._examples[model.stem] = Examples(_training_images(loaded))
+
+    @property
+    def settings(self) -> bool:
+        """Whether levels, p and s can change: the training images are available."""
+        return self._saved is None or bool(self._examples[self.names[0]].training)
+
+    def open(
+        self,
+        part: str,
+        layers: Sequence[str] | None = None,
+        patchsize: int | None = None,
+        stride: int | None = None,
+    ) -> Opened:
+        """Return a part, fitted with these settings.
+
+        Parameters
+        ----------
+        part : str
+            One of `names`.
+        layers : sequence of str, optional
+            Hierarchy levels, finest first; by default those of the network or the saved model.
+        patchsize, stride : int, optional
+            $p$ and $s$; by default 3 and 1, or those of the saved model.
+
+        Returns
+        -------
+        Opened
+
+        Raises
+        ------
+        KeyError
+            If there is no such part.
+        ValueError
+            If a setting is out of range.
+        """
+        if part not in self.names:
+            raise KeyError(part)
+        layers = None if layers is None else tuple(layers)
+        key = part, layers, patchsize, stride
+        if key not in self._opened:
+            examples = self._examples.get(part) or _drawn(part)
+            self._examples[part] = examples
+            model = self._model(part, examples, layers, patchsize, stride)
+            self._keep(key, part, prepare(model, examples.training), examples)
+        self._opened[key] = self._opened.pop(key)  # the latest is the last
+        return self._opened[key]
+
+    def find(self, number: int | None) -> Opened | None:
+        """Return the opened part with this number, or the latest; None if there is none."""
+        opened = list(self._opened.values())
+        if number is None:
+            return opened[-1] if opened else None
+        return next((each for each in opened if each.number == number), None)
+
+    def learn(self, images: np.ndarray) -> Opened:
+        """Fit a new part.
+
+        Parameters
+        ----------
+        images : (n, h, w, 3) uint8
+            Good images, already resized and cropped.
+
+        Returns
+        -------
+        Opened
+            Its name is `OWN`. It replaces an earlier part of this name.
+
+        Raises
+        ------
+        ValueError
+            If there are too few or too many images, or they cannot be used.
+        """
+        if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+            raise ValueError(
+                f"expected uint8 images (n, h, w, 3), got {images.dtype} {images.shape}"
+            )
+        if not FEWEST <= len(images) <= MOST:
+            raise ValueError(f"expected {FEWEST} to {MOST} images, got {len(images)}")
+        examples = Examples(list(images))
+        fitted = self._fitted(examples.training, resize="none", crop="none")
+        self._opened = {key: one for key, one in self._opened.items() if one.part != OWN}
+        self._examples[OWN] = examples
+        return self._keep(
+            (OWN, None, None, None), OWN, prepare(fitted, examples.training), examples
+        )
+
+    def _model(
+        self,
+        part: str,
+        examples: Examples,
+        layers: tuple[str, ...] | None,
+        patchsize: int | None,
+        stride: int | None,
+    ) -> PatchCore:
+        asked = {"layers": layers, "patchsize": patchsize, "stride": stride}
+        settings: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
+        if self._saved is None:
+            return self._fitted(examples.training, **settings)
+        config = self._saved.config_
+        if all(getattr(config, name) == value for name, value in settings.items()):
+            return self._saved
+        if not examples.training:
+            raise ValueError("the training images are missing, so the settings cannot change")
+        names = (
+            "embedding", "coreset_ratio", "seed", "layers", "patchsize", "stride",
+            "projection_dim", "b", "sigma", "false_positive_rate", "selection",
+        )  # fmt: skip
+        stored: dict[str, Any] = {name: getattr(config, name) for name in names}
+        return self._fitted(
+            examples.training,
+            **stored | settings,
+            dimension=config.dimension or 1024,
+            resize=config.resize or "none",
+            crop=config.crop or "none",
+        )
+
+    def _fitted(self, images: Sequence[ImageLike], **settings: Any) -> PatchCore:
+        network = self._backbone
+        if self._saved is not None and network is None:
+            network = self._saved.config_.backbone
+            network = list(network) if isinstance(network, tuple) else network
+        model = PatchCore(network, **{"coreset_ratio": SHARE, "progress": False} | settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MinicoreWarning)  # frames of a camera may be equal
+            return model.fit(images)
+
+    def _keep(self, key: Any, part: str, scene: Scene, examples: Examples) -> Opened:
+        while len(self._opened) >= LATEST:
+            del self._opened[next(iter(self._opened))]
+        self._count += 1
+        self._opened[key] = Opened(self._count, part, scene, examples)
+        return self._opened[key]
+
+
+def _drawn(part: str) -> Examples:
+    parts = datasets.synthetic(part)
+    test: dict[int, list[ImageLike]] = {0: [], 1: []}
+    for image, label in zip(parts.test, parts.labels, strict=True):
+        test[int(label)].append(image)
+    return Examples(list(parts.train), test[0], test[1])
+
+
+def _training_images(model: PatchCore) -> Sequence[ImageLike]:
+    """Return the images that a saved model was fitted on, if their folder still has as many."""
+    made = model.made_
+    if made.folder is None:
+        return []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MinicoreWarning)
+            images = list_images(Path(made.folder))
+    except (MinicoreError, OSError):
+        return []
+    return images if len(images) == made.images else []

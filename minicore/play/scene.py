@@ -1,0 +1,302 @@
+"""All that the page shows of a fitted model: what does not depend on the painted image.
+
+The memory bank and all patches lie in one fixed plane, and each hierarchy level has fixed colours,
+so that two images can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from minicore import fast
+from minicore.backbones.feature_maps import FeatureMaps
+from minicore.images import ImageLike
+from minicore.patchcore.bank import MemoryBank
+from minicore.patchcore.estimator import PatchCore
+from minicore.patchcore.features import cell, embed
+from minicore.patchcore.search import Search
+from minicore.patchcore.selection import pick, project
+from minicore.play.message import Message
+from minicore.plots.principal import oklab_colours, principal_directions
+from minicore.runtime import threads
+
+DRAWN = 4000  # patches in the picture of the memory bank
+LARGEST = 100_000  # patches that are computed again; a large training set is cut
+RANDOM_SHARES = 24  # numbers of random picks for which the covering radius is computed
+
+
+class Plane(NamedTuple):
+    """A fixed linear map of vectors to a few coordinates.
+
+    Attributes
+    ----------
+    centre : (d,) float64
+    directions : (d, k) float64
+    """
+
+    centre: np.ndarray
+    directions: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray, count: int) -> Plane:
+        """Return the plane of the largest variance of rows (n, d)."""
+        rows = rows.astype(float)
+        return cls(rows.mean(axis=0), principal_directions(rows, count))
+
+    def coordinates(self, rows: np.ndarray) -> np.ndarray:
+        """Return the coordinates of rows (n, d), (n, k) float32."""
+        return ((rows - self.centre) @ self.directions).astype(np.float32)
+
+
+class Colours(NamedTuple):
+    """Fixed colours for the vectors of one hierarchy level: three principal components.
+
+    Attributes
+    ----------
+    plane : Plane
+    low, high : (3,) float32
+        The coordinates that become the ends of the colour scales.
+    """
+
+    plane: Plane
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, phi: np.ndarray) -> Colours:
+        """Return colours for the level of some images, (n, c, h, w)."""
+        rows = _vectors(phi)
+        plane = Plane.of(rows, 3)
+        low, high = np.percentile(plane.coordinates(rows), [2, 98], axis=0)
+        return cls(plane, low, np.where(high > low, high, low + 1))
+
+    def paint(self, phi: np.ndarray) -> np.ndarray:
+        """Return the colours of one image's level, (c, h, w) -> (h, w, 3) uint8."""
+        coordinates = self.plane.coordinates(_vectors(phi[None]))
+        shares = np.clip((coordinates - self.low) / (self.high - self.low), 0, 1)
+        colours = np.rint(255 * oklab_colours(shares)).astype(np.uint8)
+        return colours.reshape(*phi.shape[1:], 3)
+
+
+def _vectors(phi: np.ndarray) -> np.ndarray:
+    return phi.transpose(0, 2, 3, 1).reshape(-1, phi.shape[1])
+
+
+class Scene:
+    """A fitted model, its plane and its colours. `prepare` makes it.
+
+    Attributes
+    ----------
+    model : PatchCore
+    training : sequence of paths and arrays
+        The training images; empty if they are not available.
+    M : (n, D) float32
+        The patches of `training`, at most `LARGEST`.
+    plane : Plane
+        Two coordinates of a patch.
+    colours : list of Colours
+        One for each level. Without training images it is empty until the first image.
+    levels : list of dict
+        Name, channels, size and cell of each level.
+    """
+
+    def __init__(
+        self,
+        model: PatchCore,
+        training: Sequence[ImageLike],
+        M: np.ndarray,
+        colours: list[Colours],
+        levels: list[dict[str, Any]],
+    ) -> None:
+        self.model, self.training, self.M = model, training, M
+        self.colours, self.levels = colours, levels
+        rng = np.random.default_rng(model.config_.seed)
+        drawn = min(DRAWN, len(M))
+        self._sample = M[np.sort(rng.choice(len(M), drawn, replace=False))] if drawn else M
+        self.plane = Plane.of(self._sample if drawn > 2 else model.memory_bank_, 2)
+        self._searches: dict[int, Search] = {}
+
+    @property
+    def all_rows(self) -> int:
+        r"""Number of rows of the whole memory bank $\mathcal{M}$."""
+        height, width = self.model.grid_
+        return self.model.made_.images * height * width
+
+    @property
+    def share(self) -> float:
+        """The largest share: that of the fitted coreset."""
+        return len(self.model.memory_bank_) / self.all_rows
+
+    @property
+    def origins(self) -> np.ndarray:
+        """Training image, row and column of each row of the coreset, (l, 3) int32."""
+        height, width = self.model.grid_
+        image, at = np.divmod(self.model.coreset_indices_, height * width)
+        return np.stack([image, *np.divmod(at, width)], axis=-1).astype(np.int32)
+
+    def search(self, share: float) -> Search:
+        """Return the search in a coreset of a share of all patches.
+
+        Greedy picks are nested: a smaller coreset is the beginning of a larger one.
+
+        Parameters
+        ----------
+        share : float
+            Above 0, at most 1. A share above the largest means the largest.
+
+        Raises
+        ------
+        ValueError
+            If the coreset was selected by k-means, and `share` is smaller than the largest.
+        """
+        bank = self.model.memory_bank_
+        rows = min(max(1, round(share * self.all_rows)), len(bank))
+        if rows == len(bank):
+            return self.model._search
+        if self.model.config_.selection == "kmeans":
+            raise ValueError("a coreset of k-means has no smaller share: its rows have no order")
+        if rows not in self._searches:
+            while len(self._searches) > 8:
+                del self._searches[next(iter(self._searches))]
+            self._searches[rows] = Search(bank[:rows], None)
+        return self._searches[rows]
+
+    def message(self) -> Message:
+        """Return what the page shows before the first image; see ``docs/reference/play.md``."""
+        model, config = self.model, self.model.config_
+        bank, t = model.memory_bank_, self.levels[0]["cell"][0]
+        random = self._random_picks()
+        values = {
+            "size": list(model.input_size_),
+            "grid": list(model.grid_),
+            "patchsize": config.patchsize,
+            "stride": config.stride,
+            "layers": self.levels,
+            "dimension": bank.shape[1],
+            "rows": len(bank),
+            "all_rows": self.all_rows,
+            "share": self.share,
+            "threshold": model.threshold_,
+            "map_threshold": model.map_threshold_,
+            "good_scores": model.held_out_scores_.tolist(),
+            "b": config.b,
+            "sigma": config.sigma,
+            "receptive": [t, t * (2 * (config.patchsize // 2) + 1)],
+            "images": {"training": len(self.training)},
+        }
+        arrays = {
+            "bank_xy": self.plane.coordinates(bank),
+            "all_xy": self.plane.coordinates(self._sample),
+            "radii": model.coreset_radii_.astype(np.float32),
+            "origins": self.origins,
+            **random,
+        }
+        return Message(values, arrays)
+
+    def _random_picks(self) -> dict[str, np.ndarray]:
+        """Return random picks in the plane, and their covering radii, for comparison."""
+        config = replace(self.model.config_, selection="random", coreset_radius=None)
+        if len(self.M) < self.all_rows:  # some training images are missing
+            none = np.empty(0, np.float32)
+            return {
+                "random_xy": np.empty((0, 2), np.float32),
+                "random_counts": none.astype(np.int32),
+                "random_radii": none,
+            }
+        psi_M = project(_as_bank(self.M), config)
+        picks, _ = pick(psi_M, replace(config, coreset_ratio=min(self.share, 1.0)))
+        counts = np.unique(np.geomspace(1, len(picks), RANDOM_SHARES).round().astype(np.int32))
+        to_nearest, radii, before = np.full(len(psi_M), np.inf), [], 0
+        for count in counts:
+            found, _ = fast.nearest(psi_M, psi_M[picks[before:count]], 1)
+            np.minimum(to_nearest, found[:, 0], out=to_nearest)
+            radii.append(to_nearest.max())
+            before = count
+        return {
+            "random_xy": self.plane.coordinates(self.M[picks]),
+            "random_counts": counts,
+            "random_radii": np.array(radii, np.float32),
+        }
+
+
+def prepare(model: PatchCore, training: Sequence[ImageLike] = ()) -> Scene:
+    """Compute what the page shows of a model.
+
+    Parameters
+    ----------
+    model : PatchCore
+        Fitted or loaded.
+    training : sequence of paths and arrays
+        The images of its fit, in the same order. Images that do not agree with the model's coreset
+        are left out.
+
+    Returns
+    -------
+    Scene
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
+    ImageError
+        If an image cannot be used.
+    """
+    check_is_fitted(model, "memory_bank_")
+    with threads.limit(model.n_threads):
+        height, width = model.grid_
+        known = list(training[: LARGEST // (height * width)])
+        blocks: list[np.ndarray] = []
+        first: FeatureMaps | None = None
+        for maps in _feature_maps(model, known):
+            first = first or maps
+            features = embed(maps, model.config_, "fast", model.scales_).features
+            blocks.append(features.reshape(-1, features.shape[-1]))
+        D = model.memory_bank_.shape[1]
+        M = np.concatenate(blocks) if blocks else np.empty((0, D), np.float32)
+        if not _agree(model, M):
+            known, training, M, first = [], (), M[:0], None
+        grey = np.full((*model.input_size_, 3), 128, np.uint8)
+        plain = replace_size(model)
+        shown = first or next(model.backbone_.feature_maps([grey], plain, 1))
+        phi = [level for network in shown.networks for level in network]
+        levels = [
+            {
+                "name": name,
+                "channels": level.shape[1],
+                "size": list(level.shape[2:]),
+                "cell": list(cell(shown.size, level.shape[2:])),
+            }
+            for name, level in zip(model.backbone_.layers, phi, strict=True)
+        ]
+        colours = [Colours.of(level) for level in phi] if first else []
+        return Scene(model, training, M, colours, levels)
+
+
+def replace_size(model: PatchCore) -> Any:
+    """Return the preprocessing for pixels that are already resized and cropped."""
+    return model.config_.preprocessing.override("none", "none")
+
+
+def _feature_maps(model: PatchCore, images: Sequence[ImageLike]) -> Iterator[FeatureMaps]:
+    if images:
+        yield from model.backbone_.feature_maps(
+            images, model.config_.preprocessing, model.batch_size, pixels=model.input_size_
+        )
+
+
+def _agree(model: PatchCore, M: np.ndarray) -> bool:
+    """Return whether the patches are those of the fit: rows of the coreset are compared."""
+    present = np.flatnonzero(model.coreset_indices_ < len(M))
+    found = M[model.coreset_indices_[present]]
+    return bool(np.allclose(found, model.memory_bank_[present], rtol=1e-3, atol=1e-3))
+
+
+def _as_bank(M: np.ndarray) -> MemoryBank:
+    bank = MemoryBank(1, "float32")
+    bank.append(M[None, None])
+    return bank
