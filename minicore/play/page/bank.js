@@ -279,7 +279,7 @@ export function bank(app) {
     drawCurve();
     draw();
   });
-  app.on("image", () => (places = null));
+  app.on("example", () => (places = null));
   app.on("frame", () => {
     if (places) moveTo(app.frame.arrays.xy.data, places, MOVE);
     else fly();

@@ -1,7 +1,7 @@
 // The engine on this computer: asks the server of `minicore play` (minicore/play/server.py).
 // All addresses are relative to the page's own, which contains the token.
 
-import { decode } from "./message.js";
+import { decode, encode } from "./message.js";
 
 async function answer(path, options) {
   const response = await fetch(path, options);
@@ -36,6 +36,16 @@ export async function open() {
     /** The scene of a part: everything that does not depend on the image. */
     async open(part, settings = {}) {
       const opened = await post("open", JSON.stringify({ part, ...settings }), "application/json");
+      scene = opened.values.scene;
+      return opened;
+    },
+
+    /** Fit a new part to good images of (h, w, 3) bytes each; return its scene. */
+    async learn(images, [h, w]) {
+      const data = new Uint8Array(images.length * h * w * 3);
+      images.forEach((image, i) => data.set(image, i * image.length));
+      const body = encode({ images: { data, shape: [images.length, h, w, 3] } });
+      const opened = await post("learn", body, "application/octet-stream");
       scene = opened.values.scene;
       return opened;
     },

@@ -4,6 +4,7 @@
 // its events, and calls its methods. The events:
 //   scene   the part has changed          app.scene
 //   image   another image was opened      app.original, app.pixels
+//   example the user chose an example
 //   frame   the engine has new numbers    app.frame
 //   hover   the patch under the pointer   app.hover (null: none; app.shown: then the deciding one)
 //   words   the language has changed
@@ -11,6 +12,7 @@
 import { bank } from "./bank.js";
 import { offscreen, withAlpha } from "./draw.js";
 import { nearest } from "./nearest.js";
+import { own } from "./own.js";
 import { paint } from "./paint.js";
 import { patches } from "./patches.js";
 import { score } from "./score.js";
@@ -26,6 +28,7 @@ const app = {
   frame: null,
   original: null,
   pixels: null,
+  live: false, // whether the images come from the camera
   hover: null,
   settings: { share: 0.01, b: 9, sigma: 4, engine: "fast" },
   fit: {}, // p, s and layers, where the engine can change them
@@ -60,7 +63,26 @@ const app = {
     ask();
   },
 
+  /** Show an image that is not an example. */
+  showImage(pixels) {
+    Object.assign(this, { original: pixels, pixels });
+    emit("image");
+    ask();
+  },
+
   openPart,
+
+  /** Fit a new part to good images. */
+  async learn(images) {
+    opened += 1;
+    await showScene(await this.engine.learn(images, this.scene.values.size));
+    const name = this.scene.values.part;
+    if (![...element("part").options].some((option) => option.value === name)) {
+      element("part").append(new Option(word("ownPart"), name));
+    }
+    element("part").value = name;
+    element("part").parentElement.hidden = false;
+  },
 
   /** A training image as a canvas, from the engine only once; null if the engine has none. */
   training(number) {
@@ -160,14 +182,7 @@ async function openPart(part, fit = app.fit) {
     const scene = await app.engine.open(part, fit);
     if (asked !== opened) return;
     app.fit = fit;
-    const same = app.scene?.values.part === scene.values.part && `${app.scene.values.size}` === `${scene.values.size}`;
-    Object.assign(app, { scene, frame: null, hover: null });
-    trainingImages.clear();
-    const { share, b, sigma } = scene.values;
-    Object.assign(app.settings, { share, b, sigma });
-    emit("scene");
-    if (same && app.pixels) ask();
-    else await openExample(0);
+    await showScene(scene);
     problem(null);
   } catch (error) {
     if (asked === opened) problem(error);
@@ -176,25 +191,42 @@ async function openPart(part, fit = app.fit) {
   }
 }
 
+async function showScene(scene) {
+  const before = app.scene?.values;
+  Object.assign(app, { scene, frame: null, hover: null });
+  trainingImages.clear();
+  const { part, size, share, b, sigma, images } = scene.values;
+  Object.assign(app.settings, { share, b, sigma });
+  for (const option of element("example-kind").options) option.hidden = option.disabled = !images[option.value];
+  emit("scene");
+  if (app.live || (app.pixels && before?.part === part && `${before.size}` === `${size}`)) return ask();
+  const kinds = ["good", "defective", "training"].filter((kind) => images[kind]);
+  element("own").open = !kinds.length;
+  if (!images[example.kind]) example.kind = kinds[0] ?? "good";
+  element("example-kind").value = example.kind;
+  await openExample(0);
+}
+
 async function openExample(number) {
   const count = app.scene.values.images[example.kind];
   if (!count) return;
   example.number = (number + count) % count;
   const pixels = await app.engine.image(example.kind, example.number);
   if (!pixels) return;
-  app.original = pixels;
-  app.pixels = pixels;
   app.hover = null;
   element("example-number").textContent = `${example.number + 1} / ${count}`;
-  emit("image");
-  ask();
+  emit("example");
+  app.showImage(pixels);
 }
 
 function connectControls() {
   const { parts, engines } = app.engine.info;
   element("part").replaceChildren(...parts.map((name) => new Option(name, name)));
   element("part").parentElement.hidden = parts.length < 2;
-  element("part").addEventListener("change", () => openPart(element("part").value));
+  element("part").addEventListener("change", () => {
+    for (const option of [...element("part").options]) if (!parts.includes(option.value)) option.remove();
+    openPart(element("part").value);
+  });
   element("engine").hidden = engines.length < 2;
   element("engine").addEventListener("change", (event) => app.set({ engine: event.target.value }));
   element("example-kind").addEventListener("change", () => {
@@ -229,7 +261,7 @@ async function start() {
     problem(error);
     return;
   }
-  for (const panel of [paint, patches, bank, nearest, score, source, tour]) panel(app);
+  for (const panel of [own, paint, patches, bank, nearest, score, source, tour]) panel(app);
   connectControls();
   window.addEventListener("resize", () => app.frame && emit("frame"));
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => app.frame && emit("frame"));

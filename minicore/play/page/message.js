@@ -16,6 +16,23 @@ export function decode(buffer) {
   return { values: header.values, arrays };
 }
 
+/** Encode uint8 arrays, {name: {data, shape}}, as a message. */
+export function encode(arrays) {
+  const entries = {};
+  let end = 0;
+  for (const [name, { data, shape }] of Object.entries(arrays)) {
+    entries[name] = { dtype: "uint8", shape, offset: end };
+    end += Math.ceil(data.length / 8) * 8;
+  }
+  const json = JSON.stringify({ values: {}, arrays: entries });
+  const head = new TextEncoder().encode(json.padEnd(Math.ceil((json.length + 4) / 8) * 8 - 4));
+  const bytes = new Uint8Array(4 + head.length + end);
+  new DataView(bytes.buffer).setUint32(0, head.length, true);
+  bytes.set(head, 4);
+  for (const [name, { data }] of Object.entries(arrays)) bytes.set(data, 4 + head.length + entries[name].offset);
+  return bytes;
+}
+
 /** The number that 16 bits encode as IEEE 754 half precision. */
 function half(bits) {
   const sign = bits & 0x8000 ? -1 : 1;
