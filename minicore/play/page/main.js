@@ -157,7 +157,9 @@ let speech = null;
 
 function showVerdict() {
   if (!app.frame) return;
-  const { score, anomalous } = app.frame.values;
+  const { score, anomalous, milliseconds } = app.frame.values;
+  const total = Object.values(milliseconds).reduce((sum, ms) => sum + ms, 0);
+  element("time").textContent = word("milliseconds", { ms: total.toFixed(0) });
   const { threshold } = app.scene.values;
   element("verdict").classList.toggle("defective", anomalous === true);
   element("verdict-word").textContent = threshold === null ? "" : word(anomalous ? "defective" : "good");

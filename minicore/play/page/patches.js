@@ -10,8 +10,9 @@ const LEVELS = ["good", "second"]; // colour variables of style.css, finest leve
 export function patches(app) {
   const element = (id) => document.getElementById(id);
   let timer = null;
-  let asked = 0;
-  let feature = null; // the feature of `app.shown`, once it has arrived
+  let asking = false;
+  let again = false;
+  let feature = null; // the latest patch feature
 
   function draw() {
     if (!app.frame) return;
@@ -44,18 +45,25 @@ export function patches(app) {
     element(`level-${j}-caption`).textContent = word("levelCaption", { name: layer.name, height, width, channels: layer.channels });
   }
 
+  /** Ask for the feature of the shown patch: one question at a time, the newest next. */
   function askFeature() {
+    again = true;
     clearTimeout(timer);
-    const now = ++asked;
-    timer = setTimeout(async () => {
-      try {
-        const vector = await app.engine.features(app.pixels, app.shown);
-        if (now === asked) feature = vector;
-      } catch {
-        return; // a newer question has replaced this one
-      }
-      if (now === asked) drawFeature();
-    }, WAIT);
+    timer = setTimeout(nextFeature, WAIT);
+  }
+
+  async function nextFeature() {
+    if (asking || !again) return;
+    asking = true;
+    again = false;
+    try {
+      feature = await app.engine.features(app.pixels, app.shown);
+      if (!again) drawFeature();
+    } catch (error) {
+      if (error.name !== "AbortError") console.warn(error);
+    }
+    asking = false;
+    nextFeature();
   }
 
   /** The numbers of the feature as bars; the numbers of each level have one colour. */

@@ -57,10 +57,11 @@ function sourceBox(app, panel) {
 
   show(equations[0]);
   return {
-    /** Write how long the engine took. */
+    /** Write how long the engine took for the stages of the panel. */
     time() {
-      const milliseconds = app.frame?.values.milliseconds[panel.dataset.time];
-      time.textContent = milliseconds === undefined ? "" : word("milliseconds", { ms: milliseconds.toFixed(milliseconds < 10 ? 1 : 0) });
+      const { milliseconds } = app.frame?.values ?? {};
+      const stages = (panel.dataset.time ?? "").split(" ").filter((stage) => milliseconds && stage in milliseconds);
+      time.textContent = stages.map((stage) => word(`time_${stage}`, { ms: milliseconds[stage].toFixed(milliseconds[stage] < 10 ? 1 : 0) })).join(" + ");
     },
   };
 }

@@ -114,10 +114,10 @@ const WORDS = {
     "패치마다 코어셋에서 가장 비슷한 패치를 찾습니다. 이미지가 평소와 다른 곳에서 거리가 큽니다. 거리가 가장 큰 패치가 결정합니다.",
   ],
   gridLabel: ["Grid of distances. The arrow keys choose a patch.", "거리 격자. 화살표 키로 패치를 고릅니다."],
-  thisPatch: ["Patch of this image: row {row}, column {column}", "이 이미지의 패치: {row}행 {column}열"],
-  decidingPatch: ["Deciding patch: row {row}, column {column}", "결정 패치: {row}행 {column}열"],
-  goodPatch: ["Nearest good patch: row {row}, column {column}", "가장 가까운 정상 패치: {row}행 {column}열"],
-  trainingImage: ["It comes from training image {number}", "학습 이미지 {number}번에서 왔습니다"],
+  thisPatch: ["Patch of this image (row {row}, column {column})", "이 이미지의 패치: {row}행 {column}열"],
+  decidingPatch: ["Deciding patch (row {row}, column {column})", "결정 패치: {row}행 {column}열"],
+  goodPatch: ["Nearest good patch (row {row}, column {column})", "가장 가까운 정상 패치: {row}행 {column}열"],
+  trainingImage: ["in training image {number}", "학습 이미지 {number}번"],
   distance: ["Distance {distance}.", "거리 {distance}."],
   largest: ["This is s*, the largest distance of this image.", "이 이미지에서 가장 큰 거리 s*입니다."],
 
@@ -139,7 +139,12 @@ const WORDS = {
   thresholdAt: ["threshold {threshold}", "임계값 {threshold}"],
   scoreAt: ["this image {score}", "이 이미지 {score}"],
 
-  milliseconds: ["{ms} ms", "{ms} ms"],
+  milliseconds: ["{ms} ms", "{ms} ms"], // all stages of one image
+  time_network: ["network {ms} ms", "신경망 {ms} ms"],
+  time_eq123: ["equations {ms} ms", "수식 {ms} ms"],
+  time_eq6: ["{ms} ms", "{ms} ms"],
+  time_eq7: ["{ms} ms", "{ms} ms"],
+  time_map: ["map {ms} ms", "지도 {ms} ms"],
   sourceOf: ["Source code {file}", "소스 코드 {file}"],
 
   tourStep: ["Step {step} of {steps}", "{steps}단계 중 {step}단계"],
