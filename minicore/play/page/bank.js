@@ -103,8 +103,8 @@ export function bank(app) {
     };
     const { all_xy: all, bank_xy: rows, random_xy: random } = app.scene.arrays;
     const count = shownPicks ?? picks();
-    dots(all.data, all.shape[0], colour("grey"), 1.2, 0.35);
-    dots(rows.data, count, colour("good"), count > 1500 ? 1.6 : 2.6, 0.8);
+    dots(all.data, all.shape[0], colour("grey"), 1.5, 0.5);
+    dots(rows.data, count, colour("good"), count > 1500 ? 1.1 : 2.2, 0.8);
     if (shownPicks) ring(context, at(rows.data, shownPicks - 1), colour("good"), 9);
     if (element("random").checked) drawCrosses(context, at, random, count);
     if (app.frame && places) drawThisImage(context, at, rows);

@@ -80,7 +80,7 @@ export function svg(name, attributes = {}, children = []) {
 
 /** Draw the square `box` ({top, left, height, width}) with a white edge, visible on any image. */
 export function square(context, box, scale, stroke, { width = 2, dash = [] } = {}) {
-  for (const [style, line] of [["rgb(255 255 255 / 0.85)", width + 2], [stroke, width]]) {
+  for (const [style, line] of [["rgb(255 255 255 / 0.85)", 2 * width], [stroke, width]]) {
     context.strokeStyle = style;
     context.lineWidth = line;
     context.setLineDash(line === width ? dash : []);
@@ -95,7 +95,7 @@ export function still() {
 }
 
 /** Draw a part of an image enlarged: the square `box` with as much again around it, marked. */
-export function cutOut(canvas, image, box, stroke, around = 2.6) {
+export function cutOut(canvas, image, box, stroke, around = 2.6, line = 2) {
   const { context, width, height } = fitted(canvas);
   const side = Math.max(box.height, box.width) * around;
   const top = box.top + box.height / 2 - side / 2;
@@ -103,6 +103,6 @@ export function cutOut(canvas, image, box, stroke, around = 2.6) {
   const scale = width / side;
   context.imageSmoothingEnabled = false;
   context.drawImage(image, -left * scale, -top * scale, image.width * scale, image.height * scale);
-  square(context, { ...box, top: box.top - top, left: box.left - left }, scale, stroke);
+  square(context, { ...box, top: box.top - top, left: box.left - left }, scale, stroke, { width: line });
   return { context, width, height };
 }

@@ -40,7 +40,7 @@ export function score(app) {
       const [image, row, column] = origins.slice(3 * neighbours.data[i], 3 * neighbours.data[i] + 3);
       const training = await app.training(image);
       if (now !== drawn || !training) return;
-      cutOut(canvas, training, neighbourhoodBox(app.scene, row, column), colour("good"), 1.6);
+      cutOut(canvas, training, neighbourhoodBox(app.scene, row, column), colour("good"), 2, 1);
       canvas.title = word("trainingImage", { number: image });
     }
   }
