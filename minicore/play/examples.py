@@ -49,10 +49,14 @@ class Opened:
 
     def message(self) -> Message:
         """Return the message of the scene, with the number of the scene and of its images."""
-        found, e = self.scene.message(), self.examples
-        counts = {"good": len(e.good), "defective": len(e.defective)}
-        found.values["images"] |= counts
-        return Message({"part": self.part, "scene": self.number, **found.values}, found.arrays)
+        found, examples = self.scene.message(), self.examples
+        images = {
+            "training": len(self.scene.training),
+            "good": len(examples.good),
+            "defective": len(examples.defective),
+        }
+        own = {"part": self.part, "scene": self.number, "images": images}
+        return Message(found.values | own, found.arrays)
 
     def image(self, kind: str, number: int) -> np.ndarray | None:
         """Return a prepared image, (h, w, 3) uint8; None if there is none."""
