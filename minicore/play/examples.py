@@ -49,10 +49,14 @@ class Opened:
 
     def message(self) -> Message:
         """Return the message of the scene, with the number of the scene and of its images."""
-        found, e = self.scene.message(), self.examples
-        counts = {"good": len(e.good), "defective": len(e.defective)}
-        found.values["images"] |= counts
-        return Message({"part": self.part, "scene": self.number, **found.values}, found.arrays)
+        found, examples = self.scene.message(), self.examples
+        images = {
+            "training": len(self.scene.training),
+            "good": len(examples.good),
+            "defective": len(examples.defective),
+        }
+        own = {"part": self.part, "scene": self.number, "images": images}
+        return Message(found.values | own, found.arrays)
 
     def image(self, kind: str, number: int) -> np.ndarray | None:
         """Return a prepared image, (h, w, 3) uint8; None if there is none."""
@@ -99,6 +103,10 @@ class Parts:
         """Whether levels, p and s can change: the training images are available."""
         return self._saved is None or bool(self._examples[self.names[0]].training)
 
+    def contains(self, part: Any) -> bool:
+        """Return whether `open` accepts this part."""
+        return part in self.names or (part == OWN and OWN in self._examples)
+
     def open(
         self,
         part: str,
@@ -111,7 +119,7 @@ class Parts:
         Parameters
         ----------
         part : str
-            One of `names`.
+            One of `names`, or `OWN` after `learn`.
         layers : sequence of str, optional
             Hierarchy levels, finest first; by default those of the network or the saved model.
         patchsize, stride : int, optional
@@ -128,7 +136,7 @@ class Parts:
         ValueError
             If a setting is out of range.
         """
-        if part not in self.names:
+        if not self.contains(part):
             raise KeyError(part)
         layers = None if layers is None else tuple(layers)
         key = part, layers, patchsize, stride
@@ -172,7 +180,7 @@ class Parts:
         if not FEWEST <= len(images) <= MOST:
             raise ValueError(f"expected {FEWEST} to {MOST} images, got {len(images)}")
         examples = Examples(list(images))
-        fitted = self._fitted(examples.training, resize="none", crop="none")
+        fitted = self._model(OWN, examples, None, None, None)
         self._opened = {key: one for key, one in self._opened.items() if one.part != OWN}
         self._examples[OWN] = examples
         return self._keep(
@@ -189,6 +197,8 @@ class Parts:
     ) -> PatchCore:
         asked = {"layers": layers, "patchsize": patchsize, "stride": stride}
         settings: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
+        if part == OWN:
+            return self._fitted(examples.training, resize="none", crop="none", **settings)
         if self._saved is None:
             return self._fitted(examples.training, **settings)
         config = self._saved.config_

@@ -13,7 +13,7 @@ from minicore.equations import distance
 from minicore.patchcore.config import Config, Engine
 from minicore.patchcore.features import check_smoothing, embed, engine_functions
 from minicore.play.message import Message
-from minicore.play.scene import Colours, Scene, replace_size
+from minicore.play.scene import Colours, Scene, for_prepared_pixels
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
 
@@ -72,7 +72,7 @@ def frame(
 
         # Equations 1 to 3
         with seconds.of("network"):
-            (maps,) = model.backbone_.feature_maps([pixels], replace_size(model), 1)
+            (maps,) = model.backbone_.feature_maps([pixels], for_prepared_pixels(model), 1)
         with seconds.of("eq123"):
             patches, size, cell = embed(maps, config, engine, model.scales_)
         P = patches.reshape(-1, patches.shape[-1])
@@ -96,6 +96,7 @@ def frame(
             (heat,) = functions.anomaly_map(grid, *size, config.sigma, config.stride, cell)
 
         phi = [level[0] for network in maps.networks for level in network]
+        thresholds = scene.thresholds(config)
         if not scene.colours:
             scene.colours = [Colours.of(level[None]) for level in phi]
     values = {
@@ -103,7 +104,9 @@ def frame(
         "s_star": s_star,
         "weight": weight,
         "star": star,
-        "anomalous": None if model.threshold_ is None else s > model.threshold_,
+        "threshold": thresholds.score,
+        "map_threshold": thresholds.map,
+        "anomalous": None if thresholds.score is None else s > thresholds.score,
         "milliseconds": {stage: round(1000 * spent, 3) for stage, spent in seconds.items()},
     }
     arrays = {
@@ -114,6 +117,7 @@ def frame(
         "neighbour_distances": to_neighbours.astype(np.float32),
         "softmax": shares.astype(np.float32),
         "map": heat,
+        "good_scores": thresholds.good_scores.astype(np.float32),
     }
     for j, (colours, level) in enumerate(zip(scene.colours, phi, strict=True)):
         arrays[f"level_{j}"] = colours.paint(level)
@@ -146,7 +150,7 @@ def features(scene: Scene, pixels: np.ndarray, position: int) -> np.ndarray:
     if not 0 <= position < height * width:
         raise ValueError(f"position must be from 0 to {height * width - 1}, got {position}")
     with threads.limit(model.n_threads):
-        (maps,) = model.backbone_.feature_maps([pixels], replace_size(model), 1)
+        (maps,) = model.backbone_.feature_maps([pixels], for_prepared_pixels(model), 1)
         patches = embed(maps, model.config_, "fast", model.scales_).features
     return np.asarray(patches.reshape(-1, patches.shape[-1])[position])
 

@@ -13,20 +13,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from minicore import fast
 from minicore.backbones.feature_maps import FeatureMaps
 from minicore.images import ImageLike
 from minicore.patchcore.bank import MemoryBank
+from minicore.patchcore.config import Config
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import cell, embed
 from minicore.patchcore.search import Search
 from minicore.patchcore.selection import pick, project
+from minicore.play.calibration import LATEST, NONE, Calibration, Thresholds
 from minicore.play.message import Message
 from minicore.plots.principal import oklab_colours, principal_directions
 from minicore.runtime import threads
 
 DRAWN = 4000  # patches in the picture of the memory bank
 LARGEST = 100_000  # patches that are computed again; a large training set is cut
+BLOCK = 2048  # rows whose distances are computed at once
 RANDOM_SHARES = 24  # numbers of random picks for which the covering radius is computed
 
 
@@ -95,7 +97,7 @@ class Scene:
     model : PatchCore
     training : sequence of paths and arrays
         The training images; empty if they are not available.
-    M : (n, D) float32
+    M : MemoryBank
         The patches of `training`, at most `LARGEST`.
     plane : Plane
         Two coordinates of a patch.
@@ -109,7 +111,7 @@ class Scene:
         self,
         model: PatchCore,
         training: Sequence[ImageLike],
-        M: np.ndarray,
+        M: MemoryBank,
         colours: list[Colours],
         levels: list[dict[str, Any]],
     ) -> None:
@@ -117,8 +119,12 @@ class Scene:
         self.colours, self.levels = colours, levels
         rng = np.random.default_rng(model.config_.seed)
         drawn = min(DRAWN, len(M))
-        self._sample = M[np.sort(rng.choice(len(M), drawn, replace=False))] if drawn else M
-        self.plane = Plane.of(self._sample if drawn > 2 else model.memory_bank_, 2)
+        self._sample = model.memory_bank_[:0]
+        if drawn:
+            self._sample = M[np.sort(rng.choice(len(M), drawn, replace=False))]
+        self.plane = Plane.of(self._sample if drawn else model.memory_bank_, 2)
+        self._calibration = Calibration(model, M, levels[0]["cell"])
+        self._message: Message | None = None
         self._searches: dict[int, Search] = {}
 
     @property
@@ -161,13 +167,42 @@ class Scene:
         if self.model.config_.selection == "kmeans":
             raise ValueError("a coreset of k-means has no smaller share: its rows have no order")
         if rows not in self._searches:
-            while len(self._searches) > 8:
+            while len(self._searches) >= LATEST:
                 del self._searches[next(iter(self._searches))]
             self._searches[rows] = Search(bank[:rows], None)
         return self._searches[rows]
 
+    def thresholds(self, config: Config) -> Thresholds:
+        """Return the thresholds for other parameters than those of the fit.
+
+        Parameters
+        ----------
+        config : Config
+            The model's, with other `coreset_ratio`, `b` or `sigma`.
+
+        Returns
+        -------
+        Thresholds
+            Without numbers if the model has no threshold, training images are missing, or the
+            trial coreset has fewer than `config.b` rows.
+        """
+        model = self.model
+        own = model.config_
+        if (config.b, config.sigma) == (own.b, own.sigma) and (
+            len(self.search(config.coreset_ratio).bank) == len(model.memory_bank_)
+        ):
+            return Thresholds(model.threshold_, model.map_threshold_, model.held_out_scores_)
+        if model.threshold_ is None or len(self.M) < self.all_rows:
+            return NONE
+        return self._calibration.thresholds(config)
+
     def message(self) -> Message:
         """Return what the page shows before the first image; see ``docs/reference/play.md``."""
+        if self._message is None:
+            self._message = self._describe()
+        return self._message
+
+    def _describe(self) -> Message:
         model, config = self.model, self.model.config_
         bank, t = model.memory_bank_, self.levels[0]["cell"][0]
         random = self._random_picks()
@@ -187,7 +222,6 @@ class Scene:
             "b": config.b,
             "sigma": config.sigma,
             "receptive": [t, t * (2 * (config.patchsize // 2) + 1)],
-            "images": {"training": len(self.training)},
         }
         arrays = {
             "bank_xy": self.plane.coordinates(bank),
@@ -208,20 +242,49 @@ class Scene:
                 "random_counts": none.astype(np.int32),
                 "random_radii": none,
             }
-        psi_M = project(_as_bank(self.M), config)
+        psi_M = project(self.M, config)
         picks, _ = pick(psi_M, replace(config, coreset_ratio=min(self.share, 1.0)))
         counts = np.unique(np.geomspace(1, len(picks), RANDOM_SHARES).round().astype(np.int32))
-        to_nearest, radii, before = np.full(len(psi_M), np.inf), [], 0
-        for count in counts:
-            found, _ = fast.nearest(psi_M, psi_M[picks[before:count]], 1)
-            np.minimum(to_nearest, found[:, 0], out=to_nearest)
-            radii.append(to_nearest.max())
-            before = count
         return {
             "random_xy": self.plane.coordinates(self.M[picks]),
             "random_counts": counts,
-            "random_radii": np.array(radii, np.float32),
+            "random_radii": covering_radii(psi_M, psi_M[picks], counts),
         }
+
+
+def covering_radii(psi_M: np.ndarray, picked: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the covering radius after some numbers of picks.
+
+    Parameters
+    ----------
+    psi_M : (N, d) float32
+        All rows.
+    picked : (l, d) float32
+        The picks, in order.
+    counts : (k,) int32
+        Increasing, from 1 to l.
+
+    Returns
+    -------
+    (k,) float32
+        Largest distance of a row to the nearest of the first picks. The distances are matrix
+        products: good to about 1e-5, enough for a picture.
+    """
+    centre = psi_M.mean(axis=0)  # smaller numbers, smaller rounding errors
+    picked = picked - centre
+    squares = np.einsum("ij,ij->i", picked, picked)
+    radii = np.zeros(len(counts))
+    for first in range(0, len(psi_M), BLOCK):
+        rows = psi_M[first : first + BLOCK] - centre
+        own = np.einsum("ij,ij->i", rows, rows)
+        to_nearest, before = np.full(len(rows), np.inf, np.float32), 0
+        for i, count in enumerate(counts):
+            part = slice(before, count)
+            distances = (squares[part] - 2 * rows @ picked[part].T).min(axis=1)  # without ‖row‖²
+            np.minimum(to_nearest, distances, out=to_nearest)
+            radii[i] = max(radii[i], (to_nearest + own).max())
+            before = count
+    return np.sqrt(np.maximum(radii, 0)).astype(np.float32)
 
 
 def prepare(model: PatchCore, training: Sequence[ImageLike] = ()) -> Scene:
@@ -250,18 +313,15 @@ def prepare(model: PatchCore, training: Sequence[ImageLike] = ()) -> Scene:
     with threads.limit(model.n_threads):
         height, width = model.grid_
         known = list(training[: LARGEST // (height * width)])
-        blocks: list[np.ndarray] = []
+        M = MemoryBank(len(known), "float32")
         first: FeatureMaps | None = None
         for maps in _feature_maps(model, known):
             first = first or maps
-            features = embed(maps, model.config_, "fast", model.scales_).features
-            blocks.append(features.reshape(-1, features.shape[-1]))
-        D = model.memory_bank_.shape[1]
-        M = np.concatenate(blocks) if blocks else np.empty((0, D), np.float32)
-        if not _agree(model, M):
-            known, training, M, first = [], (), M[:0], None
+            M.append(embed(maps, model.config_, "fast", model.scales_).features)
+        if known and not _agree(model, M):
+            training, M, first = (), MemoryBank(0, "float32"), None
         grey = np.full((*model.input_size_, 3), 128, np.uint8)
-        plain = replace_size(model)
+        plain = for_prepared_pixels(model)
         shown = first or next(model.backbone_.feature_maps([grey], plain, 1))
         phi = [level for network in shown.networks for level in network]
         levels = [
@@ -269,7 +329,7 @@ def prepare(model: PatchCore, training: Sequence[ImageLike] = ()) -> Scene:
                 "name": name,
                 "channels": level.shape[1],
                 "size": list(level.shape[2:]),
-                "cell": list(cell(shown.size, level.shape[2:])),
+                "cell": cell(shown.size, level.shape[2:]),
             }
             for name, level in zip(model.backbone_.layers, phi, strict=True)
         ]
@@ -277,7 +337,7 @@ def prepare(model: PatchCore, training: Sequence[ImageLike] = ()) -> Scene:
         return Scene(model, training, M, colours, levels)
 
 
-def replace_size(model: PatchCore) -> Any:
+def for_prepared_pixels(model: PatchCore) -> Any:
     """Return the preprocessing for pixels that are already resized and cropped."""
     return model.config_.preprocessing.override("none", "none")
 
@@ -289,14 +349,8 @@ def _feature_maps(model: PatchCore, images: Sequence[ImageLike]) -> Iterator[Fea
         )
 
 
-def _agree(model: PatchCore, M: np.ndarray) -> bool:
+def _agree(model: PatchCore, M: MemoryBank) -> bool:
     """Return whether the patches are those of the fit: rows of the coreset are compared."""
     present = np.flatnonzero(model.coreset_indices_ < len(M))
     found = M[model.coreset_indices_[present]]
     return bool(np.allclose(found, model.memory_bank_[present], rtol=1e-3, atol=1e-3))
-
-
-def _as_bank(M: np.ndarray) -> MemoryBank:
-    bank = MemoryBank(1, "float32")
-    bank.append(M[None, None])
-    return bank

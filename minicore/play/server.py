@@ -28,9 +28,9 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from minicore.errors import MinicoreError
+from minicore.play.access import Guard, error_response
 from minicore.play.examples import Opened, Parts
 from minicore.play.frame import features, frame
-from minicore.play.guard import Guard, error_response
 from minicore.play.message import Message
 from minicore.play.sources import source
 
@@ -41,6 +41,7 @@ KINDS = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+LARGEST_SETTINGS = 65_536  # bytes
 LARGEST_BODY = 4_000_000  # bytes
 LARGEST_LESSON = 32_000_000  # bytes of the images to learn from: 200 of 224 × 224 pixels
 Result = TypeVar("Result")
@@ -134,19 +135,11 @@ class Playground:
 
     async def open(self, request: Request) -> Response:
         """Open a part, and fit it if needed."""
-        asked = json.loads(await _body(request, 65_536) or b"{}")
-        if not isinstance(asked, dict):
-            raise ValueError("expected a JSON object")
-        part, layers = asked.get("part", self.parts.names[0]), asked.get("layers")
-        if layers is not None and not (
-            isinstance(layers, list) and all(isinstance(name, str) for name in layers)
-        ):
-            raise ValueError("layers must be a list of names")
-        p, s = asked.get("p"), asked.get("s")
-        try:
-            opened = await self.worker.run(lambda: self.parts.open(part, layers, p, s))
-        except (KeyError, TypeError):
-            raise HTTPException(404, "no such part") from None
+        asked = _settings(await _body(request, LARGEST_SETTINGS))
+        part = asked.pop("part", self.parts.names[0])
+        if not self.parts.contains(part):
+            raise HTTPException(404, "no such part")
+        opened = await self.worker.run(lambda: self.parts.open(part, **asked))
         return await self._scene(opened)
 
     async def learn(self, request: Request) -> Response:
@@ -216,10 +209,29 @@ async def _body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
+def _settings(body: bytes) -> dict[str, Any]:
+    """Return the arguments of `Parts.open` in a JSON object with part, layers, p and s."""
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        asked = None
+    if not isinstance(asked, dict):
+        raise ValueError("expected a JSON object")
+    layers = asked.get("layers")
+    texts = isinstance(layers, list) and all(isinstance(name, str) for name in layers)
+    if layers is not None and not texts:
+        raise ValueError("layers must be a list of names")
+    found = {"layers": layers, "patchsize": asked.get("p"), "stride": asked.get("s")}
+    for name in ("p", "s"):
+        if asked.get(name) is not None and type(asked[name]) is not int:
+            raise ValueError(f"{name} must be a whole number")
+    return {"part": asked["part"], **found} if "part" in asked else found
+
+
 async def _pixels(request: Request, opened: Opened) -> np.ndarray:
     """Return the pixels in the body of a request, (h, w, 3) uint8."""
     h, w = opened.scene.model.input_size_
-    body = await _body(request, max(LARGEST_BODY, 0))
+    body = await _body(request, LARGEST_BODY)
     if len(body) != h * w * 3:
         raise ValueError(f"expected {h} × {w} × 3 bytes of pixels, got {len(body)} bytes")
     return np.frombuffer(body, np.uint8).reshape(h, w, 3)
@@ -265,7 +277,7 @@ class Server:
 
     Raises
     ------
-    OSError
+    MinicoreError
         If the port is not free.
     """
 
@@ -273,9 +285,11 @@ class Server:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             self.socket.bind(("127.0.0.1", port))
-        except OSError:
+        except OSError as error:
             self.socket.close()
-            raise
+            raise MinicoreError(
+                f"port {port}: {error.strerror}; choose another, or 0 for any free port"
+            ) from error
         self.port = self.socket.getsockname()[1]
         self.token = secrets.token_urlsafe(24)
         self.address = f"http://127.0.0.1:{self.port}/{self.token}/"

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from minicore import load, trace
+from minicore import PatchCore, equations, load, trace
+from minicore.images import list_images, view
+from minicore.patchcore.selection import pick, project
 from minicore.play import frame, prepare
+from minicore.play.frame import features
 
 
 @pytest.fixture(scope="module")
@@ -13,34 +16,145 @@ def model(saved):
 
 
 @pytest.fixture(scope="module")
-def scene(model, gear):
-    return prepare(model, list(gear.train))
+def training(model):
+    return list_images(model.made_.folder)
 
 
 @pytest.fixture(scope="module")
-def twin(saved, model):
-    """The same model for prepared pixels: without resizing and cropping."""
-    from dataclasses import replace
+def scene(model, training):
+    return prepare(model, training)
 
-    found = load(saved)
-    found.config_ = replace(model.config_, resize=None, crop=None)
-    return found
+
+@pytest.fixture(scope="module")
+def fit(tiny, model, training):
+    """Fit a model of its own for other parameters, on prepared pixels."""
+    images = [view(path, model.preprocessing_) for path in training]
+
+    def fit(**parameters):
+        found = PatchCore(tiny, resize="none", crop="none", progress=False, **parameters)
+        return found.fit(images)
+
+    return fit
 
 
 @pytest.mark.parametrize("engine", ["fast", "equations"])
-def test_a_frame_is_the_trace_of_the_same_pixels(scene, twin, pixels, engine):
-    found, expected = frame(scene, pixels, engine=engine), trace(twin, pixels)
+def test_a_frame_is_the_trace_of_the_same_pixels(scene, fit, pixels, engine):
+    found, expected = frame(scene, pixels, engine=engine), trace(fit(coreset_ratio=0.25), pixels)
     values, arrays = found.values, found.arrays
     assert values["score"] == pytest.approx(expected.s, rel=1e-6)
     assert values["s_star"] == pytest.approx(expected.s_star, rel=1e-6)
     assert values["weight"] == pytest.approx(expected.weight, rel=1e-6)
     assert divmod(values["star"], 8) == expected.position
     assert values["anomalous"] == (expected.s > expected.threshold)
-    np.testing.assert_allclose(arrays["distances"], expected.patch_scores.ravel(), rtol=1e-5)
+    np.testing.assert_allclose(arrays["distances"], expected.patch_scores.ravel(), rtol=1e-6)
     np.testing.assert_array_equal(arrays["nearest"], expected.nearest.ravel())
     np.testing.assert_array_equal(arrays["neighbours"], expected.neighbours)
     np.testing.assert_allclose(
         arrays["neighbour_distances"], expected.neighbour_distances, rtol=1e-6
     )
-    np.testing.assert_allclose(arrays["softmax"], expected.softmax, rtol=1e-5)
-    np.testing.assert_allclose(arrays["map"], expected.map, rtol=1e-5)
+    np.testing.assert_allclose(arrays["softmax"], expected.softmax, rtol=1e-6)
+    np.testing.assert_allclose(arrays["map"], expected.map, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ["fast", "equations"])
+@pytest.mark.parametrize(
+    ("share", "b", "sigma"), [(0.25, 2, 4.0), (0.1, 9, 0.0), (0.05, 9, 7.5), (0.02, 13, 1.0)]
+)
+def test_a_frame_is_what_a_model_of_these_parameters_detects(
+    scene, fit, pixels, share, b, sigma, engine
+):
+    found = frame(scene, pixels, share=share, b=b, sigma=sigma, engine=engine)
+    model = fit(coreset_ratio=share, b=b, sigma=sigma)
+    expected = model.detect(pixels)
+    assert found.values["score"] == pytest.approx(expected.scores[0], rel=1e-6)
+    assert found.values["s_star"] == pytest.approx(expected.distances[0], rel=1e-6)
+    np.testing.assert_allclose(found.arrays["map"], expected.maps[0], rtol=1e-6, atol=1e-6)
+    # A score is compared with the threshold of the same coreset and the same b.
+    assert found.values["threshold"] == pytest.approx(model.threshold_, rel=1e-6)
+    assert found.values["map_threshold"] == pytest.approx(model.map_threshold_, rel=1e-6)
+    np.testing.assert_allclose(found.arrays["good_scores"], model.held_out_scores_, rtol=1e-6)
+
+
+def test_thresholds_of_the_models_own_parameters_are_computed_in_the_same_way(scene, model):
+    found = scene._calibration.thresholds(model.config_)
+    assert found.score == pytest.approx(model.threshold_, rel=1e-6)
+    assert found.map == pytest.approx(model.map_threshold_, rel=1e-6)
+
+
+def test_there_is_no_threshold_if_the_trial_coreset_is_too_small(scene, pixels):
+    values = frame(scene, pixels, share=0.02, b=15).values  # 15 of 768 rows, but 13 of 640
+    assert values["threshold"] is values["anomalous"] is None
+
+
+def test_without_training_images_only_the_models_own_threshold_is_available(model, pixels):
+    alone = prepare(model)
+    found = frame(alone, pixels)
+    assert found.values["threshold"] == model.threshold_
+    assert frame(alone, pixels, share=0.1).values["threshold"] is None
+    assert alone.message().arrays["all_xy"].shape == (0, 2)
+    assert alone.message().arrays["random_xy"].shape == (0, 2)
+    assert found.arrays["level_0"].shape == (8, 8, 3)  # colours of the first image
+    again = frame(alone, 255 - pixels).arrays["level_0"]
+    np.testing.assert_array_equal(frame(alone, pixels).arrays["level_0"], found.arrays["level_0"])
+    assert (again != found.arrays["level_0"]).any()
+
+
+def test_other_training_images_are_left_out(model, training, tmp_path):
+    assert len(prepare(model, training).message().arrays["all_xy"]) == 12 * 64
+    assert len(prepare(model, training[::-1]).message().arrays["all_xy"]) == 0
+
+
+def test_features_are_those_of_the_trace(scene, fit, pixels):
+    expected = trace(fit(coreset_ratio=0.25), pixels).patches.reshape(64, -1)
+    np.testing.assert_array_equal(features(scene, pixels, 37), expected[37])
+    for position in (-1, 64):
+        with pytest.raises(ValueError, match="from 0 to 63"):
+            features(scene, pixels, position)
+
+
+def test_the_scene_shows_the_coreset_where_it_was_picked(scene, model, pixels):
+    message = scene.message()
+    arrays, values = message.arrays, message.values
+    assert values["rows"] == len(model.memory_bank_) == round(values["share"] * 768)
+    np.testing.assert_allclose(arrays["radii"], model.coreset_radii_, rtol=1e-6)
+    image, row, column = arrays["origins"][5]
+    shown = view(scene.training[image], model.preprocessing_)
+    found = frame(scene, shown)  # the training image of pick 5 contains it, at distance 0
+    assert found.arrays["distances"][row * 8 + column] == pytest.approx(0, abs=1e-4)
+    np.testing.assert_allclose(
+        found.arrays["xy"][row * 8 + column], arrays["bank_xy"][5], atol=1e-4
+    )
+
+
+def test_covering_radii_of_random_picks_are_those_of_the_equations(scene, model):
+    from dataclasses import replace
+
+    arrays = scene.message().arrays
+    psi_M = project(scene.M, model.config_)
+    picks, _ = pick(psi_M, replace(model.config_, selection="random"))
+    expected = equations.covering_radii(psi_M, picks)[arrays["random_counts"] - 1]
+    np.testing.assert_allclose(arrays["random_radii"], expected, rtol=1e-5)
+    assert arrays["random_counts"][-1] == len(picks) == len(arrays["random_xy"])
+    np.testing.assert_allclose(
+        arrays["random_xy"], scene.plane.coordinates(scene.M[picks]), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"share": 0.0}, {"share": -0.1}, {"share": 1.1}, {"share": float("nan")},
+        {"b": 1}, {"b": -3}, {"b": 10**9}, {"share": 0.01, "b": 9},
+        {"sigma": -1.0}, {"sigma": float("inf")}, {"sigma": float("nan")}, {"sigma": 65.0},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_parameters_out_of_range_are_refused(scene, pixels, wrong):
+    with pytest.raises(ValueError, match=r"coreset|b must|sigma"):
+        frame(scene, pixels, **wrong)
+
+
+def test_pixels_of_another_shape_or_type_are_refused(scene, pixels):
+    for wrong in (pixels[:-1], pixels[..., :2], pixels.astype(np.float32)):
+        with pytest.raises(ValueError, match="expected uint8 pixels"):
+            frame(scene, wrong)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as Event
 
@@ -65,5 +65,5 @@ class Guard:
 
 
 def error_response(status: int, text: str) -> Response:
-    """Return an error for the page. The connection is closed: a body may be unread."""
-    return JSONResponse({"error": text}, status, headers={"connection": "close"})
+    """Return an error as plain text. The connection is closed: a body may be unread."""
+    return PlainTextResponse(text, status, headers={"connection": "close"})

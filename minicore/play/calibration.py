@@ -1,0 +1,116 @@
+"""The thresholds for any coreset, b and sigma, as `PatchCore.fit` computes them for its own.
+
+A smaller coreset makes all scores larger. So a score can only be compared with the threshold of the
+same coreset and the same b.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minicore import fast
+from minicore.equations import reweighted_distance
+from minicore.patchcore.bank import MemoryBank
+from minicore.patchcore.config import Config
+from minicore.patchcore.estimator import PatchCore
+from minicore.patchcore.search import Search
+from minicore.patchcore.selection import pick, project
+from minicore.patchcore.threshold import conformal_threshold, hold_out
+from minicore.patchcore.training import first_copies
+
+
+class Thresholds(NamedTuple):
+    """Scores of held-out good images, and the thresholds that follow from them.
+
+    Attributes
+    ----------
+    score, map : float or None
+        As `PatchCore.threshold_` and `PatchCore.map_threshold_`.
+    good_scores : (n,) float64
+        As `PatchCore.held_out_scores_`.
+    """
+
+    score: float | None
+    map: float | None
+    good_scores: np.ndarray
+
+
+NONE = Thresholds(None, None, np.empty(0))
+LATEST = 8  # coresets of which the distances are kept
+
+
+class Calibration:
+    """Scores of held-out images under the beginning of one trial coreset.
+
+    Parameters
+    ----------
+    model : PatchCore
+        Fitted, with a greedy or random coreset.
+    M : MemoryBank
+        The patches of all its training images.
+    cell : (float, float)
+        Rows and columns of pixels that a cell of the finest feature map covers.
+    """
+
+    def __init__(self, model: PatchCore, M: MemoryBank, cell: tuple[float, float]) -> None:
+        self._model, self._M, self._cell = model, M, cell
+        self._trial: tuple[np.ndarray, np.ndarray, int] | None = None
+        self._found: dict[tuple[int, int | None, float], Thresholds] = {}
+        self._distances: dict[int, tuple[np.ndarray, np.ndarray, Search]] = {}
+
+    def thresholds(self, config: Config) -> Thresholds:
+        """Return the thresholds for `config.coreset_ratio`, `config.b` and `config.sigma`.
+
+        They have no numbers if the trial coreset has fewer than `config.b` rows.
+        """
+        patches, bank, N = self._trial = self._trial or self._pick()
+        rows = min(max(1, round(config.coreset_ratio * N)), len(bank))
+        key = rows, config.b, config.sigma
+        if config.b is not None and config.b > rows:
+            return NONE
+        if key not in self._found:
+            self._found[key] = self._score(patches, bank, rows, config)
+        return self._found[key]
+
+    def _pick(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return held-out patches (n, P, D), the trial coreset, and the rows it is picked from."""
+        M, config = self._M, self._model.config_
+        held_out, kept = hold_out(first_copies(M), config.seed)
+        numbers = np.arange(len(M)).reshape(M.n, -1)
+        rows = numbers[kept].ravel()
+        trial = rows[pick(project(M, config, rows), config)[0]]
+        patches = M[numbers[held_out].ravel()].reshape(len(held_out), -1, M.shape[1])
+        return patches, M[trial], len(rows)
+
+    def _score(
+        self, patches: np.ndarray, bank: np.ndarray, rows: int, config: Config
+    ) -> Thresholds:
+        if rows not in self._distances:
+            while len(self._distances) >= LATEST:
+                del self._distances[next(iter(self._distances))]
+            search = Search(bank[:rows], None)
+            found, nearest = search.nearest(patches.reshape(-1, patches.shape[2]), 1, "fast")
+            n = len(patches)
+            self._distances[rows] = (
+                found.astype(np.float32).reshape(n, -1), nearest.reshape(n, -1), search,
+            )  # fmt: skip
+        distances, nearest, search = self._distances[rows]
+        images, star = np.arange(len(patches)), distances.argmax(axis=1)
+        scores = distances[images, star].astype(float)
+        if config.b is not None:
+            m_star = search.bank[nearest[images, star]]
+            around = search.nearest(m_star, config.b, "fast")[1]
+            scores = np.array(
+                [reweighted_distance(patches[i, star[i]], search.bank[around[i]]) for i in images]
+            )
+        grid = distances.reshape(-1, *self._model.grid_)
+        size, stride = self._model.input_size_, config.stride
+        maps = fast.anomaly_map(grid, *size, config.sigma, stride, self._cell)
+        alpha = config.false_positive_rate
+        assert alpha is not None
+        peaks = maps.max(axis=(1, 2)).astype(float)
+        return Thresholds(
+            conformal_threshold(scores, alpha), conformal_threshold(peaks, alpha), scores
+        )
