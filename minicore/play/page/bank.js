@@ -47,11 +47,9 @@ export function bank(app) {
   }
 
   function writeShare() {
-    const { all_rows: all, share } = app.scene.values;
+    const { all_rows: all } = app.scene.values;
     const percent = (value) => (100 * value).toPrecision(value < 0.1 ? 2 : 3).replace(/\.?0+$/, "");
     element("share-value").textContent = word("shareValue", { percent: percent(picks() / all), rows: picks(), all });
-    element("share-hint").hidden = app.settings.share >= share;
-    element("share-hint").textContent = word("shareHint", { percent: percent(share) });
   }
 
   element("share").addEventListener("input", () => {
@@ -107,11 +105,12 @@ export function bank(app) {
     dots(rows.data, count, colour("good"), count > 1500 ? 1.1 : 2.2, 0.8);
     if (shownPicks) ring(context, at(rows.data, shownPicks - 1), colour("good"), 9);
     if (element("random").checked) drawCrosses(context, at, random, count);
-    if (app.frame && places) drawThisImage(context, at, rows);
+    if (app.frame && places && !shownPicks) drawThisImage(context, at, rows);
   }
 
   function drawCrosses(context, at, random, count) {
     context.strokeStyle = colour("ink");
+    context.globalAlpha = count > 1500 ? 0.35 : 0.8;
     context.lineWidth = 1;
     context.beginPath();
     for (let i = 0; i < Math.min(count, random.shape[0]); i += 1) {
@@ -122,6 +121,7 @@ export function bank(app) {
       context.lineTo(x + 2.5, y - 2.5);
     }
     context.stroke();
+    context.globalAlpha = 1;
   }
 
   /** The patches of this image, those above the threshold darker; a line to the nearest good patch. */

@@ -11,7 +11,7 @@ async function answer(path, options) {
 
 /** Throw the error of a response. 409: a newer request has replaced this one. */
 async function refuse(response) {
-  const { error } = await response.json().catch(() => ({ error: `status ${response.status}` }));
+  const error = (await response.text()) || `status ${response.status}`;
   if (response.status === 409) throw new DOMException(error, "AbortError");
   throw new Error(error);
 }

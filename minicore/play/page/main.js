@@ -42,9 +42,21 @@ const app = {
     return this.hover ?? this.frame?.values.star ?? null;
   },
 
-  /** The threshold of the map; half of the largest distance for a model without one. */
+  /** The threshold of the score for these settings; null if there is none. */
+  get threshold() {
+    const { threshold = this.scene.values.threshold } = this.frame.values;
+    return threshold;
+  },
+
+  /** The threshold of the map; half of the largest distance if there is none. */
   get mapThreshold() {
-    return this.scene.values.map_threshold ?? Math.max(...this.frame.arrays.distances.data) / 2;
+    const { map_threshold: threshold = this.scene.values.map_threshold } = this.frame.values;
+    return threshold ?? Math.max(...this.frame.arrays.distances.data) / 2;
+  },
+
+  /** Scores of good images for these settings. */
+  get goodScores() {
+    return Array.from(this.frame.arrays.good_scores?.data ?? this.scene.values.good_scores);
   },
 
   setHover(position) {
@@ -70,6 +82,12 @@ const app = {
     ask();
   },
 
+  /** A text for screen readers, when nothing has changed for a second. */
+  speak(text) {
+    clearTimeout(speech);
+    speech = setTimeout(() => (element("spoken").textContent = text), 1000);
+  },
+
   openPart,
 
   /** Fit a new part to good images. */
@@ -93,6 +111,7 @@ const app = {
 
 const listeners = {};
 const trainingImages = new Map();
+let speech = null;
 const element = (id) => document.getElementById(id);
 
 async function loadTraining(number) {
@@ -153,24 +172,18 @@ function problem(error) {
 
 // --- the verdict --------------------------------------------------------------------------------
 
-let speech = null;
-
 function showVerdict() {
   if (!app.frame) return;
   const { score, anomalous, milliseconds } = app.frame.values;
   const total = Object.values(milliseconds).reduce((sum, ms) => sum + ms, 0);
   element("time").textContent = word("milliseconds", { ms: total.toFixed(0) });
-  const { threshold } = app.scene.values;
+  const { threshold } = app;
   element("verdict").classList.toggle("defective", anomalous === true);
   element("verdict-word").textContent = threshold === null ? "" : word(anomalous ? "defective" : "good");
   element("verdict-numbers").textContent = threshold === null
     ? word("scoreOnly", { score: score.toFixed(2) })
     : word("scoreAndThreshold", { score: score.toFixed(2), threshold: threshold.toFixed(2) });
-  // Screen readers hear the verdict when it stays the same for a second, not at every stroke.
-  clearTimeout(speech);
-  speech = setTimeout(() => {
-    element("spoken").textContent = `${element("verdict-word").textContent}. ${element("verdict-numbers").textContent}`;
-  }, 1000);
+  app.speak(`${element("verdict-word").textContent}. ${element("verdict-numbers").textContent}`);
 }
 
 // --- part and example ---------------------------------------------------------------------------
@@ -179,6 +192,7 @@ const example = { kind: "good", number: 0 };
 
 async function openPart(part, fit = app.fit) {
   busy(true);
+  element("verdict-word").textContent = word("opening");
   const asked = ++opened;
   try {
     const scene = await app.engine.open(part, fit);
@@ -187,7 +201,9 @@ async function openPart(part, fit = app.fit) {
     await showScene(scene);
     problem(null);
   } catch (error) {
-    if (asked === opened) problem(error);
+    if (asked !== opened) return;
+    problem(error);
+    showVerdict();
   } finally {
     busy(asking);
   }
@@ -225,10 +241,7 @@ function connectControls() {
   const { parts, engines } = app.engine.info;
   element("part").replaceChildren(...parts.map((name) => new Option(name, name)));
   element("part").parentElement.hidden = parts.length < 2;
-  element("part").addEventListener("change", () => {
-    for (const option of [...element("part").options]) if (!parts.includes(option.value)) option.remove();
-    openPart(element("part").value);
-  });
+  element("part").addEventListener("change", () => openPart(element("part").value));
   element("engine").hidden = engines.length < 2;
   element("engine").addEventListener("change", (event) => app.set({ engine: event.target.value }));
   element("example-kind").addEventListener("change", () => {
@@ -265,7 +278,11 @@ async function start() {
   }
   for (const panel of [own, paint, patches, bank, nearest, score, source, tour]) panel(app);
   connectControls();
-  window.addEventListener("resize", () => app.frame && emit("frame"));
+  let width = window.innerWidth; // the height changes when a phone hides its address bar
+  window.addEventListener("resize", () => {
+    if (window.innerWidth !== width && app.frame) emit("frame");
+    width = window.innerWidth;
+  });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => app.frame && emit("frame"));
   await openPart(app.engine.info.parts[0]);
 }

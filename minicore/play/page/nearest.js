@@ -89,4 +89,8 @@ export function nearest(app) {
     grid.style.aspectRatio = `${columns} / ${rows}`;
   });
   for (const event of ["frame", "hover", "words"]) app.on(event, draw);
+  app.on("hover", () => {
+    if (!app.frame || ![grid, element("paint")].includes(document.activeElement)) return;
+    app.speak(["this-caption", "nearest-numbers", "good-caption", "training-caption"].map((id) => element(id).textContent).join(". "));
+  });
 }

@@ -63,7 +63,7 @@ export function score(app) {
   }
 
   function drawHistogram() {
-    const { good_scores: good, threshold } = app.scene.values;
+    const { goodScores: good, threshold } = app;
     const { score: s, anomalous } = app.frame.values;
     const shown = [...good, s, ...(threshold === null ? [] : [threshold])];
     const low = Math.min(...shown) * 0.95;

@@ -25,7 +25,7 @@ function sourceBox(app, panel) {
   const buttons = equations.map((equation) => {
     const button = document.createElement("button");
     button.textContent = `(${equation.slice(2)})`;
-    button.addEventListener("click", () => show(equation));
+    button.addEventListener("click", () => show(equation).catch(console.warn));
     return button;
   });
   head.append(...(equations.length > 1 ? buttons : []), file, time);
@@ -34,13 +34,7 @@ function sourceBox(app, panel) {
 
   async function show(equation) {
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", equations[i] === equation));
-    let shown;
-    try {
-      shown = await app.engine.source(equation);
-    } catch {
-      box.hidden = true; // an engine without the source
-      return;
-    }
+    const shown = await app.engine.source(equation);
     file.textContent = shown.file;
     text.setAttribute("aria-label", word("sourceOf", { file: shown.file }));
     const code = document.createElement("code");
@@ -55,7 +49,7 @@ function sourceBox(app, panel) {
     if (first) text.scrollTop = first.offsetTop - 40;
   }
 
-  show(equations[0]);
+  show(equations[0]).catch(() => (box.hidden = true)); // an engine without the source
   return {
     /** Write how long the engine took for the stages of the panel. */
     time() {

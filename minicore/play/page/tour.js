@@ -17,7 +17,8 @@ export function tour(app) {
     box.hidden = false;
     const target = element(STEPS[step]);
     target.classList.add("toured");
-    target.scrollIntoView({ block: "start", behavior: still() ? "auto" : "smooth" });
+    const block = target.classList.contains("panel") ? "start" : "nearest";
+    target.scrollIntoView({ block, behavior: still() ? "auto" : "smooth" });
     if (step === 1) app.exampleScratch();
     write();
     element("tour-next").focus({ preventScroll: true });

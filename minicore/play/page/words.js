@@ -11,6 +11,7 @@ const WORDS = {
   tour: ["Guided tour", "둘러보기"],
   problem: ["There is a problem: {message}", "문제가 생겼습니다: {message}"],
 
+  opening: ["Learning the good part …", "정상 부품을 학습하는 중 …"],
   imageTitle: ["Image", "이미지"],
   good: ["Good", "정상"],
   defective: ["Defective", "결함"],
@@ -86,10 +87,6 @@ const WORDS = {
   bankLabel: ["Memory bank, coreset and patches of this image in two dimensions", "2차원으로 그린 메모리 뱅크, 코어셋, 이 이미지의 패치"],
   share: ["Coreset", "코어셋"],
   shareValue: ["{percent} %: {rows} of {all} patches", "{percent} %: 패치 {all}개 중 {rows}개"],
-  shareHint: [
-    "The threshold was computed with the coreset of {percent} %. A smaller coreset gives larger distances.",
-    "임계값은 {percent} % 코어셋으로 계산했습니다. 코어셋이 작으면 거리가 커집니다.",
-  ],
   picks: ["Pick one by one", "하나씩 고르기"],
   fly: ["Patches fly in", "패치 날아오기"],
   randomPicks: ["random picks", "무작위 선택"],
