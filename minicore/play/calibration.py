@@ -48,14 +48,18 @@ class Calibration:
     ----------
     model : PatchCore
         Fitted, with a greedy or random coreset.
+    rate : float
+        Share of good images that the thresholds may call anomalous.
     M : MemoryBank
         The patches of all its training images.
     cell : (float, float)
         Rows and columns of pixels that a cell of the finest feature map covers.
     """
 
-    def __init__(self, model: PatchCore, M: MemoryBank, cell: tuple[float, float]) -> None:
-        self._model, self._M, self._cell = model, M, cell
+    def __init__(
+        self, model: PatchCore, rate: float, M: MemoryBank, cell: tuple[float, float]
+    ) -> None:
+        self._model, self._rate, self._M, self._cell = model, rate, M, cell
         self._trial: tuple[np.ndarray, np.ndarray, int] | None = None
         self._found: dict[tuple[int, int | None, float], Thresholds] = {}
         self._distances: dict[int, tuple[np.ndarray, np.ndarray, Search]] = {}
@@ -108,9 +112,6 @@ class Calibration:
         grid = distances.reshape(-1, *self._model.grid_)
         size, stride = self._model.input_size_, config.stride
         maps = fast.anomaly_map(grid, *size, config.sigma, stride, self._cell)
-        alpha = config.false_positive_rate
-        assert alpha is not None
         peaks = maps.max(axis=(1, 2)).astype(float)
-        return Thresholds(
-            conformal_threshold(scores, alpha), conformal_threshold(peaks, alpha), scores
-        )
+        by_score, by_peak = (conformal_threshold(each, self._rate) for each in (scores, peaks))
+        return Thresholds(by_score, by_peak, scores)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minicore import datasets
+from minicore.backbones import open_backbone
 from minicore.errors import MinicoreError, MinicoreWarning
 from minicore.images import ImageLike, list_images, view
 from minicore.patchcore.estimator import PatchCore
@@ -18,10 +19,12 @@ from minicore.patchcore.saved import load
 from minicore.play.message import Message
 from minicore.play.scene import Scene, prepare
 
-SHARE = 0.1  # the largest coreset that the page can show
+SHARE = 0.1  # the largest coreset of a part with many patches
+WHOLE = 40_000  # up to this number of patches all are picked: ten seconds at most
+RATE = 0.05  # share of good images that the thresholds may call anomalous
 OWN = "own"  # name of the part that the page learned from the user's images
 FEWEST, MOST = 2, 200  # images to learn from
-LATEST = 8  # scenes that are kept
+LATEST = 5  # scenes that are kept, of up to 250 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +146,8 @@ class Parts:
         if key not in self._opened:
             examples = self._examples.get(part) or _drawn(part)
             self._examples[part] = examples
-            model = self._model(part, examples, layers, patchsize, stride)
-            self._keep(key, part, prepare(model, examples.training), examples)
+            scene = self._scene(part, examples, layers, patchsize, stride)
+            self._keep(key, part, scene, examples)
         self._opened[key] = self._opened.pop(key)  # the latest is the last
         return self._opened[key]
 
@@ -180,51 +183,69 @@ class Parts:
         if not FEWEST <= len(images) <= MOST:
             raise ValueError(f"expected {FEWEST} to {MOST} images, got {len(images)}")
         examples = Examples(list(images))
-        fitted = self._model(OWN, examples, None, None, None)
+        scene = self._scene(OWN, examples, None, None, None)
         self._opened = {key: one for key, one in self._opened.items() if one.part != OWN}
         self._examples[OWN] = examples
-        return self._keep(
-            (OWN, None, None, None), OWN, prepare(fitted, examples.training), examples
-        )
+        return self._keep((OWN, None, None, None), OWN, scene, examples)
 
-    def _model(
+    def _scene(
         self,
         part: str,
         examples: Examples,
         layers: tuple[str, ...] | None,
         patchsize: int | None,
         stride: int | None,
-    ) -> PatchCore:
+    ) -> Scene:
         asked = {"layers": layers, "patchsize": patchsize, "stride": stride}
         settings: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
+        if self._saved is not None and part != OWN:
+            return self._refitted(self._saved, examples.training, settings)
         if part == OWN:
-            return self._fitted(examples.training, resize="none", crop="none", **settings)
-        if self._saved is None:
-            return self._fitted(examples.training, **settings)
-        config = self._saved.config_
+            settings |= {"resize": "none", "crop": "none"}
+        ratio = self._share(examples.training, settings)
+        # The scene computes the thresholds: of this coreset and of all smaller ones.
+        rate = {"coreset_ratio": ratio, "false_positive_rate": None}
+        model = self._fitted(examples.training, settings | rate)
+        return prepare(model, examples.training, false_positive_rate=RATE)
+
+    def _refitted(
+        self, saved: PatchCore, training: Sequence[ImageLike], settings: dict[str, Any]
+    ) -> Scene:
+        """Return the scene of a saved model, or of one with other settings."""
+        config = saved.config_
         if all(getattr(config, name) == value for name, value in settings.items()):
-            return self._saved
-        if not examples.training:
+            return prepare(saved, training)
+        if not training:
             raise ValueError("the training images are missing, so the settings cannot change")
         names = (
             "embedding", "coreset_ratio", "seed", "layers", "patchsize", "stride",
             "projection_dim", "b", "sigma", "false_positive_rate", "selection",
         )  # fmt: skip
         stored: dict[str, Any] = {name: getattr(config, name) for name in names}
-        return self._fitted(
-            examples.training,
-            **stored | settings,
-            dimension=config.dimension or 1024,
-            resize=config.resize or "none",
-            crop=config.crop or "none",
-        )
+        stored |= {"resize": config.resize or "none", "crop": config.crop or "none"}
+        stored["dimension"] = config.dimension or 1024
+        return prepare(self._fitted(training, stored | settings), training)
 
-    def _fitted(self, images: Sequence[ImageLike], **settings: Any) -> PatchCore:
-        network = self._backbone
-        if self._saved is not None and network is None:
-            network = self._saved.config_.backbone
-            network = list(network) if isinstance(network, tuple) else network
-        model = PatchCore(network, **{"coreset_ratio": SHARE, "progress": False} | settings)
+    def _network(self) -> Any:
+        """Return the network: the user's, that of the saved model, or None for the default."""
+        if self._backbone is not None or self._saved is None:
+            return self._backbone
+        network = self._saved.config_.backbone
+        return list(network) if isinstance(network, tuple) else network
+
+    def _share(self, images: Sequence[ImageLike], settings: dict[str, Any]) -> float:
+        """Return the share of patches to pick: all, unless that takes too long."""
+        layers = settings.get("layers")
+        backbone = open_backbone(self._network(), layers, threads=None, batch_size=1)
+        size = backbone.preprocessing.override(settings.get("resize"), settings.get("crop"))
+        maps = next(backbone.feature_maps([images[0]], size, 1))
+        height, width = maps.networks[0][0].shape[2:]
+        s = max(settings.get("stride", 1), 1)
+        patches = len(images) * len(range(0, height, s)) * len(range(0, width, s))
+        return 1.0 if patches <= WHOLE else SHARE
+
+    def _fitted(self, images: Sequence[ImageLike], settings: dict[str, Any]) -> PatchCore:
+        model = PatchCore(self._network(), progress=False, **settings)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MinicoreWarning)  # frames of a camera may be equal
             return model.fit(images)

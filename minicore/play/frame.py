@@ -13,7 +13,8 @@ from minicore.equations import distance
 from minicore.patchcore.config import Config, Engine
 from minicore.patchcore.features import check_smoothing, embed, engine_functions
 from minicore.play.message import Message
-from minicore.play.scene import Colours, Scene, for_prepared_pixels
+from minicore.play.plane import Colours
+from minicore.play.scene import Scene, for_prepared_pixels
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
 
@@ -35,7 +36,8 @@ def frame(
     pixels : (h, w, 3) uint8
         The image, already resized and cropped to `PatchCore.input_size_`.
     share : float, optional
-        Share of all patches in the coreset; by default, and at most, that of the model.
+        Share of all patches in the coreset; by default `Scene.first_share`, at most that of the
+        model.
     b : int, optional
         Number of neighbours in equation 7; by default that of the model.
     sigma : float, optional
@@ -61,9 +63,10 @@ def frame(
     expected = (*model.input_size_, 3)
     if pixels.shape != expected or pixels.dtype != np.uint8:
         raise ValueError(f"expected uint8 pixels {expected}, got {pixels.dtype} {pixels.shape}")
+    share = scene.first_share if share is None else share
     config = _configure(model.config_, share, b, sigma)
     check_smoothing(config.sigma, model.input_size_)
-    search = scene.search(config.coreset_ratio if share is not None else 1.0)
+    search = scene.search(config.coreset_ratio)
     if config.b is not None and config.b > len(search.bank):
         raise ValueError(f"b must be at most the {len(search.bank)} rows of the coreset")
     functions = engine_functions(engine)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -23,70 +23,13 @@ from minicore.patchcore.search import Search
 from minicore.patchcore.selection import pick, project
 from minicore.play.calibration import LATEST, NONE, Calibration, Thresholds
 from minicore.play.message import Message
-from minicore.plots.principal import oklab_colours, principal_directions
+from minicore.play.plane import Colours, Plane, covering_radii
 from minicore.runtime import threads
 
 DRAWN = 4000  # patches in the picture of the memory bank
 LARGEST = 100_000  # patches that are computed again; a large training set is cut
-BLOCK = 2048  # rows whose distances are computed at once
+FIRST = 0.1  # share of the first picture, and largest share of random picks
 RANDOM_SHARES = 24  # numbers of random picks for which the covering radius is computed
-
-
-class Plane(NamedTuple):
-    """A fixed linear map of vectors to a few coordinates.
-
-    Attributes
-    ----------
-    centre : (d,) float64
-    directions : (d, k) float64
-    """
-
-    centre: np.ndarray
-    directions: np.ndarray
-
-    @classmethod
-    def of(cls, rows: np.ndarray, count: int) -> Plane:
-        """Return the plane of the largest variance of rows (n, d)."""
-        rows = rows.astype(float)
-        return cls(rows.mean(axis=0), principal_directions(rows, count))
-
-    def coordinates(self, rows: np.ndarray) -> np.ndarray:
-        """Return the coordinates of rows (n, d), (n, k) float32."""
-        return ((rows - self.centre) @ self.directions).astype(np.float32)
-
-
-class Colours(NamedTuple):
-    """Fixed colours for the vectors of one hierarchy level: three principal components.
-
-    Attributes
-    ----------
-    plane : Plane
-    low, high : (3,) float32
-        The coordinates that become the ends of the colour scales.
-    """
-
-    plane: Plane
-    low: np.ndarray
-    high: np.ndarray
-
-    @classmethod
-    def of(cls, phi: np.ndarray) -> Colours:
-        """Return colours for the level of some images, (n, c, h, w)."""
-        rows = _vectors(phi)
-        plane = Plane.of(rows, 3)
-        low, high = np.percentile(plane.coordinates(rows), [2, 98], axis=0)
-        return cls(plane, low, np.where(high > low, high, low + 1))
-
-    def paint(self, phi: np.ndarray) -> np.ndarray:
-        """Return the colours of one image's level, (c, h, w) -> (h, w, 3) uint8."""
-        coordinates = self.plane.coordinates(_vectors(phi[None]))
-        shares = np.clip((coordinates - self.low) / (self.high - self.low), 0, 1)
-        colours = np.rint(255 * oklab_colours(shares)).astype(np.uint8)
-        return colours.reshape(*phi.shape[1:], 3)
-
-
-def _vectors(phi: np.ndarray) -> np.ndarray:
-    return phi.transpose(0, 2, 3, 1).reshape(-1, phi.shape[1])
 
 
 class Scene:
@@ -114,6 +57,7 @@ class Scene:
         M: MemoryBank,
         colours: list[Colours],
         levels: list[dict[str, Any]],
+        false_positive_rate: float | None,
     ) -> None:
         self.model, self.training, self.M = model, training, M
         self.colours, self.levels = colours, levels
@@ -123,7 +67,10 @@ class Scene:
         if drawn:
             self._sample = M[np.sort(rng.choice(len(M), drawn, replace=False))]
         self.plane = Plane.of(self._sample if drawn else model.memory_bank_, 2)
-        self._calibration = Calibration(model, M, levels[0]["cell"])
+        self._calibration: Calibration | None = None
+        several = model.made_.images - model.made_.copies > 1
+        if false_positive_rate is not None and several and len(M) == self.all_rows:
+            self._calibration = Calibration(model, false_positive_rate, M, levels[0]["cell"])
         self._message: Message | None = None
         self._searches: dict[int, Search] = {}
 
@@ -137,6 +84,12 @@ class Scene:
     def share(self) -> float:
         """The largest share: that of the fitted coreset."""
         return len(self.model.memory_bank_) / self.all_rows
+
+    @property
+    def first_share(self) -> float:
+        """The share with which the page begins: that of a saved model, or at most a tenth."""
+        whole = len(self.model.memory_bank_) == self.all_rows
+        return min(self.share, FIRST) if whole else self.share
 
     @property
     def origins(self) -> np.ndarray:
@@ -188,11 +141,11 @@ class Scene:
         """
         model = self.model
         own = model.config_
-        if (config.b, config.sigma) == (own.b, own.sigma) and (
-            len(self.search(config.coreset_ratio).bank) == len(model.memory_bank_)
-        ):
+        rows = len(self.search(config.coreset_ratio).bank)
+        fitted = (rows, config.b, config.sigma) == (len(model.memory_bank_), own.b, own.sigma)
+        if fitted and model.threshold_ is not None:
             return Thresholds(model.threshold_, model.map_threshold_, model.held_out_scores_)
-        if model.threshold_ is None or len(self.M) < self.all_rows:
+        if self._calibration is None:
             return NONE
         return self._calibration.thresholds(config)
 
@@ -206,6 +159,7 @@ class Scene:
         model, config = self.model, self.model.config_
         bank, t = model.memory_bank_, self.levels[0]["cell"][0]
         random = self._random_picks()
+        thresholds = self.thresholds(replace(config, coreset_ratio=self.first_share))
         values = {
             "size": list(model.input_size_),
             "grid": list(model.grid_),
@@ -216,9 +170,10 @@ class Scene:
             "rows": len(bank),
             "all_rows": self.all_rows,
             "share": self.share,
-            "threshold": model.threshold_,
-            "map_threshold": model.map_threshold_,
-            "good_scores": model.held_out_scores_.tolist(),
+            "first_share": self.first_share,
+            "threshold": thresholds.score,
+            "map_threshold": thresholds.map,
+            "good_scores": thresholds.good_scores.tolist(),
             "b": config.b,
             "sigma": config.sigma,
             "receptive": [t, t * (2 * (config.patchsize // 2) + 1)],
@@ -243,7 +198,7 @@ class Scene:
                 "random_radii": none,
             }
         psi_M = project(self.M, config)
-        picks, _ = pick(psi_M, replace(config, coreset_ratio=min(self.share, 1.0)))
+        picks, _ = pick(psi_M, replace(config, coreset_ratio=min(self.share, FIRST)))
         counts = np.unique(np.geomspace(1, len(picks), RANDOM_SHARES).round().astype(np.int32))
         return {
             "random_xy": self.plane.coordinates(self.M[picks]),
@@ -252,42 +207,12 @@ class Scene:
         }
 
 
-def covering_radii(psi_M: np.ndarray, picked: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return the covering radius after some numbers of picks.
-
-    Parameters
-    ----------
-    psi_M : (N, d) float32
-        All rows.
-    picked : (l, d) float32
-        The picks, in order.
-    counts : (k,) int32
-        Increasing, from 1 to l.
-
-    Returns
-    -------
-    (k,) float32
-        Largest distance of a row to the nearest of the first picks. The distances are matrix
-        products: good to about 1e-5, enough for a picture.
-    """
-    centre = psi_M.mean(axis=0)  # smaller numbers, smaller rounding errors
-    picked = picked - centre
-    squares = np.einsum("ij,ij->i", picked, picked)
-    radii = np.zeros(len(counts))
-    for first in range(0, len(psi_M), BLOCK):
-        rows = psi_M[first : first + BLOCK] - centre
-        own = np.einsum("ij,ij->i", rows, rows)
-        to_nearest, before = np.full(len(rows), np.inf, np.float32), 0
-        for i, count in enumerate(counts):
-            part = slice(before, count)
-            distances = (squares[part] - 2 * rows @ picked[part].T).min(axis=1)  # without ‖row‖²
-            np.minimum(to_nearest, distances, out=to_nearest)
-            radii[i] = max(radii[i], (to_nearest + own).max())
-            before = count
-    return np.sqrt(np.maximum(radii, 0)).astype(np.float32)
-
-
-def prepare(model: PatchCore, training: Sequence[ImageLike] = ()) -> Scene:
+def prepare(
+    model: PatchCore,
+    training: Sequence[ImageLike] = (),
+    *,
+    false_positive_rate: float | None = None,
+) -> Scene:
     """Compute what the page shows of a model.
 
     Parameters
@@ -297,6 +222,9 @@ def prepare(model: PatchCore, training: Sequence[ImageLike] = ()) -> Scene:
     training : sequence of paths and arrays
         The images of its fit, in the same order. Images that do not agree with the model's coreset
         are left out.
+    false_positive_rate : float, optional
+        For the thresholds, as `PatchCore`; by default that of the model. With a number here, the
+        model can be fitted without thresholds, which saves a trial model.
 
     Returns
     -------
@@ -334,7 +262,9 @@ def prepare(model: PatchCore, training: Sequence[ImageLike] = ()) -> Scene:
             for name, level in zip(model.backbone_.layers, phi, strict=True)
         ]
         colours = [Colours.of(level) for level in phi] if first else []
-        return Scene(model, training, M, colours, levels)
+        rate = model.config_.false_positive_rate
+        rate = rate if false_positive_rate is None else false_positive_rate
+        return Scene(model, training, M, colours, levels, rate)
 
 
 def for_prepared_pixels(model: PatchCore) -> Any:

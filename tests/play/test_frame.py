@@ -81,6 +81,22 @@ def test_thresholds_of_the_models_own_parameters_are_computed_in_the_same_way(sc
     assert found.map == pytest.approx(model.map_threshold_, rel=1e-6)
 
 
+def test_a_model_without_thresholds_gets_those_of_a_fit(fit, training, model, pixels):
+    images = [view(path, model.preprocessing_) for path in training]
+    bare = prepare(fit(coreset_ratio=1.0, false_positive_rate=None), images,
+                   false_positive_rate=0.05)  # fmt: skip
+    for share in (1.0, 0.25, None):  # None: a tenth
+        values = frame(bare, pixels, share=share).values
+        full = fit(coreset_ratio=share or 0.1)
+        assert values["threshold"] == pytest.approx(full.threshold_, rel=1e-6)
+        assert values["map_threshold"] == pytest.approx(full.map_threshold_, rel=1e-6)
+        assert values["score"] == pytest.approx(full.detect(pixels).scores[0], rel=1e-6)
+    shown = bare.message().values
+    assert shown["first_share"] == 0.1 and shown["share"] == 1.0
+    assert shown["threshold"] == pytest.approx(full.threshold_, rel=1e-6)
+    np.testing.assert_allclose(shown["good_scores"], full.held_out_scores_, rtol=1e-6)
+
+
 def test_there_is_no_threshold_if_the_trial_coreset_is_too_small(scene, pixels):
     values = frame(scene, pixels, share=0.02, b=15).values  # 15 of 768 rows, but 13 of 640
     assert values["threshold"] is values["anomalous"] is None
@@ -131,7 +147,7 @@ def test_covering_radii_of_random_picks_are_those_of_the_equations(scene, model)
 
     arrays = scene.message().arrays
     psi_M = project(scene.M, model.config_)
-    picks, _ = pick(psi_M, replace(model.config_, selection="random"))
+    picks, _ = pick(psi_M, replace(model.config_, selection="random", coreset_ratio=0.1))
     expected = equations.covering_radii(psi_M, picks)[arrays["random_counts"] - 1]
     np.testing.assert_allclose(arrays["random_radii"], expected, rtol=1e-5)
     assert arrays["random_counts"][-1] == len(picks) == len(arrays["random_xy"])
