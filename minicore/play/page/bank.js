@@ -8,7 +8,7 @@ const FLIGHT = 900; // milliseconds of the patches' flight from the grid
 const MOVE = 250; // milliseconds of their move from one frame to the next
 const PICKING = 6000; // milliseconds in which all picks appear
 const FEWEST = 20; // picks
-const [WIDTH, HEIGHT] = [520, 130]; // of the curve, in units of the SVG
+const HEIGHT = 130; // of the curve, in pixels
 
 /** Call `draw(share)` in each animation frame, the share from 0 to 1; return a function that ends it. */
 function animate(duration, draw) {
@@ -30,6 +30,9 @@ export function bank(app) {
   const canvas = element("bank");
   let view = null; // the part of the plane that the canvas shows: {left, top, width, height}
   let places = null; // where this image's patches are drawn, in the plane
+  let [width, height] = [0, 0]; // of the canvas
+  const backdrop = document.createElement("canvas");
+  let backdropKey = null;
   let stop = () => {}; // ends the flight
   let stopPicking = () => {};
   let shownPicks = null; // picks drawn while they appear one by one; null: all of the coreset
@@ -77,44 +80,62 @@ export function bank(app) {
         y[1] = Math.max(y[1], data[i + 1]);
       }
     }
-    const [width, height] = [x[1] - x[0] || 1, y[1] - y[0] || 1];
-    view = { left: x[0] - 0.1 * width, top: y[0] - 0.1 * height, width: 1.2 * width, height: 1.2 * height };
+    const [wide, tall] = [x[1] - x[0] || 1, y[1] - y[0] || 1];
+    view = { left: x[0] - 0.1 * wide, top: y[0] - 0.1 * tall, width: 1.2 * wide, height: 1.2 * tall };
+  }
+
+  /** The place on the canvas of row i of some coordinates. */
+  function place(data, i) {
+    return [
+      Math.min(Math.max(((data[2 * i] - view.left) / view.width) * width, 4), width - 4),
+      Math.min(Math.max(((data[2 * i + 1] - view.top) / view.height) * height, 4), height - 4),
+    ];
   }
 
   function draw() {
     if (!app.scene || !view) return;
-    const { context, width, height } = fitted(canvas);
-    const at = (data, i) => [
-      Math.min(Math.max(((data[2 * i] - view.left) / view.width) * width, 4), width - 4),
-      Math.min(Math.max(((data[2 * i + 1] - view.top) / view.height) * height, 4), height - 4),
-    ];
-    const dots = (data, count, fill, radius, opacity) => {
-      context.fillStyle = fill;
-      context.globalAlpha = opacity;
-      for (let i = 0; i < count; i += 1) {
-        const [x, y] = at(data, i);
-        context.beginPath();
-        context.arc(x, y, radius, 0, 2 * Math.PI);
-        context.fill();
-      }
-      context.globalAlpha = 1;
-    };
-    const { all_xy: all, bank_xy: rows, random_xy: random } = app.scene.arrays;
+    const { context, ...size } = fitted(canvas);
+    ({ width, height } = size);
     const count = shownPicks ?? picks();
-    dots(all.data, all.shape[0], colour("grey"), 1.5, 0.5);
-    dots(rows.data, count, colour("good"), count > 1500 ? 1.1 : 2.2, 0.8);
-    if (shownPicks) ring(context, at(rows.data, shownPicks - 1), colour("good"), 9);
-    if (element("random").checked) drawCrosses(context, at, random, count);
-    if (app.frame && places && !shownPicks) drawThisImage(context, at, rows);
+    drawBackdrop(count);
+    context.drawImage(backdrop, 0, 0, width, height);
+    if (shownPicks) ring(context, place(app.scene.arrays.bank_xy.data, shownPicks - 1), colour("good"), 9);
+    if (app.frame && places && !shownPicks) drawThisImage(context);
   }
 
-  function drawCrosses(context, at, random, count) {
+  /** All patches and the coreset: drawn again only if they have changed. */
+  function drawBackdrop(count) {
+    const key = [count, element("random").checked, canvas.width, canvas.height, colour("good")].join();
+    if (key === backdropKey) return;
+    backdropKey = key;
+    const scale = canvas.width / width;
+    backdrop.width = canvas.width;
+    backdrop.height = canvas.height;
+    const context = backdrop.getContext("2d");
+    context.scale(scale, scale);
+    const { all_xy: all, bank_xy: rows, random_xy: random } = app.scene.arrays;
+    drawDots(context, all.data, all.shape[0], colour("grey"), 1.4, 0.5);
+    drawDots(context, rows.data, count, colour("good"), count > 1500 ? 1 : 2, 0.8);
+    if (element("random").checked) drawCrosses(context, random, count);
+  }
+
+  function drawDots(context, data, count, fill, radius, opacity) {
+    context.fillStyle = fill;
+    context.globalAlpha = opacity;
+    for (let i = 0; i < count; i += 1) {
+      const [x, y] = place(data, i);
+      context.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
+    }
+    context.globalAlpha = 1;
+  }
+
+  function drawCrosses(context, random, count) {
     context.strokeStyle = colour("ink");
     context.globalAlpha = count > 1500 ? 0.35 : 0.8;
     context.lineWidth = 1;
     context.beginPath();
     for (let i = 0; i < Math.min(count, random.shape[0]); i += 1) {
-      const [x, y] = at(random.data, i);
+      const [x, y] = place(random.data, i);
       context.moveTo(x - 2.5, y - 2.5);
       context.lineTo(x + 2.5, y + 2.5);
       context.moveTo(x - 2.5, y + 2.5);
@@ -125,7 +146,7 @@ export function bank(app) {
   }
 
   /** The patches of this image, those above the threshold darker; a line to the nearest good patch. */
-  function drawThisImage(context, at, rows) {
+  function drawThisImage(context) {
     const { distances, nearest } = app.frame.arrays;
     const threshold = app.mapThreshold;
     for (const far of [false, true]) {
@@ -133,13 +154,13 @@ export function bank(app) {
       context.globalAlpha = far ? 0.95 : 0.5;
       for (let i = 0; i < distances.data.length; i += 1) {
         if (distances.data[i] > threshold !== far) continue;
-        const [x, y] = at(places, i);
+        const [x, y] = place(places, i);
         context.fillRect(x - (far ? 2.2 : 1.4), y - (far ? 2.2 : 1.4), far ? 4.4 : 2.8, far ? 4.4 : 2.8);
       }
     }
     context.globalAlpha = 1;
-    const from = at(places, app.shown);
-    const to = at(rows.data, nearest.data[app.shown]);
+    const from = place(places, app.shown);
+    const to = place(app.scene.arrays.bank_xy.data, nearest.data[app.shown]);
     context.strokeStyle = colour("ink");
     context.lineWidth = 1.5;
     context.beginPath();
@@ -216,31 +237,32 @@ export function bank(app) {
     const { radii, random_counts: counts, random_radii: random } = app.scene.arrays;
     const now = shownPicks ?? picks();
     const compare = element("random").checked && random.data.length > 0;
+    const chart = element("radius");
+    const width = chart.getBoundingClientRect().width;
     const base = HEIGHT - 22;
     const highest = Math.max(radii.data[0], compare ? random.data[0] : 0);
-    const x = (n) => 8 + (Math.log(n) / Math.log(Math.max(radii.data.length, 2))) * (WIDTH - 16);
+    const x = (n) => 8 + (Math.log(n) / Math.log(Math.max(radii.data.length, 2))) * (width - 16);
     const y = (radius) => base - (radius / highest) * (base - 18);
     const chosen = [];
     for (let n = 1; n < radii.data.length; n = Math.max(n + 1, Math.round(n * 1.04))) chosen.push(n);
     chosen.push(radii.data.length);
     const path = (points) => points.map(([n, radius], i) => `${i ? "L" : "M"} ${x(n).toFixed(1)} ${y(radius).toFixed(1)}`).join(" ");
     const radius = radii.data[now - 1];
-    const left = x(now) < WIDTH / 2;
+    const left = x(now) < width / 2;
     const labels = { x: x(now) + (left ? 8 : -8), "text-anchor": left ? "start" : "end" };
-    const chart = element("radius");
-    chart.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+    chart.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     chart.setAttribute("aria-label", word("radiusLabel", { radius: radius.toFixed(2), rows: now }));
     chart.replaceChildren(
-      svg("line", { class: "axis", x1: 0, x2: WIDTH, y1: base, y2: base }),
+      svg("line", { class: "axis", x1: 0, x2: width, y1: base, y2: base }),
       svg("text", { x: 8, y: HEIGHT - 6, text: "1" }),
-      svg("text", { x: WIDTH / 2, y: HEIGHT - 6, "text-anchor": "middle", text: word("radiusPicks") }),
-      svg("text", { x: WIDTH - 8, y: HEIGHT - 6, "text-anchor": "end", text: radii.data.length }),
+      svg("text", { x: width / 2, y: HEIGHT - 6, "text-anchor": "middle", text: word("radiusPicks") }),
+      svg("text", { x: width - 8, y: HEIGHT - 6, "text-anchor": "end", text: radii.data.length }),
       svg("path", { class: "curve", d: path(chosen.map((n) => [n, radii.data[n - 1]])) }),
       ...(compare ? [svg("path", { class: "curve random", d: path(Array.from(counts.data, (n, i) => [n, random.data[i]])) })] : []),
       svg("line", { class: "axis", x1: x(now), x2: x(now), y1: 4, y2: base }),
       svg("circle", { class: "good", cx: x(now), cy: y(radius), r: 4 }),
       svg("text", { ...labels, class: "good", y: Math.min(y(radius) + 16, base - 4), text: word("radiusGreedy", { radius: radius.toFixed(2) }) }),
-      ...(compare ? [svg("text", { ...labels, y: y(randomRadius(now)) - 7, text: word("radiusRandom", { radius: randomRadius(now).toFixed(2) }) })] : []),
+      ...(compare && now <= counts.data.at(-1) ? [svg("text", { ...labels, y: y(randomRadius(now)) - 7, text: word("radiusRandom", { radius: randomRadius(now).toFixed(2) }) })] : []),
     );
   }
 
@@ -268,6 +290,7 @@ export function bank(app) {
     stopPicking();
     shownPicks = null;
     places = null;
+    backdropKey = null;
     const low = smallest();
     const { share } = app.scene.values;
     element("share").disabled = low === share;

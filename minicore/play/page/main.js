@@ -30,7 +30,7 @@ const app = {
   pixels: null,
   live: false, // whether the images come from the camera
   hover: null,
-  settings: { share: 0.01, b: 9, sigma: 4, engine: "fast" },
+  settings: { share: 0.1, b: 9, sigma: 4, engine: "fast" },
   fit: {}, // p, s and layers, where the engine can change them
 
   on(event, listener) {
@@ -213,7 +213,7 @@ async function showScene(scene) {
   const before = app.scene?.values;
   Object.assign(app, { scene, frame: null, hover: null });
   trainingImages.clear();
-  const { part, size, share, b, sigma, images } = scene.values;
+  const { part, size, first_share: share, b, sigma, images } = scene.values;
   Object.assign(app.settings, { share, b, sigma });
   for (const option of element("example-kind").options) option.hidden = option.disabled = !images[option.value];
   emit("scene");

@@ -5,7 +5,7 @@ import { neighbourhoodBox } from "./geometry.js";
 import { word } from "./words.js";
 
 const BINS = 12;
-const [WIDTH, HEIGHT] = [520, 150]; // of the histogram, in units of the SVG
+const HEIGHT = 150; // of the histogram, in pixels
 
 export function score(app) {
   const element = (id) => document.getElementById(id);
@@ -65,19 +65,20 @@ export function score(app) {
   function drawHistogram() {
     const { goodScores: good, threshold } = app;
     const { score: s, anomalous } = app.frame.values;
+    const chart = element("histogram");
+    const width = chart.getBoundingClientRect().width;
     const shown = [...good, s, ...(threshold === null ? [] : [threshold])];
     const low = Math.min(...shown) * 0.95;
     const high = Math.max(...shown) * 1.08;
-    const x = (value) => 10 + ((value - low) / (high - low)) * (WIDTH - 20);
+    const x = (value) => 10 + ((value - low) / (high - low)) * (width - 20);
     const base = HEIGHT - 24;
     const kind = anomalous ? "defective" : "good";
-    const anchor = (value) => (x(value) > WIDTH * 0.75 ? "end" : x(value) < WIDTH * 0.2 ? "start" : "middle");
-    const chart = element("histogram");
-    chart.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+    const anchor = (value) => (x(value) > width * 0.75 ? "end" : x(value) < width * 0.2 ? "start" : "middle");
+    chart.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     chart.setAttribute("aria-label", word("histogramLabel", { n: good.length, score: s.toFixed(2) }));
     chart.replaceChildren(
       ...bars(good, x, base),
-      svg("line", { class: "axis", x1: 0, x2: WIDTH, y1: base, y2: base }),
+      svg("line", { class: "axis", x1: 0, x2: width, y1: base, y2: base }),
       ...(threshold === null ? [] : [
         svg("line", { class: "threshold", x1: x(threshold), x2: x(threshold), y1: 36, y2: base }),
         svg("text", { x: x(threshold), y: HEIGHT - 7, "text-anchor": anchor(threshold), text: word("thresholdAt", { threshold: threshold.toFixed(2) }) }),

@@ -86,7 +86,7 @@ const WORDS = {
   ],
   bankLabel: ["Memory bank, coreset and patches of this image in two dimensions", "2차원으로 그린 메모리 뱅크, 코어셋, 이 이미지의 패치"],
   share: ["Coreset", "코어셋"],
-  shareValue: ["{percent} %: {rows} of {all} patches", "{percent} %: 패치 {all}개 중 {rows}개"],
+  shareValue: ["{percent} % ({rows} of {all})", "{percent} % ({all}개 중 {rows}개)"],
   picks: ["Pick one by one", "하나씩 고르기"],
   fly: ["Patches fly in", "패치 날아오기"],
   randomPicks: ["random picks", "무작위 선택"],
