@@ -4,7 +4,7 @@
 // its events, and calls its methods. The events:
 //   scene   the part has changed          app.scene
 //   image   another image was opened      app.original, app.pixels
-//   example the user chose an example
+//   example the user chose an example or a part
 //   frame   the engine has new numbers    app.frame
 //   hover   the patch under the pointer   app.hover (null: none; app.shown: then the deciding one)
 //   words   the language has changed
@@ -219,7 +219,7 @@ async function showScene(scene) {
   emit("scene");
   if (app.live || (app.pixels && before?.part === part && `${before.size}` === `${size}`)) return ask();
   const kinds = ["good", "defective", "training"].filter((kind) => images[kind]);
-  element("own").open = !kinds.length;
+  if (!kinds.length) element("own").open = true;
   if (!images[example.kind]) example.kind = kinds[0] ?? "good";
   element("example-kind").value = example.kind;
   await openExample(0);
@@ -241,7 +241,10 @@ function connectControls() {
   const { parts, engines } = app.engine.info;
   element("part").replaceChildren(...parts.map((name) => new Option(name, name)));
   element("part").parentElement.hidden = parts.length < 2;
-  element("part").addEventListener("change", () => openPart(element("part").value));
+  element("part").addEventListener("change", () => {
+    emit("example"); // the part begins with an example
+    openPart(element("part").value);
+  });
   element("engine").hidden = engines.length < 2;
   element("engine").addEventListener("change", (event) => app.set({ engine: event.target.value }));
   element("example-kind").addEventListener("change", () => {
