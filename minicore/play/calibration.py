@@ -6,6 +6,7 @@ same coreset and the same b.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ class Thresholds(NamedTuple):
     good_scores: np.ndarray
 
 
+FIRST = 0.1  # share of the first picture
 NONE = Thresholds(None, None, np.empty(0))
 LATEST = 8  # coresets of which the distances are kept
 
@@ -61,6 +63,7 @@ class Calibration:
     ) -> None:
         self._model, self._rate, self._M, self._cell = model, rate, M, cell
         self._trial: tuple[np.ndarray, np.ndarray, int] | None = None
+        self._picked = 0.0  # share of the rows that the trial coreset has
         self._found: dict[tuple[int, int | None, float], Thresholds] = {}
         self._distances: dict[int, tuple[np.ndarray, np.ndarray, Search]] = {}
 
@@ -69,8 +72,14 @@ class Calibration:
 
         They have no numbers if the trial coreset has fewer than `config.b` rows.
         """
-        patches, bank, N = self._trial = self._trial or self._pick()
-        rows = min(max(1, round(config.coreset_ratio * N)), len(bank))
+        largest = self._model.config_.coreset_ratio
+        ratio = min(config.coreset_ratio, largest)
+        if self._trial is None or ratio > self._picked:
+            # Picking all rows takes five times as long as a tenth, so it waits until it is needed.
+            self._picked = min(FIRST, largest) if ratio <= FIRST else largest
+            self._trial = self._pick(self._picked)
+        patches, bank, N = self._trial
+        rows = min(max(1, round(ratio * N)), len(bank))
         key = rows, config.b, config.sigma
         if config.b is not None and config.b > rows:
             return NONE
@@ -78,9 +87,9 @@ class Calibration:
             self._found[key] = self._score(patches, bank, rows, config)
         return self._found[key]
 
-    def _pick(self) -> tuple[np.ndarray, np.ndarray, int]:
+    def _pick(self, ratio: float) -> tuple[np.ndarray, np.ndarray, int]:
         """Return held-out patches (n, P, D), the trial coreset, and the rows it is picked from."""
-        M, config = self._M, self._model.config_
+        M, config = self._M, replace(self._model.config_, coreset_ratio=ratio)
         held_out, kept = hold_out(first_copies(M), config.seed)
         numbers = np.arange(len(M)).reshape(M.n, -1)
         rows = numbers[kept].ravel()

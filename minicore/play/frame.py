@@ -18,6 +18,8 @@ from minicore.play.scene import Scene, for_prepared_pixels
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
 
+FEW = 1000  # rows of a coreset that one thread searches as fast as several
+
 
 def frame(
     scene: Scene,
@@ -76,19 +78,19 @@ def frame(
         # Equations 1 to 3
         with seconds.of("network"):
             (maps,) = model.backbone_.feature_maps([pixels], for_prepared_pixels(model), 1)
-        with seconds.of("eq123"):
+        with seconds.of("eq123"), threads.limit(1):  # milliseconds: threads would only wait
             patches, size, cell = embed(maps, config, engine, model.scales_)
         P = patches.reshape(-1, patches.shape[-1])
 
         # Equation 6
-        with seconds.of("eq6"):
+        with seconds.of("eq6"), threads.limit(1 if len(search.bank) < FEW else None):
             found, rows = search.nearest(P, 1, engine)
             distances, nearest = found[:, 0].astype(np.float32), rows[:, 0]
             star = int(distances.argmax())
             s_star, m_star = float(distances[star]), int(nearest[star])
 
         # Equation 7
-        with seconds.of("eq7"):
+        with seconds.of("eq7"), threads.limit(1):
             around = search.nearest(search.bank[[m_star]], config.b or 1, engine)[1][0]
             to_neighbours = np.array([distance(P[star], search.bank[m]) for m in around])
             shares = softmax(to_neighbours)

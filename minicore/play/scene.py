@@ -21,14 +21,13 @@ from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import cell, embed
 from minicore.patchcore.search import Search
 from minicore.patchcore.selection import pick, project
-from minicore.play.calibration import LATEST, NONE, Calibration, Thresholds
+from minicore.play.calibration import FIRST, LATEST, NONE, Calibration, Thresholds
 from minicore.play.message import Message
 from minicore.play.plane import Colours, Plane, covering_radii
 from minicore.runtime import threads
 
 DRAWN = 4000  # patches in the picture of the memory bank
 LARGEST = 100_000  # patches that are computed again; a large training set is cut
-FIRST = 0.1  # share of the first picture, and largest share of random picks
 RANDOM_SHARES = 24  # numbers of random picks for which the covering radius is computed
 
 
