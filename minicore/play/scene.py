@@ -24,6 +24,7 @@ from minicore.patchcore.selection import pick, project
 from minicore.play.calibration import FIRST, LATEST, NONE, Calibration, Thresholds
 from minicore.play.message import Message
 from minicore.play.plane import Colours, Plane, covering_radii
+from minicore.play.receptive import receptive_fields
 from minicore.runtime import threads
 
 DRAWN = 4000  # patches in the picture of the memory bank
@@ -257,8 +258,11 @@ def prepare(
                 "channels": level.shape[1],
                 "size": list(level.shape[2:]),
                 "cell": cell(shown.size, level.shape[2:]),
+                "receptive": field,
             }
-            for name, level in zip(model.backbone_.layers, phi, strict=True)
+            for name, level, field in zip(
+                model.backbone_.layers, phi, receptive_fields(model), strict=True
+            )
         ]
         colours = [Colours.of(level) for level in phi] if first else []
         rate = model.config_.false_positive_rate

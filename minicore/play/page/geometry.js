@@ -32,6 +32,12 @@ export function levelBox(scene, j, row, column) {
   return around(scene, row, column, layers[j].cell.map((t) => t * cells));
 }
 
+/** The square of the receptive field of a patch in level j; null if it is larger than the image. */
+export function receptiveBox(scene, j, row, column) {
+  const side = scene.values.layers[j].receptive;
+  return side ? around(scene, row, column, [side, side]) : null;
+}
+
 /** The patch at a pixel (y, x). */
 export function patchAt(scene, y, x) {
   const [rows, columns] = scene.values.grid;

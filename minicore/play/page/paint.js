@@ -1,7 +1,7 @@
 // The image panel: the prepared crop, which is all that the network sees. The user paints on it.
 
 import { colour, fitted, inferno, offscreen, square, withAlpha, withoutAlpha } from "./draw.js";
-import { levelBox, neighbourhoodBox, patchAt, positionBox, rowColumn, step } from "./geometry.js";
+import { levelBox, neighbourhoodBox, patchAt, positionBox, receptiveBox, rowColumn, step } from "./geometry.js";
 import { TOOLS, brighten, turn } from "./tools.js";
 import { translate } from "./words.js";
 
@@ -214,6 +214,8 @@ export function paint(app) {
     if (app.frame) square(marks, neighbourhoodBox(app.scene, ...rowColumn(app.scene, app.frame.values.star)), scale, colour("mark"));
     if (app.hover !== null && !stroke) {
       const place = rowColumn(app.scene, app.hover);
+      const fields = app.scene.values.layers.map((_, j) => receptiveBox(app.scene, j, ...place));
+      for (const field of fields) if (field) square(marks, field, scale, "#222222", { width: 1.5, dash: [6, 5] });
       if (app.scene.values.layers.length > 1) square(marks, levelBox(app.scene, 1, ...place), scale, "#e69f00", { width: 1.5 });
       square(marks, neighbourhoodBox(app.scene, ...place), scale, "#0072b2");
       square(marks, positionBox(app.scene, ...place), scale, "#0072b2", { width: 1 });

@@ -42,7 +42,8 @@ export function patches(app) {
     const box = levelBox(app.scene, j, row, column);
     const cells = { top: box.top / t[0], left: box.left / t[1], height: box.height / t[0], width: box.width / t[1] };
     square(context, cells, side / width, colour(LEVELS[j]));
-    element(`level-${j}-caption`).textContent = word("levelCaption", { name: layer.name, height, width, channels: layer.channels });
+    const field = layer.receptive ? word("receptive", { side: layer.receptive }) : word("receptiveImage");
+    element(`level-${j}-caption`).textContent = `${word("levelCaption", { name: layer.name, height, width, channels: layer.channels })}. ${field}`;
   }
 
   /** Ask for the feature of the shown patch: one question at a time, the newest next. */

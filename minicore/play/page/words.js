@@ -76,6 +76,8 @@ const WORDS = {
     "{row}행 {column}열의 패치와 각 레벨에서의 이웃",
   ],
   levelCaption: ["{name}: {height} × {width} positions, {channels} channels", "{name}: {height} × {width}개 위치, {channels}개 채널"],
+  receptive: ["Receptive field (dashed): {side} × {side} pixels", "수용 영역(점선): {side} × {side} 픽셀"],
+  receptiveImage: ["Receptive field: larger than the image", "수용 영역: 이미지보다 큼"],
   featureCaption: ["Patch feature: {dimension} numbers", "패치 특징: 숫자 {dimension}개"],
 
   equations45: ["Equations 4, 5", "수식 4, 5"],
