@@ -93,6 +93,7 @@ class Playground:
             Route("/features", self.features, methods=["POST"]),
             Route("/learn", self.learn, methods=["POST"]),
             Route("/info", self.info),
+            Route("/progress", self.progress),
             Route("/image/{kind}/{number:int}", self.image),
             Route("/training/{number:int}", self.image),
             Route("/source/{equation}", self.source),
@@ -132,6 +133,10 @@ class Playground:
                 "webcam": True,
             }
         )
+
+    async def progress(self, request: Request) -> Response:
+        """Return the stages that the current fit has reached, or null."""
+        return JSONResponse({"stages": self.parts.progress()})
 
     async def open(self, request: Request) -> Response:
         """Open a part, and fit it if needed."""

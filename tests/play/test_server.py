@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from minicore import datasets
+from minicore.patchcore import estimator
 from minicore.play import server
 from minicore.play.examples import Parts
 from minicore.play.message import Message
@@ -59,6 +60,29 @@ def test_the_page_can_learn_from_frames(client, pixels, gear):
     settings = {"part": "own", "layers": ["layer3"]}  # the size of the frames stays
     assert client.ask("POST", "open", json.dumps(settings)).values["size"] == [64, 64]
     client.ask("POST", "open", json.dumps({"part": "gear"}))
+
+
+def test_the_progress_of_a_fit_is_reported_while_it_runs(serve, saved, gear, monkeypatch):
+    page = serve(Parts(saved))
+    assert page.json("progress") == {"stages": None}
+    entered, free = threading.Event(), threading.Event()
+    original = estimator.pick
+
+    def slow(*arguments):
+        entered.set()
+        assert free.wait(30)
+        return original(*arguments)
+
+    monkeypatch.setattr(estimator, "pick", slow)
+    lesson = Message({}, {"images": np.ascontiguousarray(gear.train[:, 32:96, 32:96])}).pack()
+    found = []
+    learning = threading.Thread(target=lambda: found.append(page.send("POST", "learn", lesson)[0]))
+    learning.start()
+    assert entered.wait(30)
+    assert {"network", "projection (eq 5)"} <= set(page.json("progress")["stages"])
+    free.set()
+    learning.join(30)
+    assert found == [200] and page.json("progress") == {"stages": None}
 
 
 @pytest.mark.parametrize(
@@ -241,7 +265,7 @@ def test_no_file_is_served_except_those_of_the_page(client, name):
 
 
 def test_every_file_of_the_page_is_served_and_no_other(client):
-    names = {path.name for path in server.PAGE.iterdir()}
+    names = {path.name for path in server.PAGE.glob("*")}
     for name in names | {"x.js", "__init__.py"}:
         status, _, body = client.send("GET", name)
         assert (status == 200) == (name in names)
