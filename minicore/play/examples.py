@@ -149,8 +149,10 @@ class Parts:
             self._examples[part] = examples
             scene = self._scene(part, examples, layers, patchsize, stride)
             self._keep(key, part, scene, examples)
-        self._opened[key] = self._opened.pop(key)  # the latest is the last
-        return self._opened[key]
+        opened = self._opened[key]
+        # The latest is the last. The dict is replaced: `find` reads it in another thread.
+        self._opened = {k: each for k, each in self._opened.items() if k != key} | {key: opened}
+        return opened
 
     def progress(self) -> list[str] | None:
         """Return the stages that the current fit has reached; None if there is no fit.

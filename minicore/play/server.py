@@ -144,7 +144,7 @@ class Playground:
         part = asked.pop("part", self.parts.names[0])
         if not self.parts.contains(part):
             raise HTTPException(404, "no such part")
-        opened = await self.worker.run(lambda: self.parts.open(part, **asked))
+        opened = await self.worker.run(lambda: self.parts.open(part, **asked), latest="open")
         return await self._scene(opened)
 
     async def learn(self, request: Request) -> Response:
