@@ -32,11 +32,10 @@ def play(
     try:
         from minicore.play.server import Server
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
+        package = (error.name or "").partition(".")[0]
+        if package not in ("starlette", "uvicorn"):
             raise
-        raise MinicoreError(
-            f'play needs the package {error.name}: pip install -e ".[play]"'
-        ) from None
+        raise MinicoreError(f'play needs the package {package}: pip install -e ".[play]"') from None
     from minicore.play.examples import Parts
 
     server = Server(Parts(model, one_or_several(backbone)), port)

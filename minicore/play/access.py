@@ -58,7 +58,7 @@ class Guard:
         origin = [value.decode("latin-1").lower() for value in headers.get(b"origin", [])]
         if origin and origin != [f"http://{host[0]}"]:
             return error_response(403, "wrong Origin")
-        given = scope["path"].split("/")[1].encode()
+        given = scope["path"].partition("/")[2].partition("/")[0].encode()
         if not secrets.compare_digest(given, self.token):
             return error_response(404, "wrong token")
         return None

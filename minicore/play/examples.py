@@ -92,6 +92,7 @@ class Parts:
         self._examples: dict[str, Examples] = {}
         self._opened: dict[Any, Opened] = {}
         self._count = 0
+        self._fitting: PatchCore | None = None
         if model is None:
             self.names = list(datasets.SYNTHETIC)
             return
@@ -148,8 +149,18 @@ class Parts:
             self._examples[part] = examples
             scene = self._scene(part, examples, layers, patchsize, stride)
             self._keep(key, part, scene, examples)
-        self._opened[key] = self._opened.pop(key)  # the latest is the last
-        return self._opened[key]
+        opened = self._opened[key]
+        # The latest is the last. The dict is replaced: `find` reads it in another thread.
+        self._opened = {k: each for k, each in self._opened.items() if k != key} | {key: opened}
+        return opened
+
+    def progress(self) -> list[str] | None:
+        """Return the stages that the current fit has reached; None if there is no fit.
+
+        Another thread may call it.
+        """
+        fitting = self._fitting
+        return None if fitting is None else list(getattr(fitting, "seconds_", ()))
 
     def find(self, number: int | None) -> Opened | None:
         """Return the opened part with this number, or the latest; None if there is none."""
@@ -248,7 +259,11 @@ class Parts:
         model = PatchCore(self._network(), progress=False, **settings)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MinicoreWarning)  # frames of a camera may be equal
-            return model.fit(images)
+            self._fitting = model
+            try:
+                return model.fit(images)
+            finally:
+                self._fitting = None
 
     def _keep(self, key: Any, part: str, scene: Scene, examples: Examples) -> Opened:
         while len(self._opened) >= LATEST:

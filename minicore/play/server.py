@@ -93,6 +93,7 @@ class Playground:
             Route("/features", self.features, methods=["POST"]),
             Route("/learn", self.learn, methods=["POST"]),
             Route("/info", self.info),
+            Route("/progress", self.progress),
             Route("/image/{kind}/{number:int}", self.image),
             Route("/training/{number:int}", self.image),
             Route("/source/{equation}", self.source),
@@ -133,13 +134,17 @@ class Playground:
             }
         )
 
+    async def progress(self, request: Request) -> Response:
+        """Return the stages that the current fit has reached, or null."""
+        return JSONResponse({"stages": self.parts.progress()})
+
     async def open(self, request: Request) -> Response:
         """Open a part, and fit it if needed."""
         asked = _settings(await _body(request, LARGEST_SETTINGS))
         part = asked.pop("part", self.parts.names[0])
         if not self.parts.contains(part):
             raise HTTPException(404, "no such part")
-        opened = await self.worker.run(lambda: self.parts.open(part, **asked))
+        opened = await self.worker.run(lambda: self.parts.open(part, **asked), latest="open")
         return await self._scene(opened)
 
     async def learn(self, request: Request) -> Response:

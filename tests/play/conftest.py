@@ -7,8 +7,6 @@ import threading
 import numpy as np
 import pytest
 
-pytest.importorskip("starlette")
-
 from minicore import PatchCore
 from minicore.play.examples import Parts
 from minicore.play.message import Message

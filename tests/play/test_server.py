@@ -9,7 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from minicore import datasets
+from minicore import PatchCore, datasets
+from minicore.patchcore import estimator
 from minicore.play import server
 from minicore.play.examples import Parts
 from minicore.play.message import Message
@@ -59,6 +60,29 @@ def test_the_page_can_learn_from_frames(client, pixels, gear):
     settings = {"part": "own", "layers": ["layer3"]}  # the size of the frames stays
     assert client.ask("POST", "open", json.dumps(settings)).values["size"] == [64, 64]
     client.ask("POST", "open", json.dumps({"part": "gear"}))
+
+
+def test_the_progress_of_a_fit_is_reported_while_it_runs(serve, saved, gear, monkeypatch):
+    page = serve(Parts(saved))
+    assert page.json("progress") == {"stages": None}
+    entered, free = threading.Event(), threading.Event()
+    original = estimator.pick
+
+    def slow(*arguments):
+        entered.set()
+        assert free.wait(30)
+        return original(*arguments)
+
+    monkeypatch.setattr(estimator, "pick", slow)
+    lesson = Message({}, {"images": np.ascontiguousarray(gear.train[:, 32:96, 32:96])}).pack()
+    found = []
+    learning = threading.Thread(target=lambda: found.append(page.send("POST", "learn", lesson)[0]))
+    learning.start()
+    assert entered.wait(30)
+    assert {"network", "projection (eq 5)"} <= set(page.json("progress")["stages"])
+    free.set()
+    learning.join(30)
+    assert found == [200] and page.json("progress") == {"stages": None}
 
 
 @pytest.mark.parametrize(
@@ -143,6 +167,16 @@ def test_a_wrong_token_is_refused(client, path):
     for wrong in ("", "x", token[:-1], token + "x", token.swapcase(), "%2e", f"{token}%00"):
         status, _, body = client.send("GET", path, token=wrong)
         assert (status, body) == (404, b"wrong token"), wrong
+
+
+@pytest.mark.parametrize(
+    "target", ["*", "x", "http://evil.example/info", "/", "//", "/%ff%fe/info"]
+)
+def test_an_odd_target_is_refused(client, target):
+    line = f"OPTIONS {target} HTTP/1.1\r\nHost: 127.0.0.1:{client.port}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", client.port), 10) as connection:
+        connection.sendall(line.encode())
+        assert connection.recv(100).split()[1] in (b"400", b"404")
 
 
 def test_tokens_differ(client, saved):
@@ -241,7 +275,7 @@ def test_no_file_is_served_except_those_of_the_page(client, name):
 
 
 def test_every_file_of_the_page_is_served_and_no_other(client):
-    names = {path.name for path in server.PAGE.iterdir()}
+    names = {path.name for path in server.PAGE.glob("*")}
     for name in names | {"x.js", "__init__.py"}:
         status, _, body = client.send("GET", name)
         assert (status == 200) == (name in names)
@@ -308,3 +342,21 @@ def test_the_latest_request_wins(serve, saved, pixels, monkeypatch):
 def test_a_port_that_is_taken_is_an_error(client, saved, run):
     code, _, text = run("play", saved, "--no-browser", "--port", client.port)
     assert code == 1 and f"port {client.port}" in text and len(text.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_stroke_is_answered_in_time(serve, tmp_path):
+    """The goal is 150 ms in the middle and 400 ms for 95 %; a busy machine gets twice as long."""
+    parts = datasets.synthetic("gear", n_train=6, n_good=1, n_defective=1)
+    model = PatchCore(coreset_ratio=0.1, progress=False).fit(parts.train)
+    page = serve(Parts(model.save(tmp_path / "gear.minicore")))
+    page.ask("POST", "open", b"{}")
+    image, spent = np.ascontiguousarray(parts.test[1][16:240, 16:240]), []
+    for row in range(32):
+        image[row + 40, 50:150] = 255
+        before = time.perf_counter()
+        page.ask("POST", "detect", image.tobytes())
+        spent.append(1000 * (time.perf_counter() - before))
+    spent = spent[2:]
+    print(f"{np.median(spent):.0f} ms, 95 %: {np.percentile(spent, 95):.0f} ms")
+    assert np.median(spent) < 300 and np.percentile(spent, 95) < 800
