@@ -90,6 +90,7 @@ def covering_radii(psi_M: np.ndarray, picked: np.ndarray, counts: np.ndarray) ->
     rows, picked = psi_M - centre, picked - centre
     own, squares = (np.einsum("ij,ij->i", each, each) for each in (rows, picked))
     bounds = np.full(len(rows), np.inf, np.float32)  # a new pick never increases a row's distance
+    seen = np.zeros(len(rows), np.int64)  # picks that a row's bound includes
     radii = []
     for count in counts:
         order, largest = np.argsort(-bounds), -np.inf
@@ -97,8 +98,11 @@ def covering_radii(psi_M: np.ndarray, picked: np.ndarray, counts: np.ndarray) ->
             block = order[first : first + BLOCK]
             if bounds[block[0]] <= largest:  # no later row can be farther
                 break
-            products = rows[block] @ picked[:count].T
-            bounds[block] = own[block] + (squares[:count] - 2 * products).min(axis=1)
+            new = slice(seen[block].min(), count)
+            products = rows[block] @ picked[new].T
+            nearest = own[block] + (squares[new] - 2 * products).min(axis=1)
+            bounds[block] = np.minimum(bounds[block], nearest)
+            seen[block] = count
             largest = max(largest, bounds[block].max())
         radii.append(max(largest, 0.0))
     return np.sqrt(np.array(radii, np.float32))
