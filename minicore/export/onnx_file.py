@@ -53,7 +53,7 @@ class Exported(NamedTuple):
 
     Attributes
     ----------
-    path : Path
+    file : Path
     checks : list of Check
         Scores and largest map values of three images, by minicore and by onnxruntime.
     image_size : (int, int)
@@ -66,7 +66,7 @@ class Exported(NamedTuple):
         Whether the file has the output ``anomalous``.
     """
 
-    path: Path
+    file: Path
     checks: list[Check]
     image_size: ImageSize
     check_images: str
