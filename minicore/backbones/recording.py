@@ -229,7 +229,7 @@ def _write(
             for file, layer, maps in zip(files, network.layers, found.networks[0], strict=True):
                 shapes[layer] = list(maps.shape[1:])
                 write_all(file, np.ascontiguousarray(maps))
-            bar.update(len(found.networks[0][0]))
+            bar.update(len(found))
     return {
         "images": [_name(image) for image in images],
         "layers": shapes,

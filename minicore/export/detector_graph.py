@@ -11,6 +11,7 @@ from minicore import __version__
 from minicore.export import equation_nodes as eq
 from minicore.export.image_nodes import ImageSize, normalised, pixels
 from minicore.export.network_nodes import NEEDED, add_network, opset_of
+from minicore.images import Preprocessing
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import cell
 from minicore.runtime.onnx_graph import IR_VERSION, OnnxGraph, import_onnx
@@ -67,8 +68,8 @@ def detector_graph(
     networks: Sequence[Any],
     bank: Bank,
     image_size: ImageSize,
+    preprocessing: Preprocessing,
     *,
-    prepared: bool,
     explain: bool,
 ) -> Any:
     """Build the graph of a fitted model.
@@ -81,8 +82,8 @@ def detector_graph(
     bank : Bank
     image_size : (int, int)
         (H, W) of the input in pixels.
-    prepared : bool
-        Whether the input is already resized and cropped.
+    preprocessing : Preprocessing
+        Without resizing and cropping if the input is already prepared.
     explain : bool
         Whether the intermediate results are outputs too.
 
@@ -98,9 +99,6 @@ def detector_graph(
     """
     g = OnnxGraph(import_onnx(*NEEDED))
     config, (h, w) = model.config_, model.grid_
-    preprocessing = config.preprocessing
-    if prepared:
-        preprocessing = preprocessing.override("none", "none")
     x = pixels(g, IMAGE, image_size, preprocessing)
     phi = _levels(g, x, model, networks)
 

@@ -30,8 +30,8 @@ def neighbourhoods(g: OnnxGraph, phi: str, name: str, channels: int, p: int, s: 
     k = 2 * (p // 2) + 1
     copies = np.tile(np.eye(k * k, dtype=np.float32).reshape(k * k, 1, k, k), (channels, 1, 1, 1))
     W = g.constant(f"eq1/{name}/copies", copies)
-    window = {"kernel_shape": [k, k], "pads": [k // 2] * 4, "strides": [s, s]}
-    return g.node("Conv", [phi, W], f"eq1/{name}/neighbourhoods", group=channels, **window)
+    output = f"eq1/{name}/neighbourhoods"
+    return g.node("Conv", [phi, W], output, group=channels, **_window(p, s))
 
 
 def aggregate_mean(g: OnnxGraph, phi: str, name: str, p: int, s: int) -> str:
@@ -39,10 +39,8 @@ def aggregate_mean(g: OnnxGraph, phi: str, name: str, p: int, s: int) -> str:
 
     (n, c, h*, w*) → (n, c, h', w').
     """
-    k = 2 * (p // 2) + 1
-    window = {"kernel_shape": [k, k], "pads": [k // 2] * 4, "strides": [s, s]}
     # zeros outside the map count, so the divisor is always k²
-    return g.node("AveragePool", [phi], f"eq2/{name}/mean", count_include_pad=1, **window)
+    return g.node("AveragePool", [phi], f"eq2/{name}/mean", count_include_pad=1, **_window(p, s))
 
 
 def aggregate(g: OnnxGraph, x: str, name: str, length: int, d: int) -> str:
@@ -248,6 +246,12 @@ def reshape(g: OnnxGraph, x: str, output: str, *shape: int) -> str:
 def ints(g: OnnxGraph, name: str, *values: int) -> str:
     """Add a constant of integers: axes, or a shape."""
     return g.constant(name, np.array(values, np.int64))
+
+
+def _window(p: int, s: int) -> dict[str, list[int]]:
+    """Return the attributes of a node that visits the neighbourhood of every s-th position."""
+    k = 2 * (p // 2) + 1
+    return {"kernel_shape": [k, k], "pads": [k // 2] * 4, "strides": [s, s]}
 
 
 def _rows_and_columns(

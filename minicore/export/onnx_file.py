@@ -32,7 +32,7 @@ from minicore.export.proof import (
     readme,
 )
 from minicore.fast import anomaly_map
-from minicore.images import output_size
+from minicore.images import Preprocessing, output_size
 from minicore.images.preprocess import LARGEST_SIDE
 from minicore.patchcore.ensemble import Ensemble
 from minicore.patchcore.estimator import PatchCore
@@ -53,7 +53,7 @@ class Exported(NamedTuple):
 
     Attributes
     ----------
-    path : Path
+    file : Path
     checks : list of Check
         Scores and largest map values of three images, by minicore and by onnxruntime.
     image_size : (int, int)
@@ -66,7 +66,7 @@ class Exported(NamedTuple):
         Whether the file has the output ``anomalous``.
     """
 
-    path: Path
+    file: Path
     checks: list[Check]
     image_size: ImageSize
     check_images: str
@@ -155,23 +155,25 @@ def to_onnx(
     inputs = identities([*model.network_files_, *(file for file, _ in training)])
     check_writable(path, inputs=inputs, overwrite=overwrite, kind=EXPORT)
     images, origin = check_images_of(model, size, [image for _, image in training], check_images)
+    preprocessing = model.config_.preprocessing
+    if prepared:
+        preprocessing = preprocessing.override("none", "none")
     networks = network_models(model.backbone_.networks, storage)
     with threads.limit(model.n_threads):
         half, rows = storage == "float16", model.memory_bank_
         search = Search(_rounded(rows) if half else rows, model.config_.b)
         bank = Bank(search.bank, _neighbours(search, progress), half)
-        exported = detector_graph(model, networks, bank, size, prepared=prepared, explain=explain)
+        exported = detector_graph(model, networks, bank, size, preprocessing, explain=explain)
+        seen = [*images, *(image for _, image in training)] if half else images
         with _opened(networks, model.backbone_, half) as backbone:
-            scores, maps = _detect(model, backbone, search, images, prepared)
-            rounding = None
-            if half:
-                seen = [*images, *(image for _, image in training)]
-                after = _detect(model, backbone, search, seen, prepared)
-                before = _detect(
-                    model, model.backbone_, Search(rows, model.config_.b), seen, prepared
-                )
-                rounding = max(map(_largest_change, before, after))
-    entries = check_entries(images, scores, maps, model.threshold_)
+            scores, maps = _detect(model, backbone, search, seen, preprocessing)
+        rounding = None
+        if half:
+            exact = Search(rows, model.config_.b)
+            before = _detect(model, model.backbone_, exact, seen, preprocessing)
+            rounding = max(map(_largest_change, before, (scores, maps)))
+    count = len(images)
+    entries = check_entries(images, scores[:count], maps[:count], model.threshold_)
     about = {
         "minicore": __version__,
         "config": {**model.config_.to_json(), "backbone": model.backbone_.name},
@@ -295,13 +297,10 @@ def _detect(
     backbone: Backbone | JointBackbone,
     search: Search,
     images: Sequence[np.ndarray],
-    prepared: bool,
+    preprocessing: Preprocessing,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores (n,) and maps (n, h, w), by minicore with this backbone and this bank."""
     config = model.config_
-    preprocessing = config.preprocessing
-    if prepared:
-        preprocessing = preprocessing.override("none", "none")
     (maps,) = backbone.feature_maps(images, preprocessing, len(images))
     patches, size, cell = embed(maps, config, "fast", model.scales_)
     s, _, distances = search.score(patches, "fast")

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minicore.backbones.network_file import first_line
+from minicore.backbones.network_file import FATAL_ONLY, first_line
 from minicore.checks import is_whole
 from minicore.errors import ModelError, quoted
 from minicore.export.detector_graph import (
@@ -311,7 +311,7 @@ def open_runtime(
         raise ModelError(f"--provider {provider}: this onnxruntime has only {', '.join(known)}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # errors are raised as exceptions anyway
+    options.log_severity_level = FATAL_ONLY
     try:
         # With its fallback, onnxruntime would try the CPU after an error, and print messages.
         session = onnxruntime.InferenceSession(

@@ -141,9 +141,11 @@ def _is_lossless_webp(path: Path) -> bool:
     return False
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
-    """Return (h, w) of the upright image in pixels, from the file's header."""
-    with _opened(path) as picture:
+def image_size(image: str | Path | np.ndarray) -> tuple[int, int]:
+    """Return (h, w) of an array, or of the upright image in a file, from the file's header."""
+    if isinstance(image, np.ndarray):
+        return image.shape[0], image.shape[1]
+    with _opened(image) as picture:
         if picture.format == "TIFF":
             picture.load()  # Pillow turns a TIFF upright when it loads it
         width, height = picture.size

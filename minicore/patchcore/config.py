@@ -205,7 +205,7 @@ class Made:
     folder: str | None
     when: str
     version: str
-    image_size: tuple[int, int] | None
+    image_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         require_whole(self, "images", 1)

@@ -84,9 +84,7 @@ def common_size(images: Sequence[ImageLike]) -> tuple[int, int] | None:
     (int, int) or None
         (h, w) in pixels; None if there are different sizes.
     """
-    sizes = Counter(
-        image.shape[:2] if isinstance(image, np.ndarray) else image_size(image) for image in images
-    )
+    sizes = Counter(map(image_size, images))
     if len(sizes) == 1:
         return next(iter(sizes))
     named = [f"{n} of {h} × {w}" for (h, w), n in sizes.most_common(LISTED)]

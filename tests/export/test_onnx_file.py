@@ -49,7 +49,7 @@ def test_the_same_model_is_exported_to_the_same_bytes(fit, exported, out):
     for n_threads in (1, 2):
         made = to_onnx(fit(n_threads=n_threads), out, progress=False)
         assert out.read_bytes() == exported.read_bytes()
-        assert made.path == out and made.image_size == (128, 128) and made.has_threshold
+        assert made.file == out and made.image_size == (128, 128) and made.has_threshold
 
 
 def test_a_loaded_model_is_exported_to_the_same_bytes(model, exported, tiny, tmp_path, out):

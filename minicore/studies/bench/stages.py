@@ -305,8 +305,7 @@ def possible(name: str, m: Material) -> bool:
         return False
     if name == "whole":
         return True
-    images = [*m.train, *m.test]
-    sizes = {i.shape[:2] if isinstance(i, np.ndarray) else image_size(i) for i in images}
+    sizes = {image_size(image) for image in [*m.train, *m.test]}
     return len(sizes) == 1 and importlib.util.find_spec("onnx") is not None
 
 
