@@ -100,10 +100,10 @@ def detector_graph(
     g = OnnxGraph(import_onnx(*NEEDED))
     config, (h, w) = model.config_, model.grid_
     x = pixels(g, IMAGE, image_size, preprocessing)
-    phi = _levels(g, x, model, networks)
+    phi = add_levels(g, x, model, networks)
 
     # P(x_test), equations 1 to 3: one row for each patch m_test of the images
-    patches = _patch_features(g, phi, model)
+    patches = add_patch_features(g, phi, model)
     P = eq.reshape(g, patches, "eq6/patches", -1, bank.rows.shape[1])
 
     # M_C of equations 4 and 5. Equation 6: m* of each m_test (arg min), and its distance
@@ -149,7 +149,9 @@ def detector_graph(
     return _model(g, outputs, image_size, networks)
 
 
-def _levels(g: OnnxGraph, x: str, model: PatchCore, networks: Sequence[Any]) -> list[list[Level]]:
+def add_levels(
+    g: OnnxGraph, x: str, model: PatchCore, networks: Sequence[Any]
+) -> list[list[Level]]:
     """Add the networks, and return their levels φ_j."""
     blank = np.zeros((1, 3, *model.input_size_), np.float32)
     found = []
@@ -166,7 +168,7 @@ def _levels(g: OnnxGraph, x: str, model: PatchCore, networks: Sequence[Any]) -> 
     return found
 
 
-def _patch_features(g: OnnxGraph, phi: list[list[Level]], model: PatchCore) -> str:
+def add_patch_features(g: OnnxGraph, phi: list[list[Level]], model: PatchCore) -> str:
     """Add equations 1 to 3, as in `minicore.equations.patch_features`; (n, h', w', D)."""
     config = model.config_
     p, s = config.patchsize, config.stride

@@ -109,16 +109,31 @@ def nearest(g: OnnxGraph, P: str, M: str, rows: np.ndarray, patches: int) -> str
     patches : int
         Number of queries of one image.
     """
+    mean, norms = centred_norms(rows)
+    centre = g.constant("eq6/mean", mean)
+    norms_name = g.constant("eq6/squared_norms", norms)
+    tile = max(LARGEST_PRODUCT // patches, 1)
+    if len(rows) > tile:
+        x = g.node("Sub", [P, centre], "eq6/centred")
+        return _nearest_in_tiles(g, x, M, norms_name, len(rows), tile)
+    return nearest_row(g, P, M, centre, norms_name)
+
+
+def centred_norms(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of a bank (l, D), (D,), and each ‖m‖² measured from it, (1, l); float32."""
     mean = rows.mean(axis=0, dtype=np.float64)
     norms = np.einsum("ld,ld->l", rows, rows, dtype=np.float64)
     norms += mean @ mean - 2 * np.einsum("ld,d->l", rows, mean, dtype=np.float64)
-    centre = g.constant("eq6/mean", mean.astype(np.float32))
-    norms_name = g.constant("eq6/squared_norms", norms.astype(np.float32)[None])
-    x = g.node("Sub", [P, centre], "eq6/centred")
-    tile = max(LARGEST_PRODUCT // patches, 1)
-    if len(rows) > tile:
-        return _nearest_in_tiles(g, x, M, norms_name, len(rows), tile)
-    values = g.node("Gemm", [x, M, norms_name], "eq6/values", alpha=-2.0, transB=1)
+    return mean.astype(np.float32), norms.astype(np.float32)[None]
+
+
+def nearest_row(g: OnnxGraph, P: str, M: str, mean: str, norms: str) -> str:
+    """Equation 6, arg min, for a bank of any size: `nearest` without tiles; (q, D) → (q,) int64.
+
+    `mean` and `norms` are the results of `centred_norms`.
+    """
+    x = g.node("Sub", [P, mean], "eq6/centred")
+    values = g.node("Gemm", [x, M, norms], "eq6/values", alpha=-2.0, transB=1)
     return g.node("ArgMin", [values], "eq6/nearest", axis=1, keepdims=0)
 
 
@@ -260,7 +275,12 @@ def _rows_and_columns(
     """Add a product with one matrix on the left and one on the right."""
     A = g.constant(f"{name}/rows", rows.astype(np.float32))
     B = g.constant(f"{name}/columns", columns.T.astype(np.float32))
-    return g.node("MatMul", [A, g.node("MatMul", [x, B], f"{name}/wide")], f"{name}/{output}")
+    return both_sides(g, A, x, B, f"{name}/{output}")
+
+
+def both_sides(g: OnnxGraph, A: str, x: str, B: str, output: str) -> str:
+    """Add the product A x B."""
+    return g.node("MatMul", [A, g.node("MatMul", [x, B], f"{output}.wide")], output)
 
 
 def _norm(g: OnnxGraph, differences: str, output: str, axis: int) -> str:

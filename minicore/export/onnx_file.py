@@ -161,11 +161,11 @@ def to_onnx(
     networks = network_models(model.backbone_.networks, storage)
     with threads.limit(model.n_threads):
         half, rows = storage == "float16", model.memory_bank_
-        search = Search(_rounded(rows) if half else rows, model.config_.b)
+        search = Search(rounded_bank(rows) if half else rows, model.config_.b)
         bank = Bank(search.bank, _neighbours(search, progress), half)
         exported = detector_graph(model, networks, bank, size, preprocessing, explain=explain)
         seen = [*images, *(image for _, image in training)] if half else images
-        with _opened(networks, model.backbone_, half) as backbone:
+        with opened(networks, model.backbone_, half) as backbone:
             scores, maps = _detect(model, backbone, search, seen, preprocessing)
         rounding = None
         if half:
@@ -215,7 +215,14 @@ def _require_patchcore(model: Any) -> None:
     check_is_fitted(model)
 
 
-def _rounded(rows: np.ndarray) -> np.ndarray:
+def rounded_bank(rows: np.ndarray) -> np.ndarray:
+    """Return the rows of a memory bank rounded to float16, as float32.
+
+    Raises
+    ------
+    ParameterError
+        If a value is too large for float16.
+    """
     if np.abs(rows).max() > np.finfo(np.float16).max:
         raise ParameterError("storage", "'float32': a patch feature is too large", "float16")
     return rows.astype(np.float16).astype(np.float32)
@@ -274,7 +281,7 @@ def _neighbours(search: Search, progress: bool) -> np.ndarray | None:
 
 
 @contextlib.contextmanager
-def _opened(
+def opened(
     models: Sequence[Any], backbone: Backbone | JointBackbone, half: bool
 ) -> Iterator[Backbone | JointBackbone]:
     """Open the networks of an export as a backbone; with float16, their weights are rounded."""

@@ -145,7 +145,7 @@ class Parts:
         layers = None if layers is None else tuple(layers)
         key = part, layers, patchsize, stride
         if key not in self._opened:
-            examples = self._examples.get(part) or _drawn(part)
+            examples = self._examples.get(part) or drawn(part)
             self._examples[part] = examples
             scene = self._scene(part, examples, layers, patchsize, stride)
             self._keep(key, part, scene, examples)
@@ -273,7 +273,8 @@ class Parts:
         return self._opened[key]
 
 
-def _drawn(part: str) -> Examples:
+def drawn(part: str) -> Examples:
+    """Return the images of a drawn part."""
     parts = datasets.synthetic(part)
     test: dict[int, list[ImageLike]] = {0: [], 1: []}
     for image, label in zip(parts.test, parts.labels, strict=True):

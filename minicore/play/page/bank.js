@@ -55,10 +55,18 @@ export function bank(app) {
     element("share-value").textContent = word("shareValue", { percent: percent(picks() / all), rows: picks(), all });
   }
 
+  /** The share at a place of the slider; the nearest coreset if the engine has only a few. */
+  function shareAt(place) {
+    const { share, all_rows: all } = app.scene.values;
+    const wanted = smallest() ** (1 - place) * share ** place;
+    const { coresets } = app.scene.arrays;
+    if (!coresets) return wanted;
+    const ratio = (rows) => Math.abs(Math.log(rows / (wanted * all)));
+    return coresets.data.reduce((best, rows) => (ratio(rows) < ratio(best) ? rows : best)) / all;
+  }
+
   element("share").addEventListener("input", () => {
-    const low = smallest();
-    const { share } = app.scene.values;
-    app.set({ share: low * (share / low) ** (element("share").value / 1000) });
+    app.set({ share: shareAt(element("share").value / 1000) });
     stopPicking();
     shownPicks = null;
     writeShare();

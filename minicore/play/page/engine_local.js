@@ -24,6 +24,14 @@ function post(path, body, type, signal) {
   return message(path, { method: "POST", headers: { "Content-Type": type }, body, signal });
 }
 
+/** Report the stage of a fit: patch features, then equation 5, then the thresholds. */
+async function reportStage(onProgress) {
+  const { stages } = await (await answer("progress")).json();
+  if (!stages) return;
+  const keys = ["fittingPatches", "fittingCoreset", "fittingThresholds"];
+  onProgress(keys[Math.min(stages.length, 2)], {});
+}
+
 /** Open the engine. engine_static.js returns an object with the same methods. */
 export async function open() {
   const info = await (await answer("info")).json();
@@ -34,10 +42,15 @@ export async function open() {
     info,
 
     /** The scene of a part: everything that does not depend on the image. */
-    async open(part, settings = {}) {
-      const opened = await post("open", JSON.stringify({ part, ...settings }), "application/json");
-      scene = opened.values.scene;
-      return opened;
+    async open(part, settings, onProgress) {
+      const timer = setInterval(() => reportStage(onProgress), 500);
+      try {
+        const opened = await post("open", JSON.stringify({ part, ...settings }), "application/json");
+        scene = opened.values.scene;
+        return opened;
+      } finally {
+        clearInterval(timer);
+      }
     },
 
     /** Fit a new part to good images of (h, w, 3) bytes each; return its scene. */

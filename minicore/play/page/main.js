@@ -195,7 +195,9 @@ async function openPart(part, fit = app.fit) {
   element("verdict-word").textContent = word("opening");
   const asked = ++opened;
   try {
-    const scene = await app.engine.open(part, fit);
+    const scene = await app.engine.open(part, fit, (key, values) => {
+      if (asked === opened) element("verdict-word").textContent = word(key, values);
+    });
     if (asked !== opened) return;
     app.fit = fit;
     await showScene(scene);

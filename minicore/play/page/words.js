@@ -138,6 +138,10 @@ const WORDS = {
   thresholdAt: ["threshold {threshold}", "임계값 {threshold}"],
   scoreAt: ["this image {score}", "이 이미지 {score}"],
 
+  loading: ["Loading: {done} of {total} MB", "불러오는 중: {done} / {total} MB"],
+  fittingPatches: ["Equations 1–4: patch features of the good images …", "수식 1–4: 정상 이미지의 패치 특징 …"],
+  fittingCoreset: ["Equation 5: coreset …", "수식 5: 코어셋 …"],
+  fittingThresholds: ["Thresholds …", "임계값 …"],
   milliseconds: ["{ms} ms", "{ms} ms"], // all stages of one image
   time_network: ["network {ms} ms", "신경망 {ms} ms"],
   time_eq123: ["equations {ms} ms", "수식 {ms} ms"],
