@@ -2,9 +2,11 @@
 
 Sphinx checks the links between pages. This script checks the rest: every notebook has its number,
 copy buttons and a download, the landing page has its pictures, every part of the reference has a
-page, and no page loads anything from another server.
+page, and no page loads anything from another server. With the environment variable
+MINICORE_NODE_MODULES, the site must contain the playground (docs/playground.py).
 """
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -15,6 +17,8 @@ LOADED = re.compile(r"<(?:script|img|iframe|source)\b[^>]*?\bsrc=\"([^\"]+)\"", 
 LINKED = re.compile(
     r"<link\b(?=[^>]*\brel=\"(?:stylesheet|preload|icon)\")[^>]*?\bhref=\"([^\"]+)\""
 )
+
+LARGEST_PLAYGROUND = 12e6  # bytes
 
 
 def faults(site: Path) -> list[str]:
@@ -51,12 +55,17 @@ def faults(site: Path) -> list[str]:
     for page in sorted((ROOT / "docs" / "reference").glob("*.md")):
         if f"reference/{page.stem}.html" not in pages:
             found.append(f"reference/{page.stem}.html: is missing")
+    if os.environ.get("MINICORE_NODE_MODULES"):
+        playground = site / "playground"
+        size = sum(path.stat().st_size for path in playground.glob("*"))
+        if not (playground / "index.html").is_file() or size > LARGEST_PLAYGROUND:
+            found.append(f"playground: is missing, or has more than 12 MB: {size / 1e6:.1f}")
     return found
 
 
 def _pages(site: Path) -> list[Path]:
     """Return the pages that Sphinx wrote. Downloads are not pages of the site."""
-    others = {"_static", "_downloads"}
+    others = {"_static", "_downloads", "playground"}
     return sorted(page for page in site.rglob("*.html") if not others & set(page.parts))
 
 

@@ -189,13 +189,8 @@ def _write_images(folder: Path, opened: Opened) -> None:
         for number in range(count):
             pixels = opened.image(kind, number)
             assert pixels is not None
-            exact = kind != "training"
-            Image.fromarray(pixels).save(
-                folder / f"{kind}-{number}.webp",
-                lossless=exact,
-                quality=100 if exact else 80,
-                method=6,
-            )
+            file = folder / f"{kind}-{number}.webp"
+            Image.fromarray(pixels).save(file, lossless=kind != "training")
 
 
 def _write_compressed(path: Path, content: bytes) -> None:

@@ -203,9 +203,10 @@ def test_the_python_client_refuses_sixteen_bits(part, tmp_path):
     assert done.returncode == 1 and "more than 8 bits" in done.stderr
 
 
-def test_node_and_page_use_the_same_version_of_onnxruntime_web():
-    script = (CLIENTS / "detect.mjs").read_text(encoding="utf-8")
-    assert f"npm install onnxruntime-web@{CDN.group(1)} " in script
+def test_all_use_the_same_version_of_onnxruntime_web():
+    for file in (CLIENTS / "detect.mjs", CLIENTS.parent / "playground.py"):
+        found = re.findall(r"npm install onnxruntime-web@([\d.]+)", file.read_text("utf-8"))
+        assert found == [CDN.group(1)]
 
 
 def test_the_page_loads_nothing_else_from_another_server():
