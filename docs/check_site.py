@@ -38,7 +38,7 @@ def faults(site: Path) -> list[str]:
     index = pages.get("index.html", "")
     found += [
         f"index.html: the picture {picture} is missing"
-        for picture in ("demo.png", "trace.png")
+        for picture in ("playground.webp", "demo.png", "trace.png")
         if not re.search(rf"<img\b[^>]*_images/{picture}", index)
     ]
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):

@@ -19,6 +19,7 @@ from minicore.patchcore.saved import load
 from minicore.play.message import Message
 from minicore.play.scene import Scene, prepare
 
+FIRST_PART = "gear"  # the page opens with it
 SHARE = 0.1  # the largest coreset of a part with many patches
 WHOLE = 40_000  # up to this number of patches all are picked: ten seconds at most
 RATE = 0.05  # share of good images that the thresholds may call anomalous
@@ -94,7 +95,7 @@ class Parts:
         self._count = 0
         self._fitting: PatchCore | None = None
         if model is None:
-            self.names = list(datasets.SYNTHETIC)
+            self.names = sorted(datasets.SYNTHETIC, key=lambda name: name != FIRST_PART)
             return
         loaded = load(model, backbone)
         if not isinstance(loaded, PatchCore):

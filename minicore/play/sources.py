@@ -30,8 +30,8 @@ def source(equation: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        "file": its name. "lines": its lines. "first", "last": numbers, from 1, of the function's
-        lines after its docstring.
+        "file": its name. "lines": its lines. "first", "last": numbers, from 1, of the lines
+        that compute the equation: from the first comment in the function, which is a formula.
 
     Raises
     ------
@@ -48,6 +48,6 @@ def source(equation: str) -> dict[str, Any]:
     )
     docstring, lines = function.body[0], text.splitlines()
     first = (docstring.end_lineno or 0) + 1
-    while not lines[first - 1].strip():
+    while not lines[first - 1].lstrip().startswith("#"):
         first += 1
     return {"file": path.name, "lines": lines, "first": first, "last": function.end_lineno}

@@ -51,8 +51,9 @@ export function bank(app) {
 
   function writeShare() {
     const { all_rows: all } = app.scene.values;
-    const percent = (value) => (100 * value).toPrecision(value < 0.1 ? 2 : 3).replace(/\.?0+$/, "");
-    element("share-value").textContent = word("shareValue", { percent: percent(picks() / all), rows: picks(), all });
+    const rows = shownPicks ?? picks();
+    const percent = Number(((100 * rows) / all).toPrecision(rows < 0.1 * all ? 2 : 3));
+    element("share-value").textContent = word("shareValue", { percent, rows, all });
   }
 
   /** The share at a place of the slider; the nearest coreset if the engine has only a few. */
@@ -104,6 +105,7 @@ export function bank(app) {
     if (!app.scene || !view) return;
     const { context, ...size } = fitted(canvas);
     ({ width, height } = size);
+    if (!width || !height) return; // the panel is not on the screen
     const count = shownPicks ?? picks();
     drawBackdrop(count);
     context.drawImage(backdrop, 0, 0, width, height);
@@ -153,17 +155,22 @@ export function bank(app) {
     context.globalAlpha = 1;
   }
 
-  /** The patches of this image, those above the threshold darker; a line to the nearest good patch. */
+  /** The patches of this image; unusual ones larger, with an edge. A line to the nearest good patch. */
   function drawThisImage(context) {
     const { distances, nearest } = app.frame.arrays;
     const threshold = app.mapThreshold;
+    const few = distances.data.length < 400; // larger dots
     for (const far of [false, true]) {
       context.fillStyle = colour(far ? "mark" : "second");
-      context.globalAlpha = far ? 0.95 : 0.5;
+      context.strokeStyle = colour("ink");
+      context.lineWidth = 1;
+      context.globalAlpha = far || few ? 1 : 0.6;
       for (let i = 0; i < distances.data.length; i += 1) {
         if (distances.data[i] > threshold !== far) continue;
-        const [x, y] = place(places, i);
-        context.fillRect(x - (far ? 2.2 : 1.4), y - (far ? 2.2 : 1.4), far ? 4.4 : 2.8, far ? 4.4 : 2.8);
+        context.beginPath();
+        context.arc(...place(places, i), far ? 4 : few ? 3 : 1.8, 0, 2 * Math.PI);
+        context.fill();
+        if (far) context.stroke();
       }
     }
     context.globalAlpha = 1;
@@ -225,10 +232,26 @@ export function bank(app) {
     const all = picks();
     stopPicking = animate(PICKING, (share) => {
       shownPicks = share < 1 ? Math.max(Math.round(all ** share), 1) : null; // slowly at first
+      writeShare();
       draw();
       drawCurve();
     });
   }
+
+  /** Show the patch of this image whose dot is under the pointer. */
+  canvas.addEventListener("pointermove", (event) => {
+    if (!app.frame || !places || shownPicks) return;
+    const box = canvas.getBoundingClientRect();
+    const at = [event.clientX - box.left, event.clientY - box.top];
+    let [best, smallestDistance] = [null, 12]; // pixels
+    for (let i = 0; i < places.length / 2; i += 1) {
+      const [x, y] = place(places, i);
+      const distance = Math.hypot(x - at[0], y - at[1]);
+      if (distance < smallestDistance) [best, smallestDistance] = [i, distance];
+    }
+    app.setHover(best);
+  });
+  canvas.addEventListener("pointerleave", () => app.setHover(null));
 
   element("fly").addEventListener("click", fly);
   element("picks").addEventListener("click", pickOneByOne);
@@ -262,6 +285,7 @@ export function bank(app) {
     chart.setAttribute("aria-label", word("radiusLabel", { radius: radius.toFixed(2), rows: now }));
     chart.replaceChildren(
       svg("line", { class: "axis", x1: 0, x2: width, y1: base, y2: base }),
+      svg("text", { x: width - 8, y: 12, "text-anchor": "end", text: word("radiusAxis") }),
       svg("text", { x: 8, y: HEIGHT - 6, text: "1" }),
       svg("text", { x: width / 2, y: HEIGHT - 6, "text-anchor": "middle", text: word("radiusPicks") }),
       svg("text", { x: width - 8, y: HEIGHT - 6, "text-anchor": "end", text: radii.data.length }),
@@ -270,7 +294,7 @@ export function bank(app) {
       svg("line", { class: "axis", x1: x(now), x2: x(now), y1: 4, y2: base }),
       svg("circle", { class: "good", cx: x(now), cy: y(radius), r: 4 }),
       svg("text", { ...labels, class: "good", y: Math.min(y(radius) + 16, base - 4), text: word("radiusGreedy", { radius: radius.toFixed(2) }) }),
-      ...(compare && now <= counts.data.at(-1) ? [svg("text", { ...labels, y: y(randomRadius(now)) - 7, text: word("radiusRandom", { radius: randomRadius(now).toFixed(2) }) })] : []),
+      ...(compare && now <= counts.data.at(-1) ? [svg("text", { ...labels, y: y(randomRadius(now)) - 12, text: word("radiusRandom", { radius: randomRadius(now).toFixed(2) }) })] : []),
     );
   }
 
@@ -282,12 +306,13 @@ export function bank(app) {
   }
 
   function drawLegend() {
-    const entries = [["grey", "legendAll"], ["good", "legendPicks"], ["second", "legendThis"], ["mark", "legendFar"]];
+    const entries = [["grey", "legendAll"], ["good", "legendPicks"], ["second", "legendThis"], ["mark", "legendFar"], ["line", "legendPair"]];
     if (element("random").checked) entries.push(["ink", "legendRandom"]);
     element("bank-legend").replaceChildren(...entries.map(([name, key]) => {
       const entry = document.createElement("span");
       const dot = document.createElement("i");
-      dot.style.background = `var(--${name})`;
+      if (name === "line") dot.className = "pair-mark";
+      else dot.style.background = `var(--${name})`;
       entry.append(dot, word(key));
       return entry;
     }));

@@ -101,6 +101,8 @@ export function cutOut(canvas, image, box, stroke, around = 2.6, line = 2) {
   const top = box.top + box.height / 2 - side / 2;
   const left = box.left + box.width / 2 - side / 2;
   const scale = width / side;
+  context.fillStyle = colour("line"); // outside the image
+  context.fillRect(0, 0, width, height);
   context.imageSmoothingEnabled = false;
   context.drawImage(image, -left * scale, -top * scale, image.width * scale, image.height * scale);
   square(context, { ...box, top: box.top - top, left: box.left - left }, scale, stroke, { width: line });

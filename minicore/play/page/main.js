@@ -90,6 +90,14 @@ const app = {
 
   openPart,
 
+  /** Open the first good image, if there is one. */
+  openGood() {
+    const { images } = app.scene.values;
+    example.kind = ["good", "training"].find((kind) => images[kind]) ?? example.kind;
+    element("example-kind").value = example.kind;
+    return openExample(0).catch(problem);
+  },
+
   /** Fit a new part to good images. */
   async learn(images) {
     opened += 1;
@@ -183,6 +191,9 @@ function showVerdict() {
   element("verdict-numbers").textContent = threshold === null
     ? word("scoreOnly", { score: score.toFixed(2) })
     : word("scoreAndThreshold", { score: score.toFixed(2), threshold: threshold.toFixed(2) });
+  const missed = example.kind === "defective" && anomalous === false;
+  const falseAlarm = example.kind !== "defective" && anomalous && app.pixels === app.original;
+  element("verdict-note").textContent = missed ? word("missed") : falseAlarm ? word("falseAlarm") : "";
   app.speak(`${element("verdict-word").textContent}. ${element("verdict-numbers").textContent}`);
 }
 
@@ -192,6 +203,7 @@ const example = { kind: "good", number: 0 };
 
 async function openPart(part, fit = app.fit) {
   busy(true);
+  learning(true);
   element("verdict-word").textContent = word("opening");
   const asked = ++opened;
   try {
@@ -207,8 +219,17 @@ async function openPart(part, fit = app.fit) {
     problem(error);
     showVerdict();
   } finally {
+    if (asked === opened) learning(false);
     busy(asking);
   }
+}
+
+/** Hide the numbers of the part before while another one is being learned. */
+function learning(on) {
+  document.querySelector("main").setAttribute("aria-busy", on);
+  if (!on) return;
+  element("verdict").classList.remove("defective");
+  for (const id of ["verdict-numbers", "verdict-note", "time"]) element(id).textContent = "";
 }
 
 async function showScene(scene) {

@@ -27,7 +27,7 @@ export function nearest(app) {
       const [row, column] = rowColumn(app.scene, position);
       square(context, { top: row, left: column, height: 1, width: 1 }, width / columns, stroke);
     };
-    mark(app.frame.values.star, colour("mark"));
+    mark(app.frame.values.star, colour(app.frame.values.anomalous ? "mark" : "grey"));
     if (app.hover !== null) mark(app.hover, "#0072b2");
 
     const scale = fitted(element("scale"));
@@ -36,7 +36,7 @@ export function nearest(app) {
       scale.context.fillRect(x, 0, 1.5, scale.height);
     }
     element("scale-low").textContent = "0";
-    element("scale-high").textContent = high.toFixed(1);
+    element("scale-high").textContent = `${Math.max(...data) > high ? "≥ " : ""}${high.toFixed(1)}`;
   }
 
   async function drawPair() {
@@ -47,7 +47,7 @@ export function nearest(app) {
     const [image, goodRow, goodColumn] = app.scene.arrays.origins.data.slice(3 * rows.data[position], 3 * rows.data[position] + 3);
     const distance = distances.data[position];
     const deciding = position === app.frame.values.star;
-    const stroke = deciding ? colour("mark") : "#0072b2";
+    const stroke = deciding ? colour(app.frame.values.anomalous ? "mark" : "grey") : "#0072b2";
 
     cutOut(element("this-patch"), element("paint-pixels"), neighbourhoodBox(app.scene, row, column), stroke);
     element("this-caption").textContent = word(deciding ? "decidingPatch" : "thisPatch", { row, column });

@@ -10,11 +10,11 @@ export function own(app) {
   const element = (id) => document.getElementById(id);
   const video = element("video");
   let collected = []; // pixels of good images
-  let note = null; // [key, values] of the text under the buttons
+  let note = ["ownHelp"]; // [key, values] of the text under the buttons
 
   function write(key, values = {}) {
-    note = key && [key, values];
-    element("own-note").textContent = note ? word(...note) : "";
+    note = [key, values];
+    element("own-note").textContent = word(...note);
     element("collected").textContent = collected.length ? word("collected", { n: collected.length }) : "";
     element("learn").disabled = collected.length < 2;
   }
@@ -44,7 +44,7 @@ export function own(app) {
     stopCamera();
     try {
       app.showImage(await read(file));
-      write(null);
+      write("ownHelp");
     } catch {
       write("notAnImage", { name: file.name });
     }
@@ -132,6 +132,6 @@ export function own(app) {
   });
   app.on("scene", () => (element("own").hidden = !app.engine.info.webcam));
   app.on("example", stopCamera);
-  app.on("words", () => write(...(note ?? [null])));
-  write(null);
+  app.on("words", () => write(...note));
+  write(...note);
 }

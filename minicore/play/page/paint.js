@@ -3,7 +3,7 @@
 import { colour, fitted, inferno, offscreen, square, withAlpha, withoutAlpha } from "./draw.js";
 import { levelBox, neighbourhoodBox, patchAt, positionBox, receptiveBox, rowColumn, step } from "./geometry.js";
 import { TOOLS, brighten, turn } from "./tools.js";
-import { translate } from "./words.js";
+import { translate, word } from "./words.js";
 
 const UNDO = 60; // images that can be undone
 
@@ -163,6 +163,7 @@ export function paint(app) {
       button.setAttribute("aria-checked", chosen);
       button.tabIndex = chosen ? 0 : -1;
     });
+    writeHelp();
   }
 
   element("undo").addEventListener("click", undo);
@@ -211,7 +212,10 @@ export function paint(app) {
     marks.rect(0, 0, width, height);
     marks.clip();
     const scale = width / canvas.width;
-    if (app.frame) square(marks, neighbourhoodBox(app.scene, ...rowColumn(app.scene, app.frame.values.star)), scale, colour("mark"));
+    if (app.frame) {
+      const { star, anomalous } = app.frame.values;
+      square(marks, neighbourhoodBox(app.scene, ...rowColumn(app.scene, star)), scale, colour(anomalous ? "mark" : "grey"));
+    }
     if (app.hover !== null && !stroke) {
       const place = rowColumn(app.scene, app.hover);
       const fields = app.scene.values.layers.map((_, j) => receptiveBox(app.scene, j, ...place));
@@ -247,11 +251,20 @@ export function paint(app) {
     for (const id of ["undo", "redo", "reset"]) element(id).disabled = true;
     drawMarks();
   });
+  /** What to do with the tool, and what the marks on the image mean. */
+  function writeHelp() {
+    element("image-help").textContent = word(tool === "copy" ? "copyHelp" : "imageHelp");
+    if (!app.frame) return;
+    element("image-legend").textContent = word("imageLegend", { threshold: app.mapThreshold.toFixed(2) });
+  }
+
   app.on("frame", () => {
     drawMap();
     drawMarks();
+    writeHelp();
   });
   app.on("hover", drawMarks);
+  app.on("words", writeHelp);
   translate(element("tools"));
   choose(tool);
 }

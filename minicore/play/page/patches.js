@@ -26,8 +26,10 @@ export function patches(app) {
       square(context, { ...coarse, top: (width / scale - coarse.height) / 2, left: (width / scale - coarse.width) / 2 }, scale, colour(LEVELS[1]));
     }
     element("cutout-caption").textContent = word("cutoutCaption", { row, column });
-    layers.slice(0, 2).forEach((layer, j) => drawLevel(layer, j, row, column));
     element("level-1").parentElement.hidden = layers.length < 2;
+    layers.slice(0, 2).forEach((layer, j) => drawLevel(layer, j, row, column));
+    const fields = layers.map(({ name, receptive: side }) => word(side ? "receptive" : "receptiveImage", { name, side }));
+    element("levels-note").textContent = [word("levelsNote"), ...fields].join(" ");
     element("feature-caption").textContent = word("featureCaption", { dimension });
     askFeature();
   }
@@ -42,8 +44,7 @@ export function patches(app) {
     const box = levelBox(app.scene, j, row, column);
     const cells = { top: box.top / t[0], left: box.left / t[1], height: box.height / t[0], width: box.width / t[1] };
     square(context, cells, side / width, colour(LEVELS[j]));
-    const field = layer.receptive ? word("receptive", { side: layer.receptive }) : word("receptiveImage");
-    element(`level-${j}-caption`).textContent = `${word("levelCaption", { name: layer.name, height, width, channels: layer.channels })}. ${field}`;
+    element(`level-${j}-caption`).textContent = word("levelCaption", { name: layer.name, height, width, channels: layer.channels });
   }
 
   /** Ask for the feature of the shown patch: one question at a time, the newest next. */

@@ -28,9 +28,9 @@ export function score(app) {
       const line = list.children[i] ?? list.appendChild(newLine());
       line.classList.toggle("first", row === star);
       const [canvas, distance, track, share] = line.children;
-      distance.textContent = `${row === star ? "m*" : ""} ‖·‖ = ${distances.data[i].toFixed(2)}`;
+      distance.textContent = `${row === star ? "m*  " : ""}${distances.data[i].toFixed(3)}`;
       track.firstChild.style.width = `${(100 * softmax.data[i]) / largest}%`;
-      share.textContent = `${(100 * softmax.data[i]).toFixed(1)} %`;
+      share.textContent = softmax.data[i].toFixed(3);
       return canvas;
     });
     while (list.children.length > neighbours.data.length) list.lastChild.remove();
@@ -76,6 +76,7 @@ export function score(app) {
     const anchor = (value) => (x(value) > width * 0.75 ? "end" : x(value) < width * 0.2 ? "start" : "middle");
     chart.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     chart.setAttribute("aria-label", word("histogramLabel", { n: good.length, score: s.toFixed(2) }));
+    element("histogram-caption").textContent = good.length ? word("histogramText", { n: good.length }) : "";
     chart.replaceChildren(
       ...bars(good, x, base),
       svg("line", { class: "axis", x1: 0, x2: width, y1: base, y2: base }),

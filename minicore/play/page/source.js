@@ -36,7 +36,7 @@ function sourceBox(app, panel) {
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", equations[i] === equation));
     const shown = await app.engine.source(equation);
     file.textContent = shown.file;
-    text.setAttribute("aria-label", word("sourceOf", { file: shown.file }));
+    label();
     const code = document.createElement("code");
     code.append(...shown.lines.map((line, i) => {
       const span = document.createElement("span");
@@ -46,13 +46,16 @@ function sourceBox(app, panel) {
     }));
     text.replaceChildren(code);
     const first = code.querySelector(".computes");
-    if (first) text.scrollTop = first.offsetTop - 40;
+    if (first) text.scrollTop = first.offsetTop - 8;
   }
+
+  const label = () => text.setAttribute("aria-label", word("sourceOf", { file: file.textContent }));
 
   show(equations[0]).catch(() => (box.hidden = true)); // an engine without the source
   return {
     /** Write how long the engine took for the stages of the panel. */
     time() {
+      label();
       const { milliseconds } = app.frame?.values ?? {};
       const stages = (panel.dataset.time ?? "").split(" ").filter((stage) => milliseconds && stage in milliseconds);
       time.textContent = stages.map((stage) => word(`time_${stage}`, { ms: milliseconds[stage].toFixed(milliseconds[stage] < 10 ? 1 : 0) })).join(" + ");

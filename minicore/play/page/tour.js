@@ -19,6 +19,7 @@ export function tour(app) {
     target.classList.add("toured");
     const block = target.classList.contains("panel") ? "start" : "nearest";
     target.scrollIntoView({ block, behavior: still() ? "auto" : "smooth" });
+    if (step === 0) app.openGood();
     if (step === 1) app.exampleScratch();
     write();
     element("tour-next").focus({ preventScroll: true });
