@@ -51,7 +51,7 @@ export function bank(app) {
 
   function writeShare() {
     const { all_rows: all } = app.scene.values;
-    const percent = (value) => (100 * value).toPrecision(value < 0.1 ? 2 : 3).replace(/\.?0+$/, "");
+    const percent = (value) => Number((100 * value).toPrecision(value < 0.1 ? 2 : 3));
     element("share-value").textContent = word("shareValue", { percent: percent(picks() / all), rows: picks(), all });
   }
 
