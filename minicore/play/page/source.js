@@ -5,9 +5,8 @@ import { word } from "./words.js";
 export function source(app) {
   const boxes = [];
   for (const panel of document.querySelectorAll("[data-equations]")) boxes.push(sourceBox(app, panel));
-  const times = () => boxes.forEach((box) => box.time());
-  app.on("frame", times);
-  app.on("words", times);
+  app.on("frame", () => boxes.forEach((box) => box.time()));
+  app.on("words", () => boxes.forEach((box) => (box.label(), box.time())));
 }
 
 /** Add a box with one button for each equation of a panel. */
@@ -32,11 +31,15 @@ function sourceBox(app, panel) {
   box.append(head, text);
   panel.querySelector(".equation").append(box);
 
+  function label() {
+    text.setAttribute("aria-label", word("sourceOf", { file: file.textContent }));
+  }
+
   async function show(equation) {
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", equations[i] === equation));
     const shown = await app.engine.source(equation);
     file.textContent = shown.file;
-    text.setAttribute("aria-label", word("sourceOf", { file: shown.file }));
+    label();
     const code = document.createElement("code");
     code.append(...shown.lines.map((line, i) => {
       const span = document.createElement("span");
@@ -51,6 +54,7 @@ function sourceBox(app, panel) {
 
   show(equations[0]).catch(() => (box.hidden = true)); // an engine without the source
   return {
+    label,
     /** Write how long the engine took for the stages of the panel. */
     time() {
       const { milliseconds } = app.frame?.values ?? {};
