@@ -1,6 +1,7 @@
 """Fixtures for all test files."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,16 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared: real images, weights and golden files, not in the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """Return the path of a browser, or skip."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(f"no browser found: {', '.join(names)}")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ SIZE = {"width": 1240, "height": 700}  # of the window, in pixels
 WIDTH = 992  # of the picture
 # The parts of the page that change, without texts and settings.
 STYLE = """
-header p, .controls, .example, .hint, .tools, .row, #own, .equation, .panel > p, figcaption, .legend,
-#panel-patches, .heads, #neighbours, #radius { display: none !important; }
+header p, .controls, .example, .hint, .tools, .row, #own, .equation, .panel > p, figcaption,
+.legend, #panel-patches, .heads, #neighbours, #radius { display: none !important; }
 main { grid-template-columns: 440px 1fr; }
 .panels { grid-template-columns: 1fr 1fr; }
 .panel { display: block; }
@@ -28,17 +28,20 @@ main { grid-template-columns: 440px 1fr; }
 """
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Tool, start and end of each stroke, as shares of the image. "reset" begins again.
+CORNERS = ((0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.5, 0.5), (0.5, 0.2))
+AWAY = ((0.35, 0), (0, 0.35), (-0.35, 0), (0, -0.35), (0.25, 0.25), (-0.25, 0.25))
+RING = ((0.5, 0.3), (0.65, 0.4), (0.65, 0.6), (0.5, 0.7), (0.35, 0.6), (0.35, 0.4))
 STROKES = [
     *[("scratch", (0.30 + 0.05 * k, 0.28), (0.42 + 0.05 * k, 0.46)) for k in range(6)],
     "reset",
-    *[("spot", (x, y), (x, y)) for x, y in ((0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.5, 0.5), (0.5, 0.2))],
+    *[("spot", place, place) for place in CORNERS],
     "reset",
-    *[("smear", (0.5, 0.5), (0.5 + x, 0.5 + y)) for x, y in ((0.35, 0), (0, 0.35), (-0.35, 0), (0, -0.35), (0.25, 0.25), (-0.25, 0.25))],
+    *[("smear", (0.5, 0.5), (0.5 + x, 0.5 + y)) for x, y in AWAY],
     "reset",
-    *[("copy", (0.5, 0.12), (x, y)) for x, y in ((0.5, 0.3), (0.65, 0.4), (0.65, 0.6), (0.5, 0.7), (0.35, 0.6), (0.35, 0.4))],
+    *[("copy", (0.5, 0.12), place) for place in RING],
     "reset",
     *[("brush", (0.25, 0.3 + 0.08 * k), (0.75, 0.3 + 0.08 * k)) for k in range(6)],
-]  # fmt: skip
+]
 
 
 def picture(page: Page) -> Image.Image:

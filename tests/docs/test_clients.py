@@ -29,7 +29,6 @@ from minicore.export import to_onnx
 CLIENTS = Path(__file__).parents[2] / "docs" / "clients"
 PAGE = (CLIENTS / "detect.html").read_text(encoding="utf-8")
 CDN = re.search(r"https://cdn\.jsdelivr\.net/npm/onnxruntime-web@([\d.]+)", PAGE)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # A Python in which minicore cannot be imported.
 WITHOUT_MINICORE = """
 import runpy, sys
@@ -243,11 +242,8 @@ class Site(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def page(javascript, part, tmp_path_factory):
+def page(javascript, browser, part, tmp_path_factory):
     """Open the page in a browser, and return the texts of its elements by id."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        pytest.skip(f"no browser found: {', '.join(BROWSERS)}")
     folder = tmp_path_factory.mktemp("site")
     shutil.copytree(part, folder, dirs_exist_ok=True)
     shutil.copy(javascript / "minicore.mjs", folder)

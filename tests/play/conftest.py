@@ -81,3 +81,20 @@ def client(saved, serve):
 def pixels(gear):
     """A defective image, cut to the 64 × 64 pixels that the network gets."""
     return np.ascontiguousarray(gear.test[-1][32:96, 32:96])
+
+
+@pytest.fixture(scope="module")
+def launch(browser):
+    """Start a browser; all of them are closed at the end."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    browsers = []
+
+    def start(*arguments):
+        options = ["--no-sandbox", "--disable-dev-shm-usage", *arguments]
+        browsers.append(playwright.chromium.launch(executable_path=browser, args=options))
+        return browsers[-1]
+
+    with api.sync_playwright() as playwright:
+        yield start
+        for started in browsers:
+            started.close()

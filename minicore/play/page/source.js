@@ -5,9 +5,8 @@ import { word } from "./words.js";
 export function source(app) {
   const boxes = [];
   for (const panel of document.querySelectorAll("[data-equations]")) boxes.push(sourceBox(app, panel));
-  const times = () => boxes.forEach((box) => box.time());
-  app.on("frame", times);
-  app.on("words", times);
+  app.on("frame", () => boxes.forEach((box) => box.time()));
+  app.on("words", () => boxes.forEach((box) => (box.label(), box.time())));
 }
 
 /** Add a box with one button for each equation of a panel. */
@@ -32,6 +31,10 @@ function sourceBox(app, panel) {
   box.append(head, text);
   panel.querySelector(".equation").append(box);
 
+  function label() {
+    text.setAttribute("aria-label", word("sourceOf", { file: file.textContent }));
+  }
+
   async function show(equation) {
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", equations[i] === equation));
     const shown = await app.engine.source(equation);
@@ -49,13 +52,11 @@ function sourceBox(app, panel) {
     if (first) text.scrollTop = first.offsetTop - 8;
   }
 
-  const label = () => text.setAttribute("aria-label", word("sourceOf", { file: file.textContent }));
-
   show(equations[0]).catch(() => (box.hidden = true)); // an engine without the source
   return {
+    label,
     /** Write how long the engine took for the stages of the panel. */
     time() {
-      label();
       const { milliseconds } = app.frame?.values ?? {};
       const stages = (panel.dataset.time ?? "").split(" ").filter((stage) => milliseconds && stage in milliseconds);
       time.textContent = stages.map((stage) => word(`time_${stage}`, { ms: milliseconds[stage].toFixed(milliseconds[stage] < 10 ? 1 : 0) })).join(" + ");
