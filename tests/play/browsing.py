@@ -31,7 +31,8 @@ class Playground:
 
     def __init__(self, browser, address, **options):
         self.address, self.requests, self.problems = address, [], []
-        self.context = browser.new_context(**{"locale": "en-US", **options})
+        defaults = {"locale": "en-US", "reduced_motion": "reduce"}  # motion takes time
+        self.context = browser.new_context(**{**defaults, **options})
         self.context.on("request", lambda request: self.requests.append(request.url))
         self.context.on("console", self._read)
         self.context.on("weberror", lambda error: self.problems.append(str(error.error)))

@@ -55,7 +55,7 @@ export function patches(app) {
   }
 
   async function nextFeature() {
-    if (asking || !again) return;
+    if (asking || !again || app.shown === null) return;
     asking = true;
     again = false;
     try {

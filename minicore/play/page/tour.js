@@ -47,5 +47,5 @@ export function tour(app) {
     else if (event.key === "ArrowRight") show(step + 1);
     else if (event.key === "ArrowLeft") show(step - 1);
   });
-  app.on("words", () => box.hidden || write());
+  app.on("words", write);
 }
