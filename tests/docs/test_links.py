@@ -18,7 +18,8 @@ PAGES = sorted(
 BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|<(?:a|img)\b[^>]*?(?:href|src)=[\"']([^\"']+)")
-ELSEWHERE = re.compile(r"^[a-z][a-z0-9+.-]*:")  # https:, mailto:
+# https:, mailto:, and the folder that docs/playground.py adds to the built site
+ELSEWHERE = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|playground/)")
 
 
 def prose(page: Path) -> str:

@@ -36,8 +36,8 @@ def test_every_notebook_is_in_the_sidebar_in_order():
     assert re.findall(r"^notebooks/(\w+)$", INDEX, re.MULTILINE) == [n.stem for n in NOTEBOOKS]
 
 
-def test_the_landing_page_shows_both_pictures():
-    for picture in ("images/demo.png", "images/trace.png"):
+def test_the_landing_page_shows_its_pictures():
+    for picture in ("images/playground.webp", "images/demo.png", "images/trace.png"):
         assert picture in INDEX and (ROOT / "docs" / picture).is_file()
 
 
@@ -58,8 +58,9 @@ def test_every_room_of_the_package_has_a_page_in_the_reference():
 
 
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path, monkeypatch):
     """A site in small: what the check looks at, and nothing else."""
+    monkeypatch.delenv("MINICORE_NODE_MODULES", raising=False)
     for folder in ("notebooks", "reference", "_images", "_downloads", "_static"):
         (tmp_path / folder).mkdir()
     script = '<script src="{}_static/copybutton.js?v=1"></script>'
@@ -74,7 +75,7 @@ def site(tmp_path):
             f'<a href="../_downloads/{notebook.name}">Download</a>',
             encoding="utf-8",
         )
-    for name in ("demo.png", "trace.png"):
+    for name in ("playground.webp", "demo.png", "trace.png"):
         (tmp_path / "_images" / name).touch()
         pictures.append(f'<img alt="x" src="_images/{name}" />')
     (tmp_path / "index.html").write_text(
@@ -87,6 +88,16 @@ def site(tmp_path):
 
 def test_the_check_of_the_pages_finds_nothing_in_a_good_site(check, site):
     assert check.faults(site) == []
+
+
+def test_a_site_without_the_playground_is_a_fault_if_it_can_be_built(check, site, monkeypatch):
+    monkeypatch.setenv("MINICORE_NODE_MODULES", "node_modules")
+    assert check.faults(site) == ["playground: is missing, or has more than 12 MB: 0.0"]
+    (site / "playground").mkdir()
+    (site / "playground" / "index.html").touch()
+    assert check.faults(site) == []
+    monkeypatch.setattr(check, "LARGEST_PLAYGROUND", -1)
+    assert len(check.faults(site)) == 1
 
 
 SABOTAGE = {
