@@ -131,6 +131,8 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         new = Path(temporary) / folder.name
         new.mkdir()
         yield new
+        if folder.exists():
+            folder.rmdir()  # empty; Windows does not replace it
         new.replace(folder)
 
 

@@ -100,6 +100,7 @@ def package(tmp_path_factory):
 def site(package, tiny, tmp_path_factory):
     """A site of a tiny network, and its scene."""
     folder = tmp_path_factory.mktemp("sites") / "playground"
+    folder.mkdir()  # an empty folder is accepted
     scene = write_site(folder, package, backbone=tiny, progress=False)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     return folder, scene
