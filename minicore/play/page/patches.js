@@ -54,7 +54,7 @@ export function patches(app) {
   }
 
   async function nextFeature() {
-    if (asking || !again) return;
+    if (asking || !again || !app.frame) return; // a new part has no frame yet
     asking = true;
     again = false;
     try {
