@@ -275,8 +275,8 @@ def test_random_picks_are_compared_and_picks_appear_in_order(play):
     label = tab.locator("#radius")
     counts = []
     for _ in range(4):
-        counts.append(int(label.get_attribute("aria-label").split()[-2]))
         tab.wait_for_timeout(400)
+        counts.append(int(label.get_attribute("aria-label").split()[-2]))
     assert counts == sorted(set(counts)) and counts[-1] < play.numbers("share-value")[1]
 
 
@@ -305,14 +305,27 @@ def test_the_part_that_was_chosen_last_is_shown(play):
     if not play.tab.locator("#part").is_visible():
         pytest.skip("this engine has one part")
     with play.new_frame():
-        play.tab.select_option("#part", "wood")
-        play.tab.select_option("#part", "gear")
+        for part in ("wood", "fabric", "wood", "gear"):
+            play.tab.select_option("#part", part)
+    assert play.problems == []
     assert play.scene()["part"] == "gear" and play.text("verdict-word") == "Good"
     gear = play.pixels()
     with play.new_frame():
         play.tab.select_option("#part", "wood")
     assert play.scene()["part"] == "wood" and play.text("verdict-word") == "Good"
     assert (play.pixels() != gear).any()
+
+
+def test_a_part_can_be_changed_while_the_pointer_moves(play):
+    with play.new_frame():
+        play.tab.evaluate("""() => {
+          let count = 0;
+          const moving = setInterval(() => page.app.frame && page.app.setHover(count++ % 2), 10);
+          page.app.on("scene", () => clearInterval(moving));
+        }""")
+        play.tab.wait_for_timeout(200)
+        play.tab.locator("#part").dispatch_event("change")
+    assert play.problems == []  # no feature was asked for before the part had a frame
 
 
 @pytest.mark.parametrize("kind", ["defective", "training", "good"])
@@ -400,7 +413,7 @@ def test_the_tour_has_seven_steps(play):
 
 
 VISIBLE_TEXTS = """() => {
-  const texts = [], names = "code, math, #part, #language, #setting-layers, #spoken, h1";
+  const texts = [], names = "code, math, #part, #language, #setting-layers, #spoken, h1, [hidden]";
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const { data, parentElement } = walker.currentNode;
