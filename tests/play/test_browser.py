@@ -363,14 +363,28 @@ def test_p_s_and_levels_are_fitted_again(play):
 @LOCAL
 def test_the_part_that_was_chosen_last_is_shown(play):
     with play.new_frame():
-        play.tab.select_option("#part", "wood")
-        play.tab.select_option("#part", "gear")
+        for part in ("wood", "fabric", "wood", "gear"):
+            play.tab.select_option("#part", part)
+    assert play.problems == []
     assert play.scene()["part"] == "gear" and play.text("verdict-word") == "Good"
     gear = play.pixels()
     with play.new_frame():
         play.tab.select_option("#part", "wood")
     assert play.scene()["part"] == "wood" and play.text("verdict-word") == "Good"
     assert (play.pixels() != gear).any()
+
+
+@LOCAL
+def test_a_part_can_be_changed_while_the_pointer_moves(play):
+    with play.new_frame():
+        play.tab.evaluate("""() => {
+          let count = 0;
+          const moving = setInterval(() => page.app.frame && page.app.setHover(count++ % 2), 10);
+          page.app.on("scene", () => clearInterval(moving));
+        }""")
+        play.tab.wait_for_timeout(200)
+        play.tab.locator("#part").dispatch_event("change")
+    assert play.problems == []  # no feature was asked for before the part had a frame
 
 
 @pytest.mark.parametrize("kind", ["defective", "training", "good"])

@@ -36,16 +36,20 @@ async function reportStage(onProgress) {
 export async function open() {
   const info = await (await answer("info")).json();
   let running = null; // the request of `detect` that has no answer yet
+  let opening = null; // the same of `open`
   let scene = 0; // number of the open scene on the server
 
   return {
     info,
 
-    /** The scene of a part: everything that does not depend on the image. */
+    /** The scene of a part: everything that does not depend on the image. An earlier call rejects. */
     async open(part, settings, onProgress) {
-      const timer = setInterval(() => reportStage(onProgress), 500);
+      opening?.abort();
+      opening = new AbortController();
+      const asked = JSON.stringify({ part, ...settings });
+      const timer = setInterval(() => reportStage(onProgress).catch(console.warn), 500);
       try {
-        const opened = await post("open", JSON.stringify({ part, ...settings }), "application/json");
+        const opened = await post("open", asked, "application/json", opening.signal);
         scene = opened.values.scene;
         return opened;
       } finally {

@@ -55,7 +55,7 @@ export function patches(app) {
   }
 
   async function nextFeature() {
-    if (asking || !again || app.shown === null) return;
+    if (asking || !again || !app.frame) return; // a new part has no frame yet
     asking = true;
     again = false;
     try {
