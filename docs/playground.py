@@ -3,7 +3,7 @@
     npm install onnxruntime-web@1.30.0
     python docs/playground.py docs/_build/html/playground node_modules/onnxruntime-web
 
-It takes about a minute. Any web server can offer the folder; it needs no other server.
+It takes less than a minute. Any web server can offer the folder; it needs no other server.
 """
 
 import sys

@@ -20,6 +20,7 @@ IMAGE, SCORE, MAP, ANOMALOUS = "image", "score", "map", "anomalous"  # input and
 THRESHOLD = "verdict/threshold"  # a constant
 PRODUCER = "minicore-detector"  # `runtime.kinds` recognises the file by this name
 FLOAT, UINT8, INT32, INT64, BOOL = 1, 2, 6, 7, 9  # `onnx.TensorProto`
+Values = Mapping[str, tuple[int, Sequence[Any]]]  # type and shape of each input or output
 
 
 class Bank(NamedTuple):
@@ -205,17 +206,45 @@ def _model(
     networks: Sequence[Any],
 ) -> Any:
     """Return the ONNX model. `outputs` are value, type, and shape for one image, by name."""
-    helper = g.onnx.helper
-    infos = []
-    for name, (value, kind, shape) in outputs.items():
+    for name, (value, _, shape) in outputs.items():
         eq.reshape(g, value, name, -1, *shape)
-        infos.append(helper.make_tensor_value_info(name, kind, ["n", *shape]))
-    image = helper.make_tensor_value_info(IMAGE, UINT8, ["n", *image_size, 3])
-    graph = helper.make_graph(g.nodes, "PatchCore", [image], infos, g.constants)
-    return helper.make_model(
-        graph,
+    return onnx_model(
+        g,
+        {IMAGE: (UINT8, ("n", *image_size, 3))},
+        {name: (kind, ("n", *shape)) for name, (_, kind, shape) in outputs.items()},
+        networks,
         producer_name=PRODUCER,
         producer_version=__version__,
+    )
+
+
+def onnx_model(
+    g: OnnxGraph, inputs: Values, outputs: Values, networks: Sequence[Any], **about: str
+) -> Any:
+    """Return the ONNX model of a graph.
+
+    Parameters
+    ----------
+    g : OnnxGraph
+    inputs, outputs : dict of str to (int, sequence)
+        Type and shape of each. A size that is a text may be any number.
+    networks : sequence of onnx.ModelProto
+        From `network_models`: the model has their versions of ONNX.
+    **about : str
+        Other fields of the model.
+
+    Returns
+    -------
+    onnx.ModelProto
+    """
+    helper = g.onnx.helper
+    infos = [
+        [helper.make_tensor_value_info(name, *info) for name, info in values.items()]
+        for values in (inputs, outputs)
+    ]
+    return helper.make_model(
+        helper.make_graph(g.nodes, "PatchCore", *infos, g.constants),
         ir_version=max(IR_VERSION, *(network.ir_version for network in networks)),
         opset_imports=[helper.make_opsetid("", opset_of(networks[0]))],
+        **about,
     )

@@ -15,7 +15,6 @@ import secrets
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,9 +31,8 @@ from minicore.play.access import Guard, error_response
 from minicore.play.examples import Opened, Parts
 from minicore.play.frame import features, frame
 from minicore.play.message import Message
-from minicore.play.sources import source
+from minicore.play.sources import PAGE, source
 
-PAGE = Path(__file__).parent / "page"
 KINDS = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",

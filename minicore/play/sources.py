@@ -1,4 +1,4 @@
-"""The source code that the page shows beside each panel, read live from `minicore/equations`."""
+"""The files of the page, and the source code that it shows, read live from `minicore/equations`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from minicore import equations
 
+PAGE = Path(__file__).parent / "page"
 FUNCTIONS = {  # the function that computes each panel
     "eq1": "neighbourhood",
     "eq2": "aggregate",

@@ -6,22 +6,28 @@ without a new graph.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from minicore.export import equation_nodes as eq
-from minicore.export.detector_graph import FLOAT, INT64, UINT8, Level, add_levels
-from minicore.export.detector_graph import add_patch_features as patch_features
+from minicore.export.detector_graph import (
+    FLOAT,
+    INT64,
+    UINT8,
+    Level,
+    Values,
+    add_levels,
+    add_patch_features,
+    onnx_model,
+)
 from minicore.export.image_nodes import pixels
-from minicore.export.network_nodes import NEEDED, opset_of
+from minicore.export.network_nodes import NEEDED
 from minicore.play.plane import Colours
 from minicore.play.scene import Scene, for_prepared_pixels
 from minicore.plots.principal import CONES_TO_RGB, OKLAB_TO_CONES
-from minicore.runtime.onnx_graph import IR_VERSION, OnnxGraph, import_onnx
-
-Values = Mapping[str, tuple[int, Sequence[Any]]]  # type and shape of each input or output
+from minicore.runtime.onnx_graph import OnnxGraph, import_onnx
 
 
 def graphs(scene: Scene, networks: Sequence[Any]) -> dict[str, bytes]:
@@ -46,28 +52,28 @@ def graphs(scene: Scene, networks: Sequence[Any]) -> dict[str, bytes]:
     g = _graph()
     image = pixels(g, "image", model.input_size_, for_prepared_pixels(model))
     phi = add_levels(g, image, model, networks)
-    flat = [level for levels in phi for level in levels]
-    names = {level: f"level_{j}" for j, level in enumerate(flat)}
-    levels: Values = {
-        name: (FLOAT, (1, level.channels, *level.size)) for level, name in names.items()
-    }
-    for level, name in names.items():
-        g.node("Identity", [level.value], name)
-    found = {"network": _model(g, {"image": (UINT8, (1, h, w, 3))}, levels, networks)}
+    levels: dict[str, tuple[int, Sequence[Any]]] = {}
+    inputs: list[list[Level]] = []  # the same levels, as inputs of the next graphs
+    for of_network in phi:
+        inputs.append([])
+        for level in of_network:
+            name = g.node("Identity", [level.value], f"level_{len(levels)}")
+            levels[name] = FLOAT, (1, level.channels, *level.size)
+            inputs[-1].append(level._replace(value=name))
+    found = {"network": _file(g, {"image": (UINT8, (1, h, w, 3))}, levels, networks)}
 
     g = _graph()
-    inputs = [[level._replace(value=names[level]) for level in each] for each in phi]
-    eq.reshape(g, patch_features(g, inputs, model), "patches", -1, D)
+    eq.reshape(g, add_patch_features(g, inputs, model), "patches", -1, D)
     patches: Values = {"patches": (FLOAT, (rows * columns, D))}
-    found["eq123"] = _model(g, levels, patches, networks)
+    found["eq123"] = _file(g, levels, patches, networks)
 
     g = _graph()
     _coordinates(g, "patches", "xy", *scene.plane)
     places: dict[str, tuple[int, Sequence[Any]]] = {"xy": (FLOAT, (rows * columns, 2))}
-    for colours, level in zip(scene.colours, flat, strict=True):
-        places[f"colours_{names[level][6:]}"] = UINT8, (1, *level.size, 3)
-        _paint(g, level._replace(value=names[level]), f"colours_{names[level][6:]}", colours)
-    found["picture"] = _model(g, {**patches, **levels}, places, networks)
+    for j, (name, (_, (_, _, *size))) in enumerate(levels.items()):
+        _paint(g, name, f"colours_{j}", scene.colours[j])
+        places[f"colours_{j}"] = UINT8, (1, *size, 3)
+    found["picture"] = _file(g, {**patches, **levels}, places, networks)
 
     bank: Values = {"bank": (FLOAT, ("l", D))}
     star: Values = {
@@ -86,7 +92,7 @@ def graphs(scene: Scene, networks: Sequence[Any]) -> dict[str, bytes]:
         "rows": (FLOAT, (h, rows)),
         "columns": (FLOAT, (columns, w)),
     }
-    found["map"] = _model(g, smoothing, {"map": (FLOAT, (1, h, w))}, networks)
+    found["map"] = _file(g, smoothing, {"map": (FLOAT, (1, h, w))}, networks)
     return found
 
 
@@ -103,7 +109,7 @@ def _equation_6(inputs: Values, star: Values, networks: Sequence[Any], rows: np.
         g.node("Identity", [value], name)
     P = inputs["patches"][1][0]
     outputs: Values = {"distances": (FLOAT, (P,)), "nearest": (INT64, (P,)), **star}
-    return _model(g, {**inputs, "squared_norms": (FLOAT, (1, "l"))}, outputs, networks)
+    return _file(g, {**inputs, "squared_norms": (FLOAT, (1, "l"))}, outputs, networks)
 
 
 def _equation_7(inputs: Values, P: int, D: int, networks: Sequence[Any]) -> bytes:
@@ -135,7 +141,7 @@ def _equation_7(inputs: Values, P: int, D: int, networks: Sequence[Any]) -> byte
         "weight": (FLOAT, (1,)),
         "score": (FLOAT, (1,)),
     }
-    return _model(g, {**inputs, "b": (INT64, (1,))}, outputs, networks)
+    return _file(g, {**inputs, "b": (INT64, (1,))}, outputs, networks)
 
 
 def _coordinates(
@@ -149,7 +155,7 @@ def _coordinates(
     return g.node("MatMul", [g.node("Sub", [x, start], f"{output}.centred"), axes], output)
 
 
-def _paint(g: OnnxGraph, level: Level, output: str, colours: Colours) -> str:
+def _paint(g: OnnxGraph, level: str, output: str, colours: Colours) -> str:
     """Add `Colours.paint`: the level (1, c, h, w) → (1, h, w, 3) uint8."""
 
     def constant(name: str, values: Any) -> str:
@@ -158,7 +164,7 @@ def _paint(g: OnnxGraph, level: Level, output: str, colours: Colours) -> str:
     def node(kind: str, name: str, *inputs: str, **attributes: Any) -> str:
         return g.node(kind, list(inputs), f"{output}.{name}", **attributes)
 
-    x = node("Transpose", "vectors", level.value, perm=[0, 2, 3, 1])
+    x = node("Transpose", "vectors", level, perm=[0, 2, 3, 1])
     x = _coordinates(g, x, f"{output}.coordinates", *colours.plane)
     x = node("Sub", "from_low", x, constant("low", colours.low))
     x = node("Div", "shares", x, constant("width", colours.high - colours.low))
@@ -184,17 +190,7 @@ def _graph() -> OnnxGraph:
     return OnnxGraph(import_onnx(*NEEDED))
 
 
-def _model(g: OnnxGraph, inputs: Values, outputs: Values, networks: Sequence[Any]) -> bytes:
-    """Return the bytes of an ONNX file."""
-    helper = g.onnx.helper
-    infos = [
-        [helper.make_tensor_value_info(name, *info) for name, info in values.items()]
-        for values in (inputs, outputs)
-    ]
-    model = helper.make_model(
-        helper.make_graph(g.nodes, "PatchCore", *infos, g.constants),
-        ir_version=max(IR_VERSION, *(network.ir_version for network in networks)),
-        opset_imports=[helper.make_opsetid("", opset_of(networks[0]))],
-    )
+def _file(g: OnnxGraph, inputs: Values, outputs: Values, networks: Sequence[Any]) -> bytes:
+    model = onnx_model(g, inputs, outputs, networks)
     content: bytes = model.SerializeToString(deterministic=True)
     return content

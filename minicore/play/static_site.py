@@ -32,11 +32,10 @@ from minicore.patchcore.search import Search
 from minicore.play.examples import RATE, Examples, Opened, drawn
 from minicore.play.message import Message
 from minicore.play.scene import Scene, prepare
-from minicore.play.sources import FUNCTIONS, source
+from minicore.play.sources import FUNCTIONS, PAGE, source
 from minicore.play.static_graphs import graphs
 from minicore.runtime.progress import bar as progress_bar
 
-PAGE = Path(__file__).parent / "page"
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs")  # of onnxruntime-web
 BINARY = "ort-wasm-simd-threaded.wasm"
 SHARES = tuple(float(f"{10 ** (-2 + k / 10):.2g}") for k in range(11))  # 1 % to 10 %
@@ -91,14 +90,13 @@ def write_site(
         model = PatchCore(
             rounded, coreset_ratio=SHARES[-1], false_positive_rate=None, progress=progress
         ).fit(examples.training)
-        model.memory_bank_ = rounded_bank(model.memory_bank_)
-        model._search = Search(model.memory_bank_, model.config_.b)
+        round_bank(model)
         scene = prepare(model, examples.training, false_positive_rate=RATE)
     opened = Opened(1, part, scene, _chosen(examples))
-    limits = _thresholds(scene, progress)
+    shown, limits = opened.message(), _thresholds(scene, progress)
     content = Message(
-        opened.message().values | {"first_share": limits["coresets"][0] / scene.all_rows},
-        opened.message().arrays
+        shown.values | {"first_share": limits["coresets"][0] / scene.all_rows},
+        shown.arrays
         | limits
         | _smoothing(model, scene.levels[0]["cell"])
         | {
@@ -119,8 +117,14 @@ def write_site(
         _write_compressed(new / "scene.bin", content.pack())
         for name in FUNCTIONS:
             (new / f"{name}.json").write_text(json.dumps(source(name)), encoding="utf-8")
-        _write_images(new, opened)
+        _write_images(new, opened, shown.values["images"])
     return scene
+
+
+def round_bank(model: PatchCore) -> None:
+    """Round the memory bank of a fitted model to float16, as the site stores it."""
+    model.memory_bank_ = rounded_bank(model.memory_bank_)
+    model._search = Search(model.memory_bank_, model.config_.b)
 
 
 @contextlib.contextmanager
@@ -185,9 +189,9 @@ def _smoothing(model: PatchCore, cell: tuple[float, float]) -> dict[str, np.ndar
     return {"rows": rows, "columns": columns.transpose(0, 2, 1)}
 
 
-def _write_images(folder: Path, opened: Opened) -> None:
+def _write_images(folder: Path, opened: Opened, images: dict[str, int]) -> None:
     """Write the examples exactly, and the training images, which are only shown, in less space."""
-    for kind, count in opened.message().values["images"].items():
+    for kind, count in images.items():
         for number in range(count):
             pixels = opened.image(kind, number)
             assert pixels is not None

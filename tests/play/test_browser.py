@@ -13,10 +13,8 @@ from browsing import Playground
 from PIL import Image
 
 from minicore import PatchCore, datasets, trace
-from minicore.export.onnx_file import rounded_bank
-from minicore.patchcore.search import Search
 from minicore.play.examples import Parts
-from minicore.play.static_site import write_site
+from minicore.play.static_site import round_bank, write_site
 
 pytestmark = [
     pytest.mark.slow,
@@ -108,8 +106,7 @@ def detect(request, engine):
         if key not in fitted:
             model = PatchCore(network, progress=False, **parameters).fit(train)
             if engine == "static":
-                model.memory_bank_ = rounded_bank(model.memory_bank_)
-                model._search = Search(model.memory_bank_, model.config_.b)
+                round_bank(model)
             fitted[key] = model
         # The model resizes to 256 pixels and keeps the central 224.
         image = np.pad(pixels, ((16, 16), (16, 16), (0, 0)))

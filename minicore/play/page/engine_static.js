@@ -27,14 +27,14 @@ export async function open() {
     return new Promise((resolve, reject) => waiting.set(count, { resolve, reject }));
   }
 
-  /** The thresholds and good scores for one coreset, b and σ: computed when the site was built. */
-  function thresholds(coreset, b, sigma) {
+  /** Thresholds and good scores for one setting, computed when the site was built. */
+  function thresholds(coreset, b, place) {
     const { thresholds: byScore, map_thresholds: byPeak, good_scores: good } = scene.arrays;
     const [, each, n] = good.shape;
     const atScore = coreset * each + b - FEWEST_NEIGHBOURS;
     return {
       threshold: byScore.data[atScore],
-      map_threshold: byPeak.data[coreset * byPeak.shape[1] + Math.round(sigma / SIGMA_STEP)],
+      map_threshold: byPeak.data[coreset * byPeak.shape[1] + place],
       good_scores: { data: good.data.slice(atScore * n, (atScore + 1) * n), shape: [n] },
     };
   }
@@ -60,9 +60,10 @@ export async function open() {
     },
 
     async detect(pixels, { share, b, sigma }) {
+      const place = Math.round(sigma / SIGMA_STEP); // of this σ in the scene's lists
       const rows = Math.round(share * scene.values.all_rows);
-      const { values, arrays } = await ask("detect", { pixels, rows, b, sigma });
-      const { good_scores, ...limits } = thresholds(scene.arrays.coresets.data.indexOf(rows), b, sigma);
+      const { values, arrays } = await ask("detect", { pixels, rows, b, sigma: place });
+      const { good_scores, ...limits } = thresholds(scene.arrays.coresets.data.indexOf(rows), b, place);
       const anomalous = values.score > limits.threshold;
       return { values: { ...values, ...limits, anomalous }, arrays: { ...arrays, good_scores } };
     },

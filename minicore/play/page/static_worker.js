@@ -5,11 +5,10 @@ import * as ort from "./ort.wasm.min.mjs";
 import { decode } from "./message.js";
 
 const GRAPHS = ["network", "eq123", "picture", "eq6", "eq7", "map"];
-const SIGMA_STEP = 0.5; // pixels between two matrices of the map
 
 let scene = null;
 const sessions = {};
-let embedded = null; // {pixels, levels, patches, picture, times} of the latest image
+let embedded = null; // {pixels, patches, picture, milliseconds} of the latest image
 
 /** Fetch a compressed file; `report` gets the number of bytes of each part that arrives. */
 async function load(name, report) {
@@ -48,7 +47,7 @@ const METHODS = {
     return { values: scene.values, arrays: shown };
   },
 
-  /** The frame of an image; `rows`: of the coreset. */
+  /** The frame of an image. `rows`: of the coreset; `sigma`: place of σ in the scene's lists. */
   async detect({ pixels, rows, b, sigma }) {
     const { patches, picture, milliseconds } = await embed(pixels);
     const [, D] = scene.arrays.bank.shape;
@@ -99,7 +98,7 @@ async function embed(pixels) {
   for (const [name, { data, dims }] of Object.entries(colours)) {
     picture[name.replace("colours", "level")] = { data, shape: dims.slice(1) };
   }
-  embedded = { pixels, levels, patches, picture, milliseconds };
+  embedded = { pixels, patches, picture, milliseconds };
   return embedded;
 }
 
@@ -113,7 +112,7 @@ async function run(name, inputs, milliseconds) {
 
 function smoothing(sigma) {
   const matrix = ({ data, shape: [, height, width] }) => {
-    const start = Math.round(sigma / SIGMA_STEP) * height * width;
+    const start = sigma * height * width;
     return tensor(data.subarray(start, start + height * width), [height, width]);
   };
   return { rows: matrix(scene.arrays.rows), columns: matrix(scene.arrays.columns) };
