@@ -97,7 +97,7 @@ def _threshold_lines(model: Detector, fpr: float) -> list[str]:
             "needs at least two different good images"
         ]
     member = model.members_[0]
-    held_out, (needed, total) = len(member.held_out_scores_), images_needed(fpr)
+    held_out, (needed, total) = len(member.calibration_scores_), images_needed(fpr)
     rate = f"{100 * fpr:g} %" if held_out >= needed else f"1 in {held_out + 1}"
     lines = [
         f"anomalous above {model.threshold_:.4f}: about {rate} of new good images will score "

@@ -122,8 +122,8 @@ class Ensemble(Detector):
         self.models_, self.input_size_ = models, models[0].input_size_
         alpha = models[0].config_.false_positive_rate
         assert alpha is not None  # `_check` refuses None
-        scores = np.mean([m.held_out_scores_ / _unit(m.threshold_) for m in models], axis=0)
-        peaks = np.mean([m.held_out_peaks_ / _unit(m.map_threshold_) for m in models], axis=0)
+        scores = np.mean([m.calibration_scores_ / _unit(m.threshold_) for m in models], axis=0)
+        peaks = np.mean([m.calibration_peaks_ / _unit(m.map_threshold_) for m in models], axis=0)
         self.map_threshold_ = conformal_threshold(peaks, alpha)
         self.threshold_ = conformal_threshold(scores, alpha)
 

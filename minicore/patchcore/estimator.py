@@ -122,7 +122,7 @@ class PatchCore(Detector):
     map_threshold_ : float or None
         A pixel with a larger map value is anomalous. Computed like `threshold_`, from the largest
         value of each map.
-    held_out_scores_, held_out_peaks_ : (n,) float64
+    calibration_scores_, calibration_peaks_ : (n,) float64
         Score and largest map value of each held-out image, from which the thresholds are computed.
     scales_ : tuple of float
         1 / spread of each network's patch features; (1.0,) for one network.
@@ -316,18 +316,18 @@ class PatchCore(Detector):
         self, M: MemoryBank, first: np.ndarray, cell: tuple[float, float]
     ) -> tuple[float, float] | tuple[None, None]:
         """Return the thresholds of score and map, from images that are held out."""
-        self.held_out_scores_ = self.held_out_peaks_ = np.empty(0)
+        self.calibration_scores_ = self.calibration_peaks_ = np.empty(0)
         self._held_out = np.empty(0, np.int64)
         alpha = self.config_.false_positive_rate
         if alpha is None or len(np.unique(first)) < 2:
             return None, None
         with self.seconds_.of("threshold"):
             self._held_out, kept = hold_out(first, self.config_.seed)
-            self.held_out_scores_, self.held_out_peaks_ = held_out_scores(
+            self.calibration_scores_, self.calibration_peaks_ = held_out_scores(
                 M, self._held_out, kept, self.input_size_, cell, self.config_, self.progress
             )
-        by_score = conformal_threshold(self.held_out_scores_, alpha)
-        return by_score, conformal_threshold(self.held_out_peaks_, alpha)
+        by_score = conformal_threshold(self.calibration_scores_, alpha)
+        return by_score, conformal_threshold(self.calibration_peaks_, alpha)
 
     # ---------------------------------------------------------------- score
 

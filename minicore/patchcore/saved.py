@@ -27,7 +27,7 @@ from minicore.runtime.files import identities
 
 HEADER = ("config", "made", "scales", "input_size", "grid", "threshold", "map_threshold")
 ARRAYS = (
-    "memory_bank", "coreset_indices", "coreset_radii", "held_out_scores", "held_out_peaks",
+    "memory_bank", "coreset_indices", "coreset_radii", "calibration_scores", "calibration_peaks",
 )  # fmt: skip
 SEARCH = "search."  # prefix of the names of the arrays of `Search.state`
 WIDEST = 2**16  # largest `dimension` that is accepted in a file
@@ -60,8 +60,8 @@ def _stored(model: PatchCore) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         "memory_bank": model.memory_bank_.astype(np.float16 if half else np.float32, copy=False),
         "coreset_indices": model.coreset_indices_,
         "coreset_radii": model.coreset_radii_,
-        "held_out_scores": model.held_out_scores_,
-        "held_out_peaks": model.held_out_peaks_,
+        "calibration_scores": model.calibration_scores_,
+        "calibration_peaks": model.calibration_peaks_,
         **{SEARCH + name: array for name, array in model._search.state().items()},
     }
     header = {
@@ -136,7 +136,7 @@ def _ensemble(
         start = f"{k}."
         own = {n.removeprefix(start): a for n, a in arrays.items() if n.startswith(start)}
         models.append(_patchcore(path, own, header, network, options))
-    held_out = {(len(model.held_out_scores_), len(model.held_out_peaks_)) for model in models}
+    held_out = {(len(model.calibration_scores_), len(model.calibration_peaks_)) for model in models}
     shared = {(model.config_.seed, model.config_.false_positive_rate) for model in models}
     if len(held_out) > 1 or held_out == {(0, 0)} or len(shared) > 1 or None in next(iter(shared)):
         raise ModelError(f"{path}: damaged: its members held out different images, or none")
@@ -194,7 +194,7 @@ def _patchcore(
     model.input_size_, model.grid_ = saved.input_size, saved.grid
     model.memory_bank_ = saved.bank
     model.coreset_indices_, model.coreset_radii_ = saved.indices, saved.radii
-    model.held_out_scores_, model.held_out_peaks_ = saved.held_out, saved.peaks
+    model.calibration_scores_, model.calibration_peaks_ = saved.held_out, saved.peaks
     model.threshold_, model.map_threshold_ = saved.threshold, saved.map_threshold
     return model
 

@@ -30,7 +30,7 @@ class Thresholds(NamedTuple):
     score, map : float or None
         As `PatchCore.threshold_` and `PatchCore.map_threshold_`.
     good_scores : (n,) float64
-        As `PatchCore.held_out_scores_`.
+        As `PatchCore.calibration_scores_`.
     """
 
     score: float | None

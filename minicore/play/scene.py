@@ -144,7 +144,7 @@ class Scene:
         rows = len(self.search(config.coreset_ratio).bank)
         fitted = (rows, config.b, config.sigma) == (len(model.memory_bank_), own.b, own.sigma)
         if fitted and model.threshold_ is not None:
-            return Thresholds(model.threshold_, model.map_threshold_, model.held_out_scores_)
+            return Thresholds(model.threshold_, model.map_threshold_, model.calibration_scores_)
         if self._calibration is None:
             return NONE
         return self._calibration.thresholds(config)

@@ -58,7 +58,7 @@ def test_a_model_comes_back_with_identical_answers(model, path, gear):
     assert again.config_ == model.config_
     assert again.input_size_ == model.input_size_ and again.grid_ == model.grid_
     assert np.array_equal(again.predict(gear.test), model.predict(gear.test))
-    assert np.array_equal(again.held_out_scores_, model.held_out_scores_)
+    assert np.array_equal(again.calibration_scores_, model.calibration_scores_)
     assert again.map_threshold_ == model.map_threshold_
     assert np.array_equal(again.coreset_radii_, model.coreset_radii_)
     assert again.save(path.with_name("again")).read_bytes() == path.read_bytes()
@@ -223,7 +223,7 @@ def test_a_model_that_cannot_be_written_says_where(model, path):
 def test_there_is_no_pickle_in_a_model(path):
     size = int.from_bytes(path.read_bytes()[:8], "little")
     described = json.loads(path.read_bytes()[8 : 8 + size])
-    names = {"memory_bank", "coreset_indices", "held_out_scores", "held_out_peaks", "__metadata__"}
+    names = {"memory_bank", "coreset_indices", "calibration_scores", "calibration_peaks", "__metadata__"}
     assert set(described) == names | {"coreset_radii", "search.mean", "search.axes"}
     assert {d["dtype"] for k, d in described.items() if k[0] != "_"} == {"F32", "I64", "F64"}
 

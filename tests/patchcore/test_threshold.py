@@ -33,7 +33,7 @@ def test_held_out_images_are_scored_by_a_model_without_them(tiny, gear):
     trial = PatchCore(tiny, **options, false_positive_rate=None)
     trial.fit(gear.train[np.sort(order[2:])])
     found = trial.detect(gear.train[np.sort(order[:2])])
-    assert np.array_equal(model.held_out_scores_, found.scores)
+    assert np.array_equal(model.calibration_scores_, found.scores)
     assert model.threshold_ == found.scores.max()  # the 2nd of 2, of 3 with the new one
     assert model.map_threshold_ == pytest.approx(found.maps.max(), rel=1e-6)
 
@@ -42,14 +42,14 @@ def test_held_out_images_are_scored_by_a_model_without_them(tiny, gear):
 def test_new_good_images_are_called_anomalous_as_rarely_as_asked(tiny):
     parts = datasets.synthetic("fabric", n_train=45, n_good=40, n_defective=0, size=128)
     model = PatchCore(tiny, false_positive_rate=0.3).fit(parts.train)
-    assert len(model.held_out_scores_) == 9
+    assert len(model.calibration_scores_) == 9
     assert np.mean(model.predict(parts.test) == -1) <= 0.3
 
 
 @pytest.mark.parametrize("n, rate", [(4, None), (1, 0.05)])
 def test_without_a_threshold_there_are_scores_and_predict_refuses(tiny, gear, n, rate):
     model = PatchCore(tiny, false_positive_rate=rate, b=2).fit(gear.train[:n])
-    assert model.threshold_ is model.map_threshold_ is None and model.held_out_scores_.size == 0
+    assert model.threshold_ is model.map_threshold_ is None and model.calibration_scores_.size == 0
     assert model.anomaly_score(gear.test).shape == (10,)
     for refused in (model.predict, model.decision_function):
         with pytest.raises(ValueError, match=r"no threshold: fit it with false_positive_rate set"):
@@ -72,9 +72,9 @@ def test_copies_of_images_do_not_lower_the_threshold(tiny, gear, storage, times)
     several = PatchCore(tiny, **options)
     with pytest.warns(MinicoreWarning, match=f"{12 * (times - 1)} of {12 * times} training images"):
         several.fit(np.concatenate([gear.train] * times))
-    assert len(several.held_out_scores_) == len(once.held_out_scores_) == 2
+    assert len(several.calibration_scores_) == len(once.calibration_scores_) == 2
     assert several.threshold_ > 0.5 * once.threshold_  # 0, if copies were on both sides
-    assert several.held_out_scores_.min() > 0
+    assert several.calibration_scores_.min() > 0
 
 
 def test_without_copies_the_images_held_out_are_those_of_the_seed():

@@ -72,7 +72,7 @@ def test_a_frame_is_what_a_model_of_these_parameters_detects(
     # A score is compared with the threshold of the same coreset and the same b.
     assert found.values["threshold"] == pytest.approx(model.threshold_, rel=1e-6)
     assert found.values["map_threshold"] == pytest.approx(model.map_threshold_, rel=1e-6)
-    np.testing.assert_allclose(found.arrays["good_scores"], model.held_out_scores_, rtol=1e-6)
+    np.testing.assert_allclose(found.arrays["good_scores"], model.calibration_scores_, rtol=1e-6)
 
 
 def test_thresholds_of_the_models_own_parameters_are_computed_in_the_same_way(scene, model):
@@ -94,7 +94,7 @@ def test_a_model_without_thresholds_gets_those_of_a_fit(fit, training, model, pi
     shown = bare.message().values
     assert shown["first_share"] == 0.1 and shown["share"] == 1.0
     assert shown["threshold"] == pytest.approx(full.threshold_, rel=1e-6)
-    np.testing.assert_allclose(shown["good_scores"], full.held_out_scores_, rtol=1e-6)
+    np.testing.assert_allclose(shown["good_scores"], full.calibration_scores_, rtol=1e-6)
 
 
 def test_there_is_no_threshold_if_the_trial_coreset_is_too_small(scene, pixels):
