@@ -24,9 +24,10 @@ async function main(file, ...paths) {
       const size = `${model.height} x ${model.width} x 3 = ${expected}`;
       throw new Error(`${path}: has ${pixels.length} bytes; the model needs ${size}`);
     }
-    const { score, verdict, row, column } = await detect(model, pixels);
+    const { score, pValue, verdict, row, column } = await detect(model, pixels);
     const position = `largest at row ${row}, column ${column}`;
-    console.log(`${path}: score ${score.toPrecision(7)}, ${verdict}, ${position}`);
+    const p = pValue === undefined ? "" : `p ${pValue.toPrecision(3)}, `;
+    console.log(`${path}: score ${score.toPrecision(7)}, ${p}${verdict}, ${position}`);
   }
 }
 

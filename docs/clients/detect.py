@@ -29,7 +29,7 @@ def read_image(path, height, width):
 
 
 def detect(session, image):
-    """Return score, map and anomalous. Without a threshold, anomalous is missing."""
+    """Return score, map, p_value and anomalous. Without a threshold, the last two are missing."""
     names = [output.name for output in session.get_outputs()]
     results = session.run(names, {"image": image[np.newaxis]})  # a batch of one image
     return {name: result[0] for name, result in zip(names, results, strict=True)}
@@ -49,6 +49,8 @@ def check(session, height, width):
         for value in (found["map"].max(), at_largest):
             compare(f"image {i}, map", entry["map_largest"], value, entry["map_within"])
         if "anomalous" in entry:
+            within = entry["p_value_within"]
+            compare(f"image {i}, p_value", entry["p_value"], found["p_value"], within)
             compare(f"image {i}, anomalous", entry["anomalous"], found["anomalous"], 0)
     print("check passed")
 
@@ -75,7 +77,8 @@ for path in arguments:
     found = detect(session, read_image(path, height, width))
     verdict = "no threshold"
     if "anomalous" in found:
-        verdict = "anomalous" if found["anomalous"] else "good"
+        # p is the share of good images that score at least as high
+        verdict = f"p {found['p_value']:.3g}, " + ("anomalous" if found["anomalous"] else "good")
     # In pixels of the map. If the model resizes or crops, the map is smaller than the image.
     row, column = np.unravel_index(found["map"].argmax(), found["map"].shape)
     print(f"{path}: score {found['score']:.7g}, {verdict}, largest at row {row}, column {column}")

@@ -17,13 +17,14 @@ export async function open(bytes) {
 // `row` and `column` are the position of the largest value of the map.
 export async function detect({ session, height, width }, pixels) {
   const image = new ort.Tensor("uint8", pixels, [1, height, width, 3]);
-  const { score, map, anomalous } = await session.run({ image });
+  const { score, map, p_value: pValue, anomalous } = await session.run({ image });
   const largest = map.data.reduce((a, b) => Math.max(a, b));
   const position = map.data.indexOf(largest);
   const [, mapHeight, mapWidth] = map.dims;
   return {
     score: score.data[0],
     verdict: anomalous ? (anomalous.data[0] ? "anomalous" : "good") : "no threshold",
+    pValue: pValue?.data[0], // the share of good images that score at least as high
     map: { data: map.data, height: mapHeight, width: mapWidth },
     largest, row: Math.floor(position / mapWidth), column: position % mapWidth,
   };
@@ -40,6 +41,7 @@ export async function check(model) {
       compare(`image ${i + 1}, map`, entry.map_largest, value, entry.map_within);
     }
     if ("anomalous" in entry) {
+      compare(`image ${i + 1}, p_value`, entry.p_value, found.pValue, entry.p_value_within);
       const anomalous = Number(found.verdict === "anomalous");
       compare(`image ${i + 1}, anomalous`, Number(entry.anomalous), anomalous, 0);
     }

@@ -116,7 +116,9 @@ def export(
     elif which == "none":
         print_message("the file contains no check images, so --check will refuse it")
     if not exported.has_threshold:
-        print_message("the model has no threshold, so the file has no output `anomalous`")
+        print_message(
+            "the model has no threshold, so the file has no outputs `p_value` and `anomalous`"
+        )
 
 
 def _print_checks(checks: list[Check]) -> None:

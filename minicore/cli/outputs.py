@@ -75,17 +75,23 @@ class ScoreWriter:
         return self
 
     def write(
-        self, image: ImageLike, score: float, distance: float, anomalous: bool | None
+        self,
+        image: ImageLike,
+        score: float,
+        distance: float,
+        p_value: float | None,
+        anomalous: bool | None,
     ) -> None:
-        """Write the line of one image. `anomalous` is None if the model has no threshold."""
+        """Write the line of one image. The last two are None if the model has no threshold."""
         if self.format == "csv":
             label = "" if anomalous is None else int(anomalous)
             name = str(image)
             if name[0] in FORMULA:
                 name = os.path.join(os.curdir, name)  # noqa: PTH118, a Path drops the "./"
-            self._csv.writerow((one_line(name) if self._terminal else name, score, distance, label))
+            name = one_line(name) if self._terminal else name
+            self._csv.writerow((name, score, distance, "" if p_value is None else p_value, label))
         else:
-            values = (str(image), score, distance, anomalous)
+            values = (str(image), score, distance, p_value, anomalous)
             self._file.write(json.dumps(dict(zip(FIELDS, values, strict=True))) + "\n")
 
     def __exit__(self, *error: Any) -> None:

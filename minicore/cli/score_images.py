@@ -60,6 +60,7 @@ def score(
     from minicore.images import as_images
     from minicore.images.listing import left_out
     from minicore.patchcore.saved import load
+    from minicore.patchcore.threshold import p_values
     from minicore.runtime.files import check_apart, check_outputs, identities, is_folder
     from minicore.runtime.kinds import PICTURE, SCORES
 
@@ -81,11 +82,14 @@ def score(
     scored = (i for i in range(len(paths)) if i not in skipped)
     with ScoreWriter(out, format, inputs=inputs, overwrite=overwrite) as writer:
         for batch in detector.stream(paths, skipped=skipped if on_error == "skip" else None):
+            p = [None] * len(batch.scores)
+            if threshold is not None:
+                p = p_values(batch.scores, detector.calibration_scores_).tolist()
             for row, s in enumerate(batch.scores):
                 i = next(scored)
                 anomalous = None if threshold is None else bool(s > threshold)
                 n_anomalous += bool(anomalous)
-                writer.write(paths[i], float(s), float(batch.distances[row]), anomalous)
+                writer.write(paths[i], float(s), float(batch.distances[row]), p[row], anomalous)
                 if pictures and batch.maps is not None:
                     save_heat_map(
                         pictures[i], paths[i], batch.maps[row], detector, float(s),

@@ -16,7 +16,8 @@ from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import cell
 from minicore.runtime.onnx_graph import IR_VERSION, OnnxGraph, import_onnx
 
-IMAGE, SCORE, MAP, ANOMALOUS = "image", "score", "map", "anomalous"  # input and outputs
+# Input and outputs
+IMAGE, SCORE, MAP, P_VALUE, ANOMALOUS = "image", "score", "map", "p_value", "anomalous"
 THRESHOLD = "verdict/threshold"  # a constant
 PRODUCER = "minicore-detector"  # `runtime.kinds` recognises the file by this name
 FLOAT, UINT8, INT32, INT64, BOOL = 1, 2, 6, 7, 9  # `onnx.TensorProto`
@@ -144,10 +145,22 @@ def detector_graph(
     if model.threshold_ is not None:
         threshold = g.constant(THRESHOLD, np.float32(model.threshold_))
         verdict = g.node("Greater", [s, threshold], "verdict/above_threshold")
+        outputs[P_VALUE] = (_p_value(g, s, model.calibration_scores_), FLOAT, ())
         outputs[ANOMALOUS] = (verdict, BOOL, ())
     if explain:
         outputs |= intermediate
     return _model(g, outputs, image_size, networks)
+
+
+def _p_value(g: OnnxGraph, s: str, calibration: np.ndarray) -> str:
+    """Add `minicore.patchcore.threshold.p_values` of the scores, (n, 1) → (n, 1)."""
+    scores = g.constant("verdict/calibration", calibration[None].astype(np.float32))
+    lower = g.node("Less", [scores, s], "verdict/lower")  # (n, m)
+    lower = g.node("Cast", [lower], "verdict/lower_as_float", to=FLOAT)
+    count = g.node("ReduceSum", [lower, eq.ints(g, "verdict/axis", 1)], "verdict/number_lower")
+    every = g.constant("verdict/images", np.float32(len(calibration) + 1))
+    rest = g.node("Sub", [every, count], "verdict/number_as_high")  # with the image itself
+    return g.node("Div", [rest, every], "verdict/p_value")
 
 
 def add_levels(

@@ -63,7 +63,7 @@ class Exported(NamedTuple):
     rounding : float or None
         By how much float16 changed these numbers (relative, the largest). None for float32.
     has_threshold : bool
-        Whether the file has the output ``anomalous``.
+        Whether the file has the outputs ``p_value`` and ``anomalous``.
     """
 
     file: Path
@@ -173,7 +173,9 @@ def to_onnx(
             before = _detect(model, model.backbone_, exact, seen, preprocessing)
             rounding = max(map(_largest_change, before, (scores, maps)))
     count = len(images)
-    entries = check_entries(images, scores[:count], maps[:count], model.threshold_)
+    entries = check_entries(
+        images, scores[:count], maps[:count], model.threshold_, model.calibration_scores_
+    )
     about = {
         "minicore": __version__,
         "config": {**model.config_.to_json(), "backbone": model.backbone_.name},

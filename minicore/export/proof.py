@@ -28,6 +28,7 @@ from minicore.export.detector_graph import (
     ANOMALOUS,
     IMAGE,
     MAP,
+    P_VALUE,
     PRODUCER,
     SCORE,
     THRESHOLD,
@@ -35,6 +36,7 @@ from minicore.export.detector_graph import (
 from minicore.export.equation_nodes import BANK
 from minicore.images import Preprocessing
 from minicore.images.preprocess import LARGEST_SIDE, geometry
+from minicore.patchcore.threshold import p_values
 from minicore.runtime.files import is_file, is_folder
 from minicore.runtime.onnx_graph import import_onnx
 
@@ -57,6 +59,7 @@ Input
 Outputs
   score      float32 (n): higher is more anomalous
   map        float32 (n, {h}, {w}): the same for each pixel of {region}
+  p_value    float32 (n): {p_value}
   anomalous  bool (n): {verdict}
 Names of nodes begin with image, network, eq1 to eq7 (the equations of the paper), map or verdict.
 The entry "minicore" of the metadata is JSON: "threshold", "map_threshold" and all settings.
@@ -69,7 +72,7 @@ To check that your runtime computes the right results:
    |score - "score"| must be at most "score_within", and
    |largest value of map - "map_largest"| must be at most "map_within",
    the same for the value of map at row "map_row" and column "map_column", counted from 0,
-   and anomalous must be equal to "anomalous", if the item has it.
+   and, if the item has them, the same for p_value; anomalous must be equal to "anomalous".
 With minicore:  minicore export --check FILE   (it also compares the checksums of "sha256")
 """
 
@@ -82,7 +85,7 @@ class Check(NamedTuple):
     image : int
         Number of the check image, from 1.
     what : str
-        "score", "largest map value", "map at row, column" or "anomalous" (0 or 1).
+        "score", "largest map value", "map at row, column", "p_value" or "anomalous" (0 or 1).
     expected, within, found : float
         What minicore computed, the largest difference that is accepted, and what the runtime
         computed.
@@ -109,7 +112,11 @@ class Check(NamedTuple):
 
 
 def check_entries(
-    images: Sequence[np.ndarray], scores: np.ndarray, maps: np.ndarray, threshold: float | None
+    images: Sequence[np.ndarray],
+    scores: np.ndarray,
+    maps: np.ndarray,
+    threshold: float | None,
+    calibration: np.ndarray,
 ) -> list[dict[str, Any]]:
     """Return the entries of the metadata for some check images.
 
@@ -119,6 +126,8 @@ def check_entries(
     scores : (n,) float
     maps : (n, h, w) float
     threshold : float or None
+    calibration : (m,) float
+        The scores of good images from which the threshold was computed.
 
     Returns
     -------
@@ -139,6 +148,11 @@ def check_entries(
             "map_column": int(column),
         }
         if threshold is not None:
+            # A score that is within its tolerance may be on the other side of a calibration score.
+            within = entry["score_within"] * np.array([-1, 0, 1])
+            highest, p, lowest = p_values(score + within, calibration).tolist()
+            entry["p_value"] = p
+            entry["p_value_within"] = max(highest - p, p - lowest) + TOLERANCE * p
             entry["anomalous"] = bool(score > threshold)
         entries.append(entry)
     return entries
@@ -181,10 +195,12 @@ def readme(about: Mapping[str, Any]) -> str:
         )
     threshold = about["threshold"]
     missing = "missing, because the model has no threshold"
+    as_high = "the share of good images that score at least as high"
     text = README.format(
         version=about["minicore"],
         H=H, W=W, h=h, w=w, region=region,
         prepared=", already resized and cropped" if about["prepared"] else "",
+        p_value=missing if threshold is None else as_high,
         verdict=missing if threshold is None else f"score > {threshold:.7g}",
     )  # fmt: skip
     return text if about["check"] else text[: text.index("\nTo check")]
@@ -206,7 +222,8 @@ def check(
         An execution provider of onnxruntime; by default the CPU.
     runtime : callable, optional
         Another runtime, instead of onnxruntime. It gets images (1, H, W, 3) uint8 and returns a
-        dict with the outputs ``score`` and ``map``, and ``anomalous`` if the file has it.
+        dict with the outputs ``score`` and ``map``, and ``p_value`` and ``anomalous`` if the file
+        has them.
 
     Returns
     -------
@@ -279,6 +296,8 @@ def compare(
         row, column = entry["map_row"], entry["map_column"]
         found.append(Check(i, f"map at {row}, {column}", *expected, at(outputs, row, column)))
         if "anomalous" in entry:
+            p = largest(outputs, P_VALUE)
+            found.append(Check(i, "p_value", entry["p_value"], entry["p_value_within"], p))
             verdict = largest(outputs, ANOMALOUS)
             found.append(Check(i, "anomalous", float(entry["anomalous"]), 0.0, verdict))
     return found
@@ -370,7 +389,8 @@ def _images(path: Path, about: Any) -> list[np.ndarray]:
             images.append(np.frombuffer(pixels, np.uint8).reshape(H, W, 3))
             names = ("score", "score_within", "map_largest", "map_within")
             numbers += [entry[name] for name in names]
-            numbers.append(entry.get("anomalous", 0))
+            if "anomalous" in entry:
+                numbers += [entry[name] for name in ("anomalous", "p_value", "p_value_within")]
             if not all(is_whole(entry[name], 0) for name in ("map_row", "map_column")):
                 raise ValueError("a position in a map is not a whole number")
         if not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):

@@ -18,6 +18,7 @@ from minicore.images.listing import fingerprint
 from minicore.patchcore.config import Engine, Features, require_running
 from minicore.patchcore.features import Patches, embed
 from minicore.patchcore.search import Detection
+from minicore.patchcore.threshold import p_values
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
 from minicore.runtime.progress import bar as progress_bar
@@ -40,6 +41,7 @@ class Detector(OutlierMixin, BaseEstimator):
     seconds_: Seconds
     threshold_: float | None
     map_threshold_: float | None
+    calibration_scores_: np.ndarray
     input_size_: tuple[int, int]
     # The latest result: a key of the images, the configurations of the models, the detections.
     _last: tuple[Any, list[Any], Detection] | None = None
@@ -245,6 +247,25 @@ class Detector(OutlierMixin, BaseEstimator):
         ValueError
             If the model has no threshold.
         """
+        return self._require_threshold() - self.anomaly_score(X)
+
+    def p_value(self, X: Any) -> np.ndarray:
+        """Return the share of good images that score at least as high, (n,) float64.
+
+        A small value means that few good images look so unusual. It is computed from
+        `calibration_scores_`, by `minicore.patchcore.threshold.p_values`. It is not the probability
+        that the part is good, which also depends on how many parts are defective.
+
+        Raises
+        ------
+        ValueError
+            If the model has no threshold.
+        """
+        self._require_threshold()
+        return p_values(self.anomaly_score(X), self.calibration_scores_)
+
+    def _require_threshold(self) -> float:
+        """Return the threshold, or raise an error if the model has none."""
         check_is_fitted(self)
         if self.threshold_ is None:
             has = hasattr(self, "false_positive_rate")
@@ -253,7 +274,7 @@ class Detector(OutlierMixin, BaseEstimator):
                 f"this model has no threshold: {fit}compare anomaly_score with a threshold of your "
                 f"own"
             )
-        return self.threshold_ - self.anomaly_score(X)
+        return self.threshold_
 
     def predict(self, X: Any) -> np.ndarray:
         """Return +1 for good and -1 for anomalous, (n,) int64."""

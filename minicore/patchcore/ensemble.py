@@ -124,6 +124,7 @@ class Ensemble(Detector):
         assert alpha is not None  # `_check` refuses None
         scores = np.mean([m.calibration_scores_ / _unit(m.threshold_) for m in models], axis=0)
         peaks = np.mean([m.calibration_peaks_ / _unit(m.map_threshold_) for m in models], axis=0)
+        self.calibration_scores_, self.calibration_peaks_ = scores, peaks
         self.map_threshold_ = conformal_threshold(peaks, alpha)
         self.threshold_ = conformal_threshold(scores, alpha)
 

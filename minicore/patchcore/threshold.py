@@ -121,6 +121,30 @@ def conformal_threshold(scores: np.ndarray, alpha: float) -> float:
     return float(np.sort(scores)[k - 1])
 
 
+def p_values(scores: np.ndarray, calibration: np.ndarray) -> np.ndarray:
+    """Return the share of good images that score at least as high as each image.
+
+    With n calibration scores this is (1 + k) / (n + 1), where k of them are at least as high as the
+    score: the image itself is counted as one of the good images. So no value is below 1 / (n + 1).
+    A score is above `conformal_threshold` for a rate of at least 1 / (n + 1) exactly if its p-value
+    is at most this rate.
+
+    Parameters
+    ----------
+    scores : (m,) float
+        Of new images.
+    calibration : (n,) float
+        Scores of good images.
+
+    Returns
+    -------
+    (m,) float64
+    """
+    n = len(calibration)
+    higher = n - np.searchsorted(np.sort(calibration), scores, side="left")
+    return (1 + higher) / (n + 1)
+
+
 def held_out_scores(
     M: MemoryBank,
     held_out: np.ndarray,

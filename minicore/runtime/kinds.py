@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-FIELDS = ("image", "score", "distance", "anomalous")  # the columns of a table of scores
+FIELDS = ("image", "score", "distance", "p_value", "anomalous")  # the columns of a table of scores
 HEAD = 2**16  # bytes in which a mark is searched
 MODEL, NETWORK, EXPORT = "a model", "a network", "an exported model"
 PICTURE, REPORT = "a picture", "a report"

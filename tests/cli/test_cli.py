@@ -181,6 +181,7 @@ def test_printed_scores_are_csv_and_equal_to_those_of_python(run, model, to_test
     found = fitted.detect(images)
     assert [float(row["score"]) for row in rows] == list(found.scores)
     assert [float(row["distance"]) for row in rows] == list(found.distances)
+    assert [float(row["p_value"]) for row in rows] == list(fitted.p_value(images))
     assert [int(row["anomalous"]) for row in rows] == list((fitted.predict(images) < 0).astype(int))
 
 
@@ -534,8 +535,8 @@ def test_scores_on_a_terminal_have_no_control_characters(monkeypatch, tmp_path):
     for screen, shown in ((Terminal(), r"a\x1b[2J.png"), (io.StringIO(), "a\033[2J.png")):
         monkeypatch.setattr(sys, "stdout", screen)
         with ScoreWriter(None, "csv") as writer:
-            writer.write("a\033[2J.png", 1.0, 2.0, None)
-        assert screen.getvalue().splitlines()[1] == f"{shown},1.0,2.0,"
+            writer.write("a\033[2J.png", 1.0, 2.0, None, None)
+        assert screen.getvalue().splitlines()[1] == f"{shown},1.0,2.0,,"
 
 
 @pytest.mark.parametrize("first", "=+-@\t")
@@ -571,7 +572,7 @@ def test_export_writes_a_file_and_prints_its_checks(run, model, tmp_path):
     assert [[row[0], row[1].split(" at ")[0]] for row in rows[1:]] == [
         [image, number]
         for image in "123"
-        for number in ("score", "largest map value", "map", "anomalous")
+        for number in ("score", "largest map value", "map", "p_value", "anomalous")
     ]
     for _, number, expected, found, difference in rows[1:]:
         assert float(found) == pytest.approx(float(expected), rel=1e-5)
@@ -598,12 +599,14 @@ def test_export_of_a_model_without_threshold_or_training_images(run, tiny, gear,
     code, _, error = run("export", tmp_path / "m", tmp_path / "x.onnx")
     assert code == 0
     assert "no training images of this size were found, so the check images are drawn" in error
-    assert "the model has no threshold, so the file has no output `anomalous`" in error
+    assert (
+        "the model has no threshold, so the file has no outputs `p_value` and `anomalous`" in error
+    )
 
 
 def test_check_prints_the_numbers_of_an_unchanged_file(run, part):
     code, out, error = run("export", "--check", part)
-    assert code == 0 and len(out.splitlines()) == 13
+    assert code == 0 and len(out.splitlines()) == 16
     assert error == f"{part}: unchanged, and all numbers agree\n"
     assert run("export", "--check", part, "--provider", "CPUExecutionProvider")[0] == 0
 

@@ -70,12 +70,13 @@ def part(model, gear, images, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(model, images) -> dict[str, tuple[float, int, int]]:
-    """Score, and row and column of the largest map value, by minicore."""
+    """Score, p-value, and row and column of the largest map value, by minicore."""
     found = {}
     for verdict, image in images.items():
         (score,), (S,) = model.anomaly_score(image[None]), model.anomaly_map(image[None])
         assert (score > model.threshold_) == (verdict == "anomalous")
-        found[verdict] = score, *np.unravel_index(S.argmax(), S.shape)
+        p = model.p_value(image[None])[0]
+        found[verdict] = score, p, *np.unravel_index(S.argmax(), S.shape)
     return found
 
 
@@ -144,7 +145,7 @@ def client(request):
     return run
 
 
-LINE = re.compile(r"(.+): score (\S+), (\w+), largest at row (\d+), column (\d+)")
+LINE = re.compile(r"(.+): score (\S+), p (\S+), (\w+), largest at row (\d+), column (\d+)")
 
 
 def test_a_client_prints_score_verdict_and_position(client, part, expected):
@@ -154,10 +155,11 @@ def test_a_client_prints_score_verdict_and_position(client, part, expected):
     lines = out.splitlines()
     assert len(lines) == len(files) == 2
     for line, file, (verdict, values) in zip(lines, files, expected.items(), strict=True):
-        path, score, found, row, column = LINE.fullmatch(line).groups()
+        path, score, p, found, row, column = LINE.fullmatch(line).groups()
         assert (path, found) == (str(file), verdict)
         assert float(score) == pytest.approx(values[0], rel=1e-5)
-        assert (int(row), int(column)) == values[1:]
+        assert float(p) == pytest.approx(values[1], rel=0.005)  # three digits
+        assert (int(row), int(column)) == values[2:]
 
 
 def test_a_client_passes_the_check(client, part):
@@ -282,13 +284,14 @@ def page(javascript, browser, part, tmp_path_factory):
 
 def test_the_page_shows_score_verdict_and_position(page, expected):
     needed = "It needs images of 128 × 128 pixels (height × width)."
-    for verdict, (score, row, column) in expected.items():
+    for verdict, (score, p, row, column) in expected.items():
         shown = page(f"model=part.onnx&image={verdict}.png")
         assert shown["model-status"] == f"part.onnx: check passed. {needed}"
         assert shown["image-status"] == "" and "hidden" not in shown["result"]
         assert shown["verdict"] == verdict
-        numbers = re.fullmatch(r"score (\S+) \(threshold \S+\), \d+ ms", shown["numbers"])
+        numbers = re.fullmatch(r"score (\S+) \(threshold \S+\), p (\S+), \d+ ms", shown["numbers"])
         assert float(numbers.group(1)) == pytest.approx(score, rel=1e-5)
+        assert float(numbers.group(2)) == pytest.approx(p, rel=0.005)  # three digits
         assert f'"Anomaly map, largest at row {row}, column {column}"' in shown["heat"]
 
 

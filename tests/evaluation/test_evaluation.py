@@ -16,7 +16,7 @@ from minicore.cli.outputs import FIELDS, ScoreWriter, heat_map_names, save_heat_
 from minicore.errors import ImageError
 from minicore.evaluation.evaluate import COLUMNS, Evaluation, evaluate, table
 
-ROWS = ((Path("a,b.png"), 1.25, 2.5, True), (Path('c".png'), 1 / 3, 1e-9, None))
+ROWS = ((Path("a,b.png"), 1.25, 2.5, 0.25, True), (Path('c".png'), 1 / 3, 1e-9, None, None))
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,10 @@ def test_scores_are_csv_or_json_lines(tmp_path, capsys):
             texts.append(path.read_text() if path else capsys.readouterr().out)
         head, *rows = csv.reader(texts[0].splitlines())
         assert tuple(head) == FIELDS
-        assert rows == [["a,b.png", "1.25", "2.5", "1"], ['c".png', repr(1 / 3), "1e-09", ""]]
+        assert rows == [
+            ["a,b.png", "1.25", "2.5", "0.25", "1"],
+            ['c".png', repr(1 / 3), "1e-09", "", ""],
+        ]
         found = [json.loads(line) for line in texts[1].splitlines()]
         assert [tuple(f.values()) for f in found] == [(str(i), *more) for i, *more in ROWS]
 

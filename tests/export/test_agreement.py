@@ -11,6 +11,7 @@ from minicore.errors import MinicoreWarning
 from minicore.export import equation_nodes, to_onnx
 from minicore.export.proof import open_runtime
 from minicore.images import prepare, read_image, view
+from minicore.patchcore.threshold import p_values
 
 TOLERANCE = 1e-5  # relative; of a map: relative to the image's largest value
 
@@ -21,6 +22,7 @@ def assert_agreement(outputs, model, images):
     assert np.allclose(outputs["score"], expected.scores, rtol=TOLERANCE, atol=0)
     assert_maps_agree(outputs["map"], expected.maps)
     if model.threshold_ is not None:
+        assert np.allclose(outputs["p_value"], model.p_value(images), rtol=TOLERANCE, atol=0)
         assert np.array_equal(outputs["anomalous"], model.predict(images) == -1)
     assert outputs["score"].dtype == outputs["map"].dtype == np.float32
 
@@ -223,15 +225,18 @@ def test_each_intermediate_output_is_that_of_the_trace(fit, gear, outputs_of, op
     model = fit(**options)
     outputs = outputs_of(model, gear.test, explain=True)
     for i, image in enumerate(gear.test):
-        assert_traced({name: values[i] for name, values in outputs.items()}, trace(model, image))
+        assert_traced(
+            {name: values[i] for name, values in outputs.items()}, trace(model, image), model
+        )
     assert_agreement(outputs, model, gear.test)
 
 
-def assert_traced(outputs, found):
+def assert_traced(outputs, found, model):
     """Compare the outputs for one image with its trace."""
     expected = {
         "score": found.s,
         "map": found.map,
+        "p_value": p_values(found.s, model.calibration_scores_),
         "anomalous": found.s > found.threshold,
         **{f"level_{layer}": phi for layer, phi in found.feature_maps.items()},
         "patch_features": found.patches,
@@ -260,7 +265,7 @@ def test_intermediate_outputs_of_several_networks_have_the_number_of_the_network
         "level_0.layer2", "level_0.layer3", "level_1.layer2", "level_1.layer3",
     ]  # fmt: skip
     found = trace(model, gear.test[-1])
-    assert_traced({name: values[0] for name, values in outputs.items()}, found)
+    assert_traced({name: values[0] for name, values in outputs.items()}, found, model)
 
 
 # float16
@@ -302,7 +307,8 @@ def test_the_stated_rounding_is_that_of_the_check_images(fit, wide, tmp_path):
     }
     assert made["float32"].rounding is None
     numbers = [
-        np.array([c.expected for c in made[s].checks if c.what != "anomalous"]) for s in files
+        np.array([c.expected for c in made[s].checks if c.what not in ("p_value", "anomalous")])
+        for s in files
     ]
     stated = made["float16"].rounding
     assert stated == pytest.approx(np.abs(numbers[1] / numbers[0] - 1).max(), rel=1e-6)

@@ -71,7 +71,7 @@ def test_a_fresh_file_passes(exported):
     assert [(c.image, c.what.split(" at ")[0]) for c in found] == [
         (image, what)
         for image in (1, 2, 3)
-        for what in ("score", "largest map value", "map", "anomalous")
+        for what in ("score", "largest map value", "map", "p_value", "anomalous")
     ]
     assert all(c.ok for c in found)
     assert max(c.difference for c in found) < 1e-5
@@ -85,6 +85,7 @@ def test_expected_numbers_are_those_of_the_model(model, exported):
         found = model.detect([image])
         assert entry["score"] == pytest.approx(found.scores[0], rel=1e-6)
         assert entry["map_largest"] == pytest.approx(found.maps.max(), rel=1e-6)
+        assert entry["p_value"] == model.p_value([image])[0]
         assert entry["anomalous"] == (found.scores[0] > model.threshold_)
     assert about["threshold"] == model.threshold_ and about["config"]["b"] == 9
 
@@ -292,12 +293,17 @@ def test_a_runtime_within_the_tolerance_passes(exported):
         assert max(c.difference for c in check(exported, runtime=runtime)) > 0.4 * TOLERANCE
 
 
+def test_a_runtime_with_another_p_value_fails(exported):
+    runtime = made_wrong(exported, "p_value", lambda values: values + 0.01)
+    assert "check image 3: p_value" in refused(exported, runtime=runtime)
+
+
 def test_a_runtime_with_another_verdict_fails(exported):
     runtime = made_wrong(exported, "anomalous", np.logical_not)
     assert "anomalous" in refused(exported, runtime=runtime)
 
 
-@pytest.mark.parametrize("name", ["score", "map", "anomalous"])
+@pytest.mark.parametrize("name", ["score", "map", "p_value", "anomalous"])
 def test_a_runtime_without_an_output_fails(exported, name):
     run = open_runtime(exported)
 
@@ -557,6 +563,7 @@ def test_input_and_outputs_are_those_that_readme_names(exported):
     assert {o.name: (o.type, o.shape) for o in session.get_outputs()} == {
         "score": ("tensor(float)", ["n"]),
         "map": ("tensor(float)", ["n", 64, 64]),
+        "p_value": ("tensor(float)", ["n"]),
         "anomalous": ("tensor(bool)", ["n"]),
     }
 
@@ -574,13 +581,14 @@ agreed = 0
 for check in entry["check"]:
     pixels = zlib.decompress(base64.b64decode(check["pixels"]))
     image = np.frombuffer(pixels, np.uint8).reshape(1, H, W, 3)
-    names = ["score", "map", "anomalous"]
-    score, heat, anomalous = (v[0] for v in session.run(names, {"image": image}))
+    names = ["score", "map", "p_value", "anomalous"]
+    score, heat, p, anomalous = (v[0] for v in session.run(names, {"image": image}))
     agreed += (
         abs(score - check["score"]) <= check["score_within"]
         and abs(heat.max() - check["map_largest"]) <= check["map_within"]
         and abs(heat[check["map_row"], check["map_column"]] - check["map_largest"])
         <= check["map_within"]
+        and abs(p - check["p_value"]) <= check["p_value_within"]
         and anomalous == check["anomalous"]
     )
 assert "minicore" not in sys.modules

@@ -158,7 +158,7 @@ def test_at_the_command_line_it_is_one_line_wherever_it_stands(run, tiny, mvtec_
     ):
         code, out, error = run(*call)
         assert code == 1 and error.startswith("minicore: "), call[:2]
-        assert out in ("", "image,score,distance,anomalous\n")
+        assert out in ("", "image,score,distance,p_value,anomalous\n")
         assert error.count("\n") == 1 and long.name in error, error
         assert [p.name for p in tmp_path.iterdir()] == ["m"]
 

@@ -233,9 +233,9 @@ def foreign(path, kind):
 
         matplotlib.figure.Figure((1, 1)).savefig(path, format="png")
     elif kind == "text":
-        path.write_text("minicore: image,score,distance,anomalous\n")
+        path.write_text("minicore: image,score,distance,p_value,anomalous\n")
     elif kind == "table":
-        path.write_text("image,score,distance,anomalous,remark\na.png,1,1,0,dust\n")
+        path.write_text("image,score,distance,p_value,anomalous,remark\na.png,1,1,0.5,0,dust\n")
     elif kind == "JSON":
         path.write_text(json.dumps({"mine": 1, "minicore": "1.0"}))
     elif kind == "page":
@@ -356,7 +356,7 @@ def test_the_demo_puts_no_pictures_among_photographs(world, run):
 
 
 def test_another_kind_that_appears_while_a_function_works_stays(tmp_path):
-    (tmp_path / "x").write_text("image,score,distance,anomalous\n")
+    (tmp_path / "x").write_text("image,score,distance,p_value,anomalous\n")
     refused = pytest.raises(OutputError, match="exists, and is a table of scores")
     with refused, atomic_write(tmp_path / "x", "w") as file:
         file.write('{"minicore": "1", "config": 0}')
