@@ -161,7 +161,8 @@ def held_out_scores(
     patches = np.arange(len(M)).reshape(M.n, -1)
     rows = patches[kept].ravel()
     trial = rows[pick(project(M, config, rows), config, progress)[0]]
-    search = Search(M[trial], config.b, "memory bank without the held-out images")
+    name = "memory bank without the held-out images"
+    search = Search(M[trial], config.b, name, score=config.score)
     anomaly_map = engine_functions(config.engine).anomaly_map
     scores, peaks = [], []
     for first in range(0, len(held_out), BATCH):
