@@ -73,18 +73,18 @@ def measure(
     N = len(M)
     rows = {size: size if size > 1 else max(1, round(size * N)) for size in sizes}
 
-    started = time.perf_counter()
+    started = time.process_time()
     psi_M = fast.project(M, projection(D, 128, seed)) if D > 128 else M
     start = int(np.random.default_rng([seed, N]).integers(N))
     picks = fast.greedy_coreset(psi_M, int(max(rows.values())), start)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
 
     results = []
     for size, l in rows.items():
         bank = M[picks[: int(l)]]
-        started = time.perf_counter()
+        started = time.process_time()
         found, distances = scores(test, bank)
-        searched = time.perf_counter() - started
+        searched = time.process_time() - started
         maps = fast.anomaly_map(
             distances.reshape(-1, GRID, GRID), PIXELS, PIXELS, SIGMA, 1, (CELL, CELL)
         )
@@ -95,8 +95,8 @@ def measure(
                 "columns": D,
                 "image": {name: metrics.image_auroc(labels, s) for name, s in found.items()},
                 "pixel": metrics.pixel_auroc(masks, maps),
-                "coreset_seconds": seconds if l == max(rows.values()) else None,
-                "search_ms": 1e3 * searched / len(test),
+                "coreset_cpu_seconds": seconds if l == max(rows.values()) else None,
+                "search_cpu_ms": 1e3 * searched / len(test),
             }
         )
     return results
