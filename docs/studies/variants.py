@@ -1,11 +1,13 @@
 """Measure `whiten` and `score`: ``python docs/studies/variants.py DATA``.
 
 DATA is the folder of MVTec AD; it must contain bottle, screw and pill. The five drawn parts need no
-data. Each setting becomes a line of ``variants.jsonl`` beside this file, so that an interrupted run
-continues. At the end the tables are printed; ``--tables`` only prints them.
+data: 40 good training images, 40 good and 40 defective test images each. Each setting becomes a
+line of ``variants.jsonl`` beside this file, so that an interrupted run continues. At the end the
+tables are printed; ``--tables`` only prints them.
 
-For each data set, with and without whitening, banks of 1,000 rows, 1 % and 10 %, and five seeds:
-image AUROC of four image scores, which come from the same patch distances, and pixel AUROC.
+For each data set, with and without whitening, banks of 1,000 rows, 1 % and 10 %, and five seeds
+(three for the real parts at 10 %): image AUROC of four image scores, which come from the same patch
+distances, and pixel AUROC. The network and all other settings are the defaults.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +29,17 @@ from minicore.equations import projection, reweighted_distance
 from minicore.evaluation import metrics
 from minicore.images import Preprocessing
 from minicore.patchcore.whitening import covariance, whitening_matrix
+from minicore.runtime import markdown
 
 OUT = Path(__file__).with_suffix(".jsonl")
 N_DRAWN = 40  # good training, good test and defective test images of a drawn part
 SEEDS = range(5)
-FEWER_SEEDS = range(3)  # for banks of 10 % of the real parts, where a whitened coreset takes minutes
+FEWER_SEEDS = range(
+    3
+)  # for banks of 10 % of the real parts, where a whitened coreset takes minutes
 SIZES = 1000, 0.01, 0.1  # rows, or shares of all rows
 B = 9
+SCORES = "s* (b=None)", "max", "top", "w · top"  # w: the weight of equation 7
 GRID, PIXELS, CELL, SIGMA = 28, 224, 8.0, 4.0  # of the default network
 
 
@@ -58,14 +65,13 @@ def scores(patches: np.ndarray, bank: np.ndarray) -> tuple[dict[str, np.ndarray]
     s = np.array([reweighted_distance(patches[i, star[i]], bank[around[i]]) for i in images])
     highest = max(1, round(0.01 * P))
     top = np.sort(distances, axis=1)[:, -highest:].mean(axis=1)
-    found = {"s* (b=None)": s_star, "max": s, "top": top, "w · top": s / s_star * top}
-    return found, distances
+    return dict(zip(SCORES, (s_star, s, top, s / s_star * top), strict=True)), distances
 
 
 def measure(
     features: Material, masks: np.ndarray, sizes: tuple[float, ...], seed: int
 ) -> list[dict[str, Any]]:
-    """Return the results of banks of some sizes, with one coreset: a small one begins a large one."""
+    """Return the results of banks of some sizes; a small coreset begins a large one."""
     D = features.train.shape[2]
     M = features.train.reshape(-1, D)
     test = np.concatenate([features.good, features.bad])
@@ -142,9 +148,50 @@ def read() -> list[dict[str, Any]]:
 
 
 def tables() -> None:
-    """Print the results."""
-    for r in read():
-        print(r)
+    """Print the results as Markdown: means over the seeds, in per cent, ± their deviation."""
+    results = read()
+    groups: dict[tuple[str, float, bool], list[dict[str, Any]]] = {}
+    for r in results:
+        groups.setdefault((r["set"], r["size"], r["whiten"]), []).append(r)
+
+    def cell(group: list[dict[str, Any]], of: Callable[[dict[str, Any]], float]) -> str:
+        values = 100 * np.array([of(r) for r in group])
+        return f"{values.mean():.1f} ± {values.std():.1f}"
+
+    head = "data", "bank", "seeds", "max", "top", "whitened, max", "top", "pixel", "whitened, pixel"
+    rows = [list(head)]
+    for name in (*REAL, *DRAWN):
+        for size in SIZES:
+            pair = [groups.get((name, size, whiten), []) for whiten in (False, True)]
+            if not all(pair):
+                continue
+            texts = [cell(g, lambda r, k=k: r["image"][k]) for g in pair for k in ("max", "top")]
+            texts += [cell(g, lambda r: r["pixel"]) for g in pair]
+            bank = f"{size:,} rows" if size > 1 else f"{size:.0%}"
+            rows.append([name, bank, str(len(pair[0])), *texts])
+    print("Image AUROC and pixel AUROC\n")
+    print(markdown.table(rows))
+
+    rows = [["whitened", "bank", *SCORES]]
+    for whiten in (False, True):
+        for size in SIZES:
+            found = [g for (_, s, w), g in groups.items() if (s, w) == (size, whiten)]
+            means = [np.mean([r["image"][k] for g in found for r in g]) for k in SCORES]
+            bank = f"{size:,} rows" if size > 1 else f"{size:.0%}"
+            rows.append([str(whiten), bank, *(f"{100 * mean:.2f}" for mean in means)])
+    print("\nImage AUROC of four scores, mean of all runs\n")
+    print(markdown.table(rows))
+
+    rows = [["data", "whitened", "values per patch", "coreset, s", "search, ms per image"]]
+    for (name, size, whiten), group in groups.items():
+        timed = [r for r in group if r.get("coreset_cpu_seconds")]
+        if size == SIZES[-1] and timed:
+            times = [
+                np.mean([r[k] for r in timed]) for k in ("coreset_cpu_seconds", "search_cpu_ms")
+            ]
+            rows.append([name, str(whiten), str(timed[0]["columns"]), *(f"{t:.1f}" for t in times)])
+    print("\nCPU time of all threads together, a bank of 10 %\n")
+    print(markdown.table(rows))
 
 
 if __name__ == "__main__":

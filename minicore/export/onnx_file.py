@@ -108,7 +108,7 @@ def to_onnx(
     explain : bool, default False
         Add every intermediate result as an output: ``level_…`` (feature maps), ``patch_features``,
         ``patch_distances``, ``nearest_rows``, ``deciding_patch`` (its number on the patch grid, row
-        by row), ``s_star``, ``neighbours`` and ``weight``.
+        by row), ``s_star`` and, if the model uses equation 7, ``neighbours`` and ``weight``.
     check_images : {"training", "drawn", "none"}, optional
         The three check images in the file: two training images, in about 256 × 256 blocks of
         pixels, and the negative of one of them; or the same of drawn parts; or none. By
