@@ -222,7 +222,8 @@ class Detector(OutlierMixin, BaseEstimator):
     def anomaly_score(self, X: Any) -> np.ndarray:
         """Return the anomaly score of each image, (n,) float64; higher is more anomalous.
 
-        Equation 7; each baseline defines its own score.
+        By default equation 7; see `score` of `minicore.PatchCore`. Each baseline defines its own
+        score.
         """
         return self.detect(X).scores
 

@@ -149,7 +149,7 @@ def held_out_scores(
     Returns
     -------
     scores : (n,) float64
-        Equation 7 of each held-out image.
+        The score of each held-out image.
     peaks : (n,) float64
         The largest value of its map.
 

@@ -14,7 +14,8 @@ enlarged for the same reason: every eigenvalue moves by 7 % of the way to the me
 $$W = \left( \frac{v_1}{\sqrt{\lambda_1'}}, \dots, \frac{v_k}{\sqrt{\lambda_k'}} \right), \quad
   \lambda_i' = 0.93 \, \lambda_i + \frac{0.07}{k} \sum_{j=1}^{k} \lambda_j$$
 
-A patch feature $x$ becomes $x W$. The mean is not subtracted: it does not change a distance.
+A patch feature $x$ becomes $x W$. The mean is not subtracted: it does not change a distance. $W$
+comes from all training images, also from those that are held out for the threshold.
 """
 
 from __future__ import annotations

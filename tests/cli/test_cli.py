@@ -248,6 +248,17 @@ def test_info_is_json(run, model, tiny):
     assert found["arrays"]["memory_bank"] == ["float32", 77, 20]
 
 
+def test_fit_has_options_for_whitening_and_the_score(run, good, tiny, tmp_path):
+    path = tmp_path / "model"
+    options = ["--backbone", tiny, "--whiten", "--score", "top"]
+    assert run("fit", good, "--out", path, *options)[0] == 0
+    found = json.loads(run("info", path)[1])
+    config = found["config"]
+    assert (config["whiten"], config["score"], config["b"]) == (True, "top", None)
+    assert found["arrays"]["whitening"][1] == 20
+    assert found["arrays"]["whitening"][2] == found["arrays"]["memory_bank"][2] < 20
+
+
 def test_backbone_info_is_json(run, tiny):
     code, out, _ = run("backbone", "info", tiny)
     found = json.loads(out)
