@@ -27,9 +27,11 @@ from minicore.cli.options import (
     OverwriteOption,
     PatchsizeOption,
     ResizeOption,
+    ScoreOption,
     SeedOption,
     StrideOption,
     ThreadsOption,
+    WhitenOption,
 )
 from minicore.errors import MinicoreError
 
@@ -61,6 +63,8 @@ def evaluate(
     patchsize: PatchsizeOption = 3,
     stride: StrideOption = 1,
     b: BOption = "9",
+    whiten: WhitenOption = False,
+    score: ScoreOption = "max",
     resize: ResizeOption = None,
     crop: CropOption = None,
     fpr: FprOption = 0.05,
@@ -97,9 +101,9 @@ def evaluate(
     check_outputs(outputs, inputs=inputs, overwrite=overwrite)
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
-        patchsize=patchsize, stride=stride, b=neighbours(b), resize=resize, crop=crop,
-        false_positive_rate=fpr, bank_storage=bank_storage, seed=seed, threads=threads,
-        engine=engine, batch_size=batch_size,
+        patchsize=patchsize, stride=stride, b=neighbours(b), whiten=whiten, score=score,
+        resize=resize, crop=crop, false_positive_rate=fpr, bank_storage=bank_storage, seed=seed,
+        threads=threads, engine=engine, batch_size=batch_size,
     )  # fmt: skip
 
     rows = []

@@ -24,9 +24,11 @@ from minicore.cli.options import (
     OverwriteOption,
     PatchsizeOption,
     ResizeOption,
+    ScoreOption,
     SeedOption,
     StrideOption,
     ThreadsOption,
+    WhitenOption,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ def fit(
     patchsize: PatchsizeOption = 3,
     stride: StrideOption = 1,
     b: BOption = "9",
+    whiten: WhitenOption = False,
+    score: ScoreOption = "max",
     resize: ResizeOption = None,
     crop: CropOption = None,
     fpr: FprOption = 0.05,
@@ -64,9 +68,9 @@ def fit(
     check_writable(out, inputs=inputs, overwrite=overwrite, kind=MODEL)
     model = new_model(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
-        patchsize=patchsize, stride=stride, b=neighbours(b), resize=resize, crop=crop,
-        false_positive_rate=fpr, bank_storage=bank_storage, seed=seed, threads=threads,
-        engine=engine, batch_size=batch_size,
+        patchsize=patchsize, stride=stride, b=neighbours(b), whiten=whiten, score=score,
+        resize=resize, crop=crop, false_positive_rate=fpr, bank_storage=bank_storage, seed=seed,
+        threads=threads, engine=engine, batch_size=batch_size,
     ).fit(train)  # fmt: skip
     model.save(out, overwrite=overwrite)
     print_message(f"{count(len(train), 'image')}; the model uses {_visible_part(model)}")

@@ -17,6 +17,7 @@ WeightStorage = Literal["float32", "float16", "int8"]
 ExportStorage = Literal["float32", "float16"]
 CheckImages = Literal["training", "drawn", "none"]
 Combination = Literal["features", "scores"]
+Score = Literal["max", "top"]
 Layout = Literal["mvtec", "mvtec_loco", "visa", "btad", "kolektor_sdd", "mtd", "folder"]
 
 BackboneOption = Annotated[
@@ -69,6 +70,20 @@ BOption = Annotated[
         "--b",
         metavar="INTEGER",
         help="Number of neighbours b in equation 7, or none to leave equation 7 out.",
+    ),
+]
+WhitenOption = Annotated[
+    bool,
+    typer.Option(
+        "--whiten",
+        help="Whiten the patch features: their variance becomes the same in every direction.",
+    ),
+]
+ScoreOption = Annotated[
+    Score,
+    typer.Option(
+        help="The score of an image. max: the largest patch distance, with the weight of equation "
+        "7. top: the mean of the largest 1 % of the patch distances, without the weight."
     ),
 ]
 ResizeOption = Annotated[

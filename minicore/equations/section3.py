@@ -18,7 +18,9 @@ import numpy as np
 from minicore import equations as eq
 
 
-def memory_bank(levels: tuple[np.ndarray, ...], p: int = 3) -> np.ndarray:
+def memory_bank(
+    levels: tuple[np.ndarray, ...], p: int = 3, W: np.ndarray | None = None
+) -> np.ndarray:
     """Compute the patch features of good images and store them (equations 1 to 4).
 
     Parameters
@@ -27,15 +29,22 @@ def memory_bank(levels: tuple[np.ndarray, ...], p: int = 3) -> np.ndarray:
         The feature maps of n good images, finest level first.
     p : int, default 3
         Patchsize.
+    W : (D, k) float32, optional
+        A matrix that whitens patch features; `minicore.patchcore.whitening` computes it from the M
+        of the same images. The paper has none.
 
     Returns
     -------
-    M : (N, D) float32
+    M : (N, D) float32, or (N, k) with W
     """
     # 1, 2: the mean over the p × p neighbourhood of every position, for each level
     # 3: the levels upsampled to the finest one, and concatenated
     patches = eq.patch_features(levels, p)
-    return eq.memory_bank(patches)  # 4: one row per patch
+    M = eq.memory_bank(patches)  # 4: one row per patch
+    if W is not None:
+        # m ← m W, for every m ∈ M
+        M = eq.project(M, W)
+    return M
 
 
 def coreset(M: np.ndarray, l: int, seed: int = 0) -> np.ndarray:
@@ -59,7 +68,12 @@ def coreset(M: np.ndarray, l: int, seed: int = 0) -> np.ndarray:
 
 
 def score(
-    levels: tuple[np.ndarray, ...], M_C: np.ndarray, size: tuple[int, int], p: int = 3, b: int = 9
+    levels: tuple[np.ndarray, ...],
+    M_C: np.ndarray,
+    size: tuple[int, int],
+    p: int = 3,
+    b: int = 9,
+    W: np.ndarray | None = None,
 ) -> tuple[float, np.ndarray]:
     """Score one new image and compute its anomaly map (equations 6 and 7).
 
@@ -73,6 +87,8 @@ def score(
         (h, w) of the image in pixels.
     p, b : int, default 3 and 9
         Patchsize, and the size of the neighbourhood in equation 7.
+    W : (D, k) float32, optional
+        The matrix that whitened the bank, as for `memory_bank`.
 
     Returns
     -------
@@ -83,6 +99,9 @@ def score(
     patches = eq.patch_features(levels, p)
     _, height, width, D = patches.shape
     P = patches.reshape(height * width, D)
+    if W is not None:
+        # m_test ← m_test W, for every m_test ∈ P
+        P = eq.project(P, W)
 
     # Detection. 6: the largest of the patches' distances; 7: multiplied by a weight
     s = eq.anomaly_score(P, M_C, b)

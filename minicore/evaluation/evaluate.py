@@ -26,10 +26,10 @@ class Evaluation:
     n_train, n_test : int
         Number of training and test images.
     image_auroc, image_auroc_distance : float or None
-        Image AUROC of the score (equation 7) and of the distance (equation 6). None if all test
-        images have one class.
+        Image AUROC of the score (by default equation 7) and of the distance (equation 6). None if
+        all test images have one class.
     average_precision, f1 : float or None
-        Of the score (equation 7); F1 at its best threshold. None if all test images have one class.
+        Of the score; F1 at its best threshold. None if all test images have one class.
     pixel_auroc, pixel_average_precision, pro : float or None
         Of the anomaly maps. None without masks or maps, or if all pixels have one class.
     false_positives, false_negatives : int or None

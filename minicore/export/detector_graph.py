@@ -14,6 +14,7 @@ from minicore.export.network_nodes import NEEDED, add_network, opset_of
 from minicore.images import Preprocessing
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import cell
+from minicore.patchcore.search import top_patches
 from minicore.runtime.onnx_graph import IR_VERSION, OnnxGraph, import_onnx
 
 # Input and outputs
@@ -130,7 +131,7 @@ def detector_graph(
         "deciding_patch": (test_star, INT64, ()),
         "s_star": (s_star, FLOAT, ()),
     }
-    s = s_star
+    s = s_star if config.score == "max" else eq.mean_of_top(g, d, top_patches(h * w))
     if bank.around is not None:
         m_test_star = eq.patch_of_image(g, P, test_star, h * w, bank.rows.shape[1])
         N_b = eq.neighbours(g, m_star, bank.around)
@@ -183,7 +184,10 @@ def add_levels(
 
 
 def add_patch_features(g: OnnxGraph, phi: list[list[Level]], model: PatchCore) -> str:
-    """Add equations 1 to 3, as in `minicore.equations.patch_features`; (n, h', w', D)."""
+    """Add equations 1 to 3, as in `minicore.equations.patch_features`, and whitening, if any.
+
+    The result is (n, h', w', D).
+    """
     config = model.config_
     p, s = config.patchsize, config.stride
     d, d_target = config.pooling
@@ -209,7 +213,8 @@ def add_patch_features(g: OnnxGraph, phi: list[list[Level]], model: PatchCore) -
             joined = g.node("Mul", [joined, factor], f"eq3/{k}.scaled")
         of_networks.append(joined)
     joined = eq.concatenate(g, of_networks, "eq3/networks")
-    return g.node("Transpose", [joined], "eq3/patch_features", perm=[0, 2, 3, 1])
+    patches = g.node("Transpose", [joined], "eq3/patch_features", perm=[0, 2, 3, 1])
+    return patches if model.whitening_ is None else eq.whiten(g, patches, model.whitening_)
 
 
 def _model(

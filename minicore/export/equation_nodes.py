@@ -87,6 +87,11 @@ def concatenate(g: OnnxGraph, parts: list[str], name: str) -> str:
     return parts[0] if len(parts) == 1 else g.node("Concat", parts, name, axis=1)
 
 
+def whiten(g: OnnxGraph, patches: str, W: np.ndarray) -> str:
+    """Multiply each patch feature by the matrix of `whiten=True`: (n, h', w', D) → (…, k)."""
+    return g.node("MatMul", [patches, g.constant("eq3/whitening", W)], "eq3/whitened")
+
+
 def memory_bank(g: OnnxGraph, rows: np.ndarray, half: bool) -> str:
     """Equations 4 and 5: the coreset of the memory bank, (l, D), as a constant of the graph."""
     return g.float16(BANK, rows) if half else g.constant(BANK, rows)
@@ -233,6 +238,23 @@ def reweight(g: OnnxGraph, m_test_star: str, s_star: str, M: str, N_b: str) -> t
     quotient = g.node("Gather", [softmax, ints(g, "eq7/first", 0)], "eq7/quotient", axis=1)
     weight = g.node("Sub", [g.constant("eq7/one", np.float32(1)), quotient], "eq7/weight")
     return weight, g.node("Mul", [weight, s_star], "eq7/score")
+
+
+def mean_of_top(g: OnnxGraph, d: str, count: int) -> str:
+    """Compute the score "top": the mean of the largest distances of each image; (n, 1).
+
+    `d` is (n, h' w').
+    """
+    k, axis = ints(g, "eq6/top_count", count), ints(g, "eq6/top_axis", 1)
+    g.nodes.append(
+        g.onnx.helper.make_node(
+            "TopK", [d, k], ["eq6/top", "eq6/top_patches"], "eq6/top_of_image", axis=1
+        )
+    )
+    total = g.node("ReduceSum", ["eq6/top", axis], "eq6/sum_of_top", keepdims=1)
+    return g.node(
+        "Div", [total, g.constant("eq6/top_divisor", np.float32(count))], "eq6/mean_of_top"
+    )
 
 
 def anomaly_map(

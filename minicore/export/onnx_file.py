@@ -36,7 +36,6 @@ from minicore.images import Preprocessing, output_size
 from minicore.images.preprocess import LARGEST_SIDE
 from minicore.patchcore.ensemble import Ensemble
 from minicore.patchcore.estimator import PatchCore
-from minicore.patchcore.features import embed
 from minicore.patchcore.search import Search
 from minicore.runtime import threads
 from minicore.runtime.files import atomic_write, check_writable, identities
@@ -109,7 +108,7 @@ def to_onnx(
     explain : bool, default False
         Add every intermediate result as an output: ``level_…`` (feature maps), ``patch_features``,
         ``patch_distances``, ``nearest_rows``, ``deciding_patch`` (its number on the patch grid, row
-        by row), ``s_star``, ``neighbours`` and ``weight``.
+        by row), ``s_star`` and, if the model uses equation 7, ``neighbours`` and ``weight``.
     check_images : {"training", "drawn", "none"}, optional
         The three check images in the file: two training images, in about 256 × 256 blocks of
         pixels, and the negative of one of them; or the same of drawn parts; or none. By
@@ -161,7 +160,8 @@ def to_onnx(
     networks = network_models(model.backbone_.networks, storage)
     with threads.limit(model.n_threads):
         half, rows = storage == "float16", model.memory_bank_
-        search = Search(rounded_bank(rows) if half else rows, model.config_.b)
+        b, score = model.config_.b, model.config_.score
+        search = Search(rounded_bank(rows) if half else rows, b, score=score)
         bank = Bank(search.bank, _neighbours(search, progress), half)
         exported = detector_graph(model, networks, bank, size, preprocessing, explain=explain)
         seen = [*images, *(image for _, image in training)] if half else images
@@ -169,7 +169,7 @@ def to_onnx(
             scores, maps = _detect(model, backbone, search, seen, preprocessing)
         rounding = None
         if half:
-            exact = Search(rows, model.config_.b)
+            exact = Search(rows, b, score=score)
             before = _detect(model, model.backbone_, exact, seen, preprocessing)
             rounding = max(map(_largest_change, before, (scores, maps)))
     count = len(images)
@@ -311,7 +311,7 @@ def _detect(
     """Return scores (n,) and maps (n, h, w), by minicore with this backbone and this bank."""
     config = model.config_
     (maps,) = backbone.feature_maps(images, preprocessing, len(images))
-    patches, size, cell = embed(maps, config, "fast", model.scales_)
+    patches, size, cell = model._embed(maps, "fast")
     s, _, distances = search.score(patches, "fast")
     return s, anomaly_map(distances, *size, config.sigma, config.stride, cell)
 

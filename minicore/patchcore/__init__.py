@@ -6,6 +6,7 @@
 `config`       parameters of one fit, stored in the model
 `features`     images → patch features (equations 1 to 3)
 `bank`         memory bank ℳ of all patches (equation 4)
+`whitening`    a linear map of patch features, if asked
 `selection`    coreset ℳ_C (equation 5)
 `search`       nearest rows, score and anomaly map (equations 6 and 7)
 `training`     checks of the training images: copies, different sizes

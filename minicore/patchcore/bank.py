@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from typing import IO, Literal, TypeAlias
 
 import numpy as np
@@ -86,10 +87,28 @@ class MemoryBank:
         self._put(self._filled, patches.reshape(-1, D))
         self._filled += n * height * width
 
-    def multiply(self, factors: np.ndarray) -> None:
-        """Multiply every row by `factors`, (D,) float32."""
-        for first in range(0, len(self), BLOCK):
-            self._put(first, self[first : first + BLOCK] * factors)
+    def transform(self, function: Callable[[np.ndarray], np.ndarray], D: int) -> None:
+        """Replace the rows by a function of them, block by block and in place.
+
+        Parameters
+        ----------
+        function : callable
+            From n rows, (n, columns) float32, to their new values, (n, D).
+        D : int
+            The new number of columns, at most the old one.
+
+        Raises
+        ------
+        ValueError
+            If a value is too large for float16.
+        OutputError
+            If the file cannot be written.
+        """
+        for first in range(0, len(self), BLOCK):  # a block is never written after its old place
+            self._put(first, function(self[first : first + BLOCK]))
+        self.shape = len(self), D
+        if self._file is None:
+            self._rows = self._rows.reshape(-1)[: len(self) * D].reshape(self.shape)
 
     def _make(self, N: int, D: int) -> None:
         self.shape = N, D
@@ -106,15 +125,15 @@ class MemoryBank:
     def _put(self, first: int, rows: np.ndarray) -> None:
         if self._file is not None:
             try:
-                self._file.seek(first * self.shape[1] * 4)
+                self._file.seek(first * rows.shape[1] * 4)
                 write_all(self._file, np.ascontiguousarray(rows, np.float32))
             except OSError as error:
                 raise self._refused(error) from error
             return
-        target = self._rows[first : first + len(rows)]
+        start = first * rows.shape[1]
         try:
             with np.errstate(over="raise"):
-                target[...] = rows
+                self._rows.reshape(-1)[start : start + rows.size] = rows.reshape(-1)
         except FloatingPointError:
             raise ValueError(
                 f"bank_storage must be 'float32' or 'disk' for this network: its features reach "

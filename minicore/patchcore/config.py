@@ -30,6 +30,7 @@ from minicore.patchcore.bank import Storage
 Embedding = Literal["concat", "paper"]
 Engine = Literal["fast", "equations"]
 Selection = Literal["greedy", "random", "kmeans"]
+Score = Literal["max", "top"]
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ class Config(Features):
     projection_dim : int
         $d^*$ of the random projection $\psi$. Features of this width or less are not projected.
     b : int or None
-        Number of neighbours in equation 7; None leaves equation 7 out.
+        Number of neighbours in equation 7; None leaves equation 7 out. Always None if `score` is
+        "top".
     sigma : float
         Standard deviation of the map's smoothing in pixels.
     false_positive_rate : float or None
@@ -127,6 +129,10 @@ class Config(Features):
         How the whole memory bank was stored during the fit.
     selection : {"greedy", "random", "kmeans"}
         How the rows are selected; "greedy" is the paper's coreset.
+    whiten : bool
+        Whether the patch features are whitened.
+    score : {"max", "top"}
+        How the distances of the patches become the score of an image.
     """
 
     coreset_ratio: float
@@ -139,15 +145,20 @@ class Config(Features):
     bank_storage: Storage
     coreset_radius: float | None
     selection: Selection
+    whiten: bool
+    score: Score
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_choice(self, "engine", Engine)
         require_choice(self, "bank_storage", Storage)
         require_choice(self, "selection", Selection)
+        require_choice(self, "score", Score)
+        require(self, "whiten", isinstance(self.whiten, bool), "True or False")
         require_whole(self, "projection_dim", 1)
         enough = self.b is None or is_whole(self.b, 2)
         require(self, "b", enough, "a whole number of at least 2, or None")
+        require(self, "b", self.b is None or self.score == "max", "None if score is 'top'")
         require_whole(self, "seed", 0)
         require_smoothing(self)
         ratio, rate, radius = self.coreset_ratio, self.false_positive_rate, self.coreset_radius

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from minicore.backbones import Backbone, JointBackbone
+from minicore.backbones.feature_maps import FeatureMaps
 from minicore.errors import ImageError
 from minicore.images import ImageLike, Preprocessing, as_images
 from minicore.images.listing import fingerprint
@@ -38,6 +39,7 @@ class Detector(OutlierMixin, BaseEstimator):
     config_: Features
     backbone_: Backbone | JointBackbone
     scales_: tuple[float, ...] = (1.0,)
+    whitening_: np.ndarray | None = None
     seconds_: Seconds
     threshold_: float | None
     map_threshold_: float | None
@@ -117,9 +119,13 @@ class Detector(OutlierMixin, BaseEstimator):
         ):
             for feature_maps in batches:
                 with self.seconds_.of("patches (eq 1–3)"):
-                    patches = embed(feature_maps, self.config_, self.engine, self.scales_)
+                    patches = self._embed(feature_maps, self.engine)
                 yield patches
                 bar.update(len(patches.features))
+
+    def _embed(self, maps: FeatureMaps, engine: Engine) -> Patches:
+        """Compute the patch features of this model from feature maps; see `features.embed`."""
+        return embed(maps, self.config_, engine, self.scales_, self.whitening_)
 
     def _forget(self) -> None:
         """Reset to the unfitted state."""
@@ -218,7 +224,8 @@ class Detector(OutlierMixin, BaseEstimator):
     def anomaly_score(self, X: Any) -> np.ndarray:
         """Return the anomaly score of each image, (n,) float64; higher is more anomalous.
 
-        Equation 7; each baseline defines its own score.
+        By default equation 7; see `score` of `minicore.PatchCore`. Each baseline defines its own
+        score.
         """
         return self.detect(X).scores
 

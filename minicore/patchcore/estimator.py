@@ -23,7 +23,15 @@ from minicore.backbones.joint import Source, Spread
 from minicore.errors import ImageError
 from minicore.images import ImageLike, Override, as_images
 from minicore.patchcore.bank import MemoryBank, Storage
-from minicore.patchcore.config import Config, Embedding, Engine, Made, Selection, require_running
+from minicore.patchcore.config import (
+    Config,
+    Embedding,
+    Engine,
+    Made,
+    Score,
+    Selection,
+    require_running,
+)
 from minicore.patchcore.detector import Detector
 from minicore.patchcore.features import (
     check_smoothing,
@@ -34,6 +42,7 @@ from minicore.patchcore.search import Detection, Search
 from minicore.patchcore.selection import pick, project
 from minicore.patchcore.threshold import conformal_threshold, held_out_scores, hold_out
 from minicore.patchcore.training import common_size, first_copies, warn_of_copies
+from minicore.patchcore.whitening import covariance, whitening_matrix
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
 
@@ -95,6 +104,14 @@ class PatchCore(Detector):
     selection : {"greedy", "random", "kmeans"}, default "greedy"
         How the coreset is selected: by Algorithm 1, or by one of two other methods, for comparison
         (`minicore.patchcore.selection.pick`).
+    whiten : bool, default False
+        Whether to whiten the patch features: a linear map makes their variance the same in every
+        direction, and removes the directions with the last 1 % of the variance
+        (`minicore.patchcore.whitening`).
+    score : {"max", "top"}, default "max"
+        The score of an image. ``"max"``: the largest patch distance, with the weight of equation 7.
+        ``"top"``: the mean of the largest 1 % of the patch distances (at least one); `b` is then
+        not used.
     batch_size : int, default 8
         Images per batch.
     n_threads : int, optional
@@ -126,6 +143,8 @@ class PatchCore(Detector):
         Score and largest map value of each held-out image, from which the thresholds are computed.
     scales_ : tuple of float
         1 / spread of each network's patch features; (1.0,) for one network.
+    whitening_ : (D', D) float32 or None
+        The matrix that whitens the D' values of a patch feature. None without `whiten`.
     config_ : Config
         The parameters of the fit.
     made_ : Made
@@ -174,6 +193,8 @@ class PatchCore(Detector):
         coreset_radius: float | None = None,
         bank_storage: Storage = "float32",
         selection: Selection = "greedy",
+        whiten: bool = False,
+        score: Score = "max",
         batch_size: int = 8,
         n_threads: int | None = None,
         progress: bool = True,
@@ -196,6 +217,8 @@ class PatchCore(Detector):
         self.coreset_radius = coreset_radius
         self.bank_storage = bank_storage
         self.selection = selection
+        self.whiten = whiten
+        self.score = score
         self.batch_size = batch_size
         self.n_threads = n_threads
         self.progress = progress
@@ -257,7 +280,7 @@ class PatchCore(Detector):
         self.coreset_indices_, self.coreset_radii_ = picks, radii
 
         with threads.limit(self.n_threads), self.seconds_.of("axes of the coreset (eq 6)"):
-            self._search = Search(self.memory_bank_, self.config_.b)
+            self._search = Search(self.memory_bank_, self.config_.b, score=self.config_.score)
             self._search.prepare(self.config_.engine)
         self.made_ = Made.of(images, copies, size)
         self.threshold_, self.map_threshold_ = thresholds
@@ -285,7 +308,7 @@ class PatchCore(Detector):
             stride=self.stride,
             coreset_ratio=self.coreset_ratio,
             projection_dim=self.projection_dim,
-            b=self.b,
+            b=None if self.score == "top" else self.b,
             sigma=self.sigma,
             false_positive_rate=self.false_positive_rate,
             seed=self.seed,
@@ -293,12 +316,14 @@ class PatchCore(Detector):
             bank_storage=self.bank_storage,
             coreset_radius=self.coreset_radius,
             selection=self.selection,
+            whiten=self.whiten,
+            score=self.score,
         )
 
     def _fill(self, M: MemoryBank, images: Sequence[ImageLike]) -> tuple[float, float]:
         """Append the patch features of all images to the bank; return the size of a cell."""
         several = len(self.backbone_.networks) > 1
-        self.scales_ = (1.0,) * len(self.backbone_.networks)
+        self.scales_, self.whitening_ = (1.0,) * len(self.backbone_.networks), None
         spread = Spread(columns_by_network(self.backbone_, self.config_)) if several else None
         for batch in self._patches(images, "memory bank", progress=self.progress):
             with self.seconds_.of("memory bank (eq 4)"):
@@ -308,7 +333,14 @@ class PatchCore(Detector):
                     spread.add(batch.features.reshape(-1, M.shape[1]))
         if spread is not None:
             self.scales_ = spread.scales()
-            M.multiply(np.repeat(np.asarray(self.scales_, np.float32), spread.widths))
+            scales = np.repeat(np.asarray(self.scales_, np.float32), spread.widths)
+            M.transform(lambda rows: rows * scales, len(scales))
+        if self.config_.whiten:
+            with self.seconds_.of("whitening"):
+                W = whitening_matrix(covariance(M))
+                times = engine_functions(self.config_.engine).project
+                M.transform(lambda rows: times(rows, W), W.shape[1])
+                self.whitening_ = W
         self.input_size_, self.grid_ = batch.size, M.grid
         return batch.cell
 

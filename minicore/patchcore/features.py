@@ -38,7 +38,11 @@ def engine_functions(engine: Engine) -> ModuleType:
 
 
 def embed(
-    maps: FeatureMaps, config: Features, engine: Engine, scales: Sequence[float] = (1.0,)
+    maps: FeatureMaps,
+    config: Features,
+    engine: Engine,
+    scales: Sequence[float] = (1.0,),
+    W: np.ndarray | None = None,
 ) -> Patches:
     """Compute patch features from feature maps: equations 1 to 3.
 
@@ -49,6 +53,8 @@ def embed(
     engine : {"fast", "equations"}
     scales : sequence of float
         Factor of the patch features of each network.
+    W : (D, k) float32, optional
+        The matrix of `minicore.patchcore.whitening`: every patch feature x becomes x W.
 
     Returns
     -------
@@ -71,6 +77,9 @@ def embed(
         block = patch_features(levels, p, s, d, d_target, cells=cells)
         blocks.append(block if scale == 1 else block * np.float32(scale))
     features = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=3)
+    if W is not None:
+        rows = features.reshape(-1, features.shape[3])
+        features = engine_functions(engine).project(rows, W).reshape(*features.shape[:3], -1)
     return Patches(features, maps.size, cell(maps.size, finest))
 
 

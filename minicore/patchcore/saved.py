@@ -29,6 +29,7 @@ HEADER = ("config", "made", "scales", "input_size", "grid", "threshold", "map_th
 ARRAYS = (
     "memory_bank", "coreset_indices", "coreset_radii", "calibration_scores", "calibration_peaks",
 )  # fmt: skip
+WHITENING = "whitening"  # the name of an array that only some models have
 SEARCH = "search."  # prefix of the names of the arrays of `Search.state`
 WIDEST = 2**16  # largest `dimension` that is accepted in a file
 
@@ -64,6 +65,8 @@ def _stored(model: PatchCore) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         "calibration_peaks": model.calibration_peaks_,
         **{SEARCH + name: array for name, array in model._search.state().items()},
     }
+    if model.whitening_ is not None:
+        arrays[WHITENING] = model.whitening_
     header = {
         "config": model.config_.to_json(),
         "made": asdict(model.made_),
@@ -178,19 +181,21 @@ def _patchcore(
             f"({model.backbone_.sha256[:12]}…); pass the right one as backbone"
         )
     columns, width = columns_by_network(model.backbone_, config), saved.bank.shape[1]
-    if sum(columns) != width or len(columns) != len(saved.scales):
+    expected = width if saved.whitening is None else len(saved.whitening)
+    if sum(columns) != expected or len(columns) != len(saved.scales):
         raise ModelError(
-            f"{path}: damaged: a memory bank of {width} columns and {len(saved.scales)} scales "
+            f"{path}: damaged: patch features of {expected} columns and {len(saved.scales)} scales "
             f"for networks with {columns} columns"
         )
     state = {k.removeprefix(SEARCH): a for k, a in arrays.items() if k.startswith(SEARCH)}
     try:
-        model._search = Search(saved.bank, config.b, state=state or None)
+        model._search = Search(saved.bank, config.b, state=state or None, score=config.score)
     except ValueError as error:
         raise ModelError(f"{path}: damaged: {error}") from error
     model._forget()
     model.seconds_ = Seconds()
-    model.config_, model.made_, model.scales_ = config, saved.made, saved.scales
+    model.config_, model.made_ = config, saved.made
+    model.scales_, model.whitening_ = saved.scales, saved.whitening
     model.input_size_, model.grid_ = saved.input_size, saved.grid
     model.memory_bank_ = saved.bank
     model.coreset_indices_, model.coreset_radii_ = saved.indices, saved.radii
@@ -209,6 +214,7 @@ class Saved:
     config: Config
     made: Made
     scales: tuple[float, ...]
+    whitening: np.ndarray | None
     input_size: tuple[int, int]
     grid: tuple[int, int]
     threshold: float | None
@@ -252,6 +258,12 @@ class Saved:
         _require(good, f"memory bank of {bank.dtype} {bank.shape}, or not finite")
         good = indices.dtype == np.int64 and indices.shape == bank.shape[:1]
         _require(good, f"memory bank of {len(bank)} rows, indices of {indices.shape}")
+        W = arrays.get(WHITENING)
+        _require((W is not None) == config.whiten, f"whiten={config.whiten}, not as its arrays")
+        if W is not None:
+            good = W.ndim == 2 and W.dtype == np.float32 and W.shape[1] == bank.shape[1]
+            good = good and bool(np.isfinite(W).all())
+            _require(good, f"whitening of {W.dtype} {W.shape}, or not finite")
         for d in config.pooling:
             _require(d is None or d <= WIDEST, f"dimension {config.dimension}")
         for name, array in (("scores", held_out), ("peaks", peaks), ("radii", radii)):
@@ -259,7 +271,7 @@ class Saved:
             _require(good, f"{name} of {array.dtype} {array.shape}, or not finite")
         _require((threshold is None) == (map_threshold is None), "only one of the two thresholds")
         return cls(
-            config, made, tuple(map(float, scales)),
+            config, made, tuple(map(float, scales)), W,
             tuple(header["input_size"]), tuple(header["grid"]), threshold, map_threshold,
             bank.astype(np.float32, copy=False), indices, radii, held_out, peaks,
         )  # fmt: skip

@@ -173,7 +173,7 @@ def held_out_scores(
     Returns
     -------
     scores : (n,) float64
-        Equation 7 of each held-out image.
+        The score of each held-out image.
     peaks : (n,) float64
         The largest value of its map.
 
@@ -185,7 +185,8 @@ def held_out_scores(
     patches = np.arange(len(M)).reshape(M.n, -1)
     rows = patches[kept].ravel()
     trial = rows[pick(project(M, config, rows), config, progress)[0]]
-    search = Search(M[trial], config.b, "memory bank without the held-out images")
+    name = "memory bank without the held-out images"
+    search = Search(M[trial], config.b, name, score=config.score)
     anomaly_map = engine_functions(config.engine).anomaly_map
     scores, peaks = [], []
     for first in range(0, len(held_out), BATCH):

@@ -19,7 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 from minicore.equations import distance
 from minicore.images import Preprocessing, as_images, prepare, view
 from minicore.patchcore.estimator import PatchCore
-from minicore.patchcore.features import cell, embed, engine_functions
+from minicore.patchcore.features import cell, engine_functions
+from minicore.patchcore.search import top_patches
 from minicore.runtime import threads
 
 
@@ -68,7 +69,7 @@ class Trace:
     feature_maps : dict of str to (c_j, h_j, w_j) float32
         $\phi_j$ of each layer, finest first.
     patches : (h', w', D) float32
-        The locally aware patch features, equations 1 to 3.
+        The locally aware patch features, equations 1 to 3; whitened if the model whitens them.
     memory_bank : (l, D) float32
         $\mathcal{M}_C$ of the model, equations 4 and 5.
     patch_scores : (h', w') float32
@@ -87,7 +88,7 @@ class Trace:
         Training image and position of $m^*$.
     neighbours : (b,) int64
         $\mathcal{N}_b(m^*)$, rows of the bank, the nearest first. The first is $m^*$. If the model
-        leaves equation 7 out, it is the only one.
+        does not use equation 7, it is the only one.
     neighbour_distances : (b,) float64
         $\lVert m^{test,*} - m \rVert_2$ of each.
     neighbour_origins : (b, 3) int64
@@ -96,9 +97,13 @@ class Trace:
         $\exp \lVert m^{test,*} - m \rVert_2$ of each, divided by the sum of all. The first is the
         quotient of equation 7.
     weight : float
-        One minus this quotient; 1 if the model leaves equation 7 out (`b` is None).
+        One minus this quotient; 1 if the model does not use equation 7 (`b` is None, or `score` is
+        "top").
+    top : int or None
+        Number of patches whose distances are averaged if `score` is "top"; None if it is "max".
     s : float
-        Weight times $s^*$: the anomaly score, equation 7.
+        The anomaly score. "max": weight times $s^*$, equation 7. "top": the mean of the `top`
+        largest values of `patch_scores`.
     map : (h, w) float32
         `patch_scores`, upsampled and smoothed.
     threshold, map_threshold : float or None
@@ -127,6 +132,7 @@ class Trace:
     neighbour_origins: np.ndarray
     softmax: np.ndarray
     weight: float
+    top: int | None
     s: float
     map: np.ndarray
     threshold: float | None
@@ -264,7 +270,7 @@ def _follow(model: PatchCore, image: Any) -> Trace:
         [image], preprocessing, 1, pixels=model.input_size_
     )
     phi = [phi_j[0] for levels in feature_maps.networks for phi_j in levels]
-    patches, size, of_cell = embed(feature_maps, config, model.engine, model.scales_)
+    patches, size, of_cell = model._embed(feature_maps, model.engine)
     rows = patches.reshape(-1, patches.shape[-1])
 
     # Equations 6 and 7
@@ -304,6 +310,7 @@ def _follow(model: PatchCore, image: Any) -> Trace:
         neighbour_origins=origins[neighbours],
         softmax=shares,
         weight=1.0 if config.b is None else float(1 - shares[0]),
+        top=top_patches(patch_scores[0].size) if config.score == "top" else None,
         s=float(s[0]),
         map=maps[0],
         threshold=model.threshold_,

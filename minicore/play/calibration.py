@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from minicore import fast
-from minicore.equations import reweighted_distance
 from minicore.patchcore.bank import MemoryBank
 from minicore.patchcore.config import Config
 from minicore.patchcore.estimator import PatchCore
@@ -103,21 +102,14 @@ class Calibration:
         if rows not in self._distances:
             while len(self._distances) >= LATEST:
                 del self._distances[next(iter(self._distances))]
-            search = Search(bank[:rows], None)
+            search = Search(bank[:rows], None, score=config.score)
             found, nearest = search.nearest(patches.reshape(-1, patches.shape[2]), 1, "fast")
             n = len(patches)
             self._distances[rows] = (
                 found.astype(np.float32).reshape(n, -1), nearest.reshape(n, -1), search,
             )  # fmt: skip
         distances, nearest, search = self._distances[rows]
-        images, star = np.arange(len(patches)), distances.argmax(axis=1)
-        scores = distances[images, star].astype(float)
-        if config.b is not None:
-            m_star = search.bank[nearest[images, star]]
-            around = search.nearest(m_star, config.b, "fast")[1]
-            scores = np.array(
-                [reweighted_distance(patches[i, star[i]], search.bank[around[i]]) for i in images]
-            )
+        scores, _ = search.score_images(patches, distances, nearest, config.b, "fast")
         grid = distances.reshape(-1, *self._model.grid_)
         size, stride = self._model.input_size_, config.stride
         maps = fast.anomaly_map(grid, *size, config.sigma, stride, self._cell)

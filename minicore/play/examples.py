@@ -231,7 +231,7 @@ class Parts:
             raise ValueError("the training images are missing, so the settings cannot change")
         names = (
             "embedding", "coreset_ratio", "seed", "layers", "patchsize", "stride",
-            "projection_dim", "b", "sigma", "false_positive_rate", "selection",
+            "projection_dim", "b", "sigma", "false_positive_rate", "selection", "whiten", "score",
         )  # fmt: skip
         stored: dict[str, Any] = {name: getattr(config, name) for name in names}
         stored |= {"resize": config.resize or "none", "crop": config.crop or "none"}

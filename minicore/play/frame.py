@@ -11,7 +11,8 @@ from scipy.special import softmax
 
 from minicore.equations import distance
 from minicore.patchcore.config import Config, Engine
-from minicore.patchcore.features import check_smoothing, embed, engine_functions
+from minicore.patchcore.features import check_smoothing, engine_functions
+from minicore.patchcore.search import mean_of_top
 from minicore.play.message import Message
 from minicore.play.plane import Colours
 from minicore.play.scene import Scene, for_prepared_pixels
@@ -79,7 +80,7 @@ def frame(
         with seconds.of("network"):
             (maps,) = model.backbone_.feature_maps([pixels], for_prepared_pixels(model), 1)
         with seconds.of("eq123"), threads.limit(1):  # milliseconds: threads would only wait
-            patches, size, cell = embed(maps, config, engine, model.scales_)
+            patches, size, cell = model._embed(maps, engine)
         P = patches.reshape(-1, patches.shape[-1])
 
         # Equation 6
@@ -96,6 +97,7 @@ def frame(
             shares = softmax(to_neighbours)
             weight = 1.0 if config.b is None else float(1 - softmax_of_nearest(to_neighbours))
             s = s_star if config.b is None else weight * float(to_neighbours.min())
+            s = float(mean_of_top(distances[None])[0]) if config.score == "top" else s
         with seconds.of("map"):
             grid = distances.reshape(1, *patches.shape[1:3])
             (heat,) = functions.anomaly_map(grid, *size, config.sigma, config.stride, cell)
@@ -156,7 +158,7 @@ def features(scene: Scene, pixels: np.ndarray, position: int) -> np.ndarray:
         raise ValueError(f"position must be from 0 to {height * width - 1}, got {position}")
     with threads.limit(model.n_threads):
         (maps,) = model.backbone_.feature_maps([pixels], for_prepared_pixels(model), 1)
-        patches = embed(maps, model.config_, "fast", model.scales_).features
+        patches = model._embed(maps, "fast").features
     return np.asarray(patches.reshape(-1, patches.shape[-1])[position])
 
 

@@ -6,6 +6,7 @@ so that two images can be compared.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,8 +19,8 @@ from minicore.images import ImageLike
 from minicore.patchcore.bank import MemoryBank
 from minicore.patchcore.config import Config
 from minicore.patchcore.estimator import PatchCore
-from minicore.patchcore.features import cell, embed
-from minicore.patchcore.search import Search
+from minicore.patchcore.features import cell
+from minicore.patchcore.search import Search, top_patches
 from minicore.patchcore.selection import pick, project
 from minicore.play.calibration import FIRST, LATEST, NONE, Calibration, Thresholds
 from minicore.play.message import Message
@@ -176,6 +177,8 @@ class Scene:
             "good_scores": thresholds.good_scores.tolist(),
             "b": config.b,
             "sigma": config.sigma,
+            "top": top_patches(math.prod(model.grid_)) if config.score == "top" else None,
+            "whitened": config.whiten,
             "receptive": [t, t * (2 * (config.patchsize // 2) + 1)],
         }
         arrays = {
@@ -245,7 +248,7 @@ def prepare(
         first: FeatureMaps | None = None
         for maps in _feature_maps(model, known):
             first = first or maps
-            M.append(embed(maps, model.config_, "fast", model.scales_).features)
+            M.append(model._embed(maps, "fast").features)
         if known and not _agree(model, M):
             training, M, first = (), MemoryBank(0, "float32"), None
         grey = np.full((*model.input_size_, 3), 128, np.uint8)

@@ -250,10 +250,15 @@ def _draw_part(axes: Axes, image: Array, part: Edges) -> None:
 
 
 def _bars(page: Page, trace: Trace, train_images: _TrainingImages | None) -> None:
-    """Draw the distances of equation 7, the weight and the score."""
-    b = len(trace.neighbours)
-    detail = f"eq 7: {b} distances, to m* and to its neighbours"
-    room = page.panel(2, 2, "weight and score", detail, 2)
+    """Draw the distances from which the score is computed, the weight and the score."""
+    distances, title = trace.neighbour_distances, "weight and score"
+    detail = f"eq 7: {len(distances)} distances, to m* and to its neighbours"
+    if trace.top is not None:
+        distances, title = np.sort(trace.patch_scores, axis=None)[: -trace.top - 1 : -1], "score"
+        detail = f"the largest distances of all patches: {trace.top}"
+        train_images = None  # nothing to draw below the bars
+    b = len(distances)
+    room = page.panel(2, 2, title, detail, 2)
     room.set_axis_off()
     x, y, wide = page.left(2), page.top(2), 2 * CELL + GAP
     pitch = wide / b
@@ -261,7 +266,6 @@ def _bars(page: Page, trace: Trace, train_images: _TrainingImages | None) -> Non
     tall = CELL - 0.62 - thumb
     axes = page.axes(x, y, wide, tall)
     colours = [GOOD] + ["#8DBEDD"] * (b - 1)
-    distances = trace.neighbour_distances
     axes.bar(np.arange(b), distances, width=0.86, color=colours)
     axes.set(xlim=(-0.5, b - 0.5), ylim=(0, max(distances.max(), 1e-12) * 1.22))
     if b <= THUMBNAILS:
@@ -276,10 +280,12 @@ def _bars(page: Page, trace: Trace, train_images: _TrainingImages | None) -> Non
     quotient, weight = trace.softmax[0], trace.weight
     first = short_number(distances[0])
     words = f"weight = 1 − exp({first}) / Σ exp = 1 − {quotient:.3f} = {weight:.3f}"
-    if b == 1:
+    if len(trace.neighbours) == 1:
         words = "equation 7 is not used"
     page.text(x, line, words, size=SMALL)
     words = f"s = {weight:.3f} × {short_number(trace.s_star)} = {short_number(trace.s)}"
+    if trace.top is not None:
+        words = f"s = mean of the distances = {short_number(trace.s)}"
     page.text(x, line + 0.24, words, weight="bold", size=10)
     if trace.threshold is not None:
         bad, limit = trace.s > trace.threshold, short_number(trace.threshold)

@@ -101,6 +101,7 @@ def test_help_imports_neither_numpy_nor_the_network():
         (get_args(options.Engine), get_args(config.Engine)),
         (get_args(options.Embedding), get_args(config.Embedding)),
         (get_args(options.BankStorage), get_args(bank.Storage)),
+        (get_args(options.Score), get_args(config.Score)),
         (get_args(options.WeightStorage), get_args(graph.Storage)),
         (get_args(options.ExportStorage), get_args(network_nodes.Storage)),
         (get_args(options.CheckImages), get_args(CheckImages)),
@@ -246,6 +247,17 @@ def test_info_is_json(run, model, tiny):
     assert code == 0 and not error
     assert found["config"]["backbone"] == str(tiny) and found["config"]["b"] == 9
     assert found["arrays"]["memory_bank"] == ["float32", 77, 20]
+
+
+def test_fit_has_options_for_whitening_and_the_score(run, good, tiny, tmp_path):
+    path = tmp_path / "model"
+    options = ["--backbone", tiny, "--whiten", "--score", "top"]
+    assert run("fit", good, "--out", path, *options)[0] == 0
+    found = json.loads(run("info", path)[1])
+    config = found["config"]
+    assert (config["whiten"], config["score"], config["b"]) == (True, "top", None)
+    assert found["arrays"]["whitening"][1] == 20
+    assert found["arrays"]["whitening"][2] == found["arrays"]["memory_bank"][2] < 20
 
 
 def test_backbone_info_is_json(run, tiny):

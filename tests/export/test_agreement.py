@@ -63,6 +63,14 @@ OPTIONS = {
     "without smoothing": {"sigma": 0},
     "random selection": {"selection": "random"},
     "k-means": {"selection": "kmeans"},
+    "score top": {"score": "top", "resize": "none", "crop": "none"},
+    "score top of one patch": {"score": "top"},
+    "whitened": {"whiten": True},
+    "whitened, paper, stride 2": {
+        "whiten": True, "embedding": "paper", "dimension": (16, 24), "stride": 2,
+        "coreset_ratio": 0.3,
+    },
+    "whitened, a bank of float16": {"whiten": True, "bank_storage": "float16"},
     "no threshold": {"false_positive_rate": None},
     "a bank of float16": {"bank_storage": "float16"},
     "no resize": {"resize": "none", "crop": "none"},
@@ -218,6 +226,7 @@ def test_of_patches_with_the_same_distance_the_first_decides(fit, gear, outputs_
         {"embedding": "paper", "dimension": (16, 24)},
         {"stride": 2, "coreset_ratio": 0.3, "resize": (70, 66), "crop": (65, 49)},
         {"b": None},
+        {"whiten": True, "score": "top", "resize": "none", "crop": "none"},
     ],
     ids=str,
 )
@@ -387,6 +396,7 @@ def test_a_tile_has_at_least_one_row(model, gear, outputs_of, monkeypatch):
         ({}, 20),
         ({"embedding": "paper", "dimension": (16, 24), "stride": 2, "coreset_ratio": 0.3}, None),
         ({"b": None, "resize": (70, 66), "crop": (65, 49)}, 50),
+        ({"whiten": True, "score": "top", "resize": "none", "crop": "none"}, None),
     ],
     ids=str,
 )

@@ -90,7 +90,10 @@ def model_seeds(folder: Path) -> list[bytes]:
     options = {"resize": 64, "crop": 64, "progress": False, "n_threads": 1}
     models = [
         PatchCore(network, coreset_ratio=0.2, **options),
-        PatchCore(network, "paper", 0.2, dimension=8, bank_storage="float16", b=None, **options),
+        PatchCore(
+            network, "paper", 0.2, dimension=8, bank_storage="float16", whiten=True, score="top",
+            **options,
+        ),  # fmt: skip
         PatchCore([network, network], coreset_ratio=0.1, b=3, **options),
         minicore.Ensemble(
             [PatchCore(network, coreset_ratio=0.1, b=3, **options)] * 2, progress=False

@@ -51,8 +51,12 @@ def test_rows_come_back_as_they_were_put_in(storage, monkeypatch):
             assert M[some].dtype == np.float32 and np.array_equal(M[some], expected[some])
         monkeypatch.setattr(bank, "BLOCK", 64)
         factors = np.where(np.arange(20) < 8, 0.5, 2).astype(np.float32)
-        M.multiply(factors)
+        M.transform(lambda rows: rows * factors, 20)
         assert np.array_equal(M[:], expected * factors)
+        kept = [1, 12, 5]
+        M.transform(lambda rows: rows[:, kept], 3)
+        assert M.shape == (140, 3) and np.array_equal(M[:], (expected * factors)[:, kept])
+        assert np.array_equal(M[rows], M[:][rows])
     assert len(M) == 0
 
 

@@ -19,9 +19,10 @@ PARAMETERS = [
     (PatchCore, ("coreset_radius", "false_positive_rate"), NO_NUMBER),
     (
         PatchCore,
-        ("embedding", "engine", "bank_storage", "selection"),
+        ("embedding", "engine", "bank_storage", "selection", "score"),
         (*NOTHING_LIKE_IT, None, 1, "FAST"),
     ),
+    (PatchCore, ("whiten",), (*NOTHING_LIKE_IT, None, 1)),
     (PatchCore, ("layers",), (1.5, True, [1], np.array(["layer2"]))),
     (PatchCore, ("backbone",), (1.5, True, [1.5], np.array(["default"]))),
     (SPADE, (*WHOLE, "k", "kappa"), (*NOT_WHOLE, None)),

@@ -43,6 +43,7 @@ def whole_bank(model, gear):
     [
         {},
         {"b": None},
+        {"whiten": True, "score": "top"},
         {"b": 4, "sigma": 0, "patchsize": 5, "coreset_ratio": 0.4},
         {"stride": 2, "coreset_ratio": 1.0},
         {"embedding": "paper", "dimension": (16, 24), "coreset_ratio": 0.2},

@@ -614,3 +614,27 @@ def test_without_a_camera_the_page_explains_what_works(chromium, local):
     assert play.tab.locator("#camera").get_attribute("aria-pressed") == "false"
     assert play.problems == [] and foreign(play) == []
     play.context.close()
+
+
+@pytest.mark.parametrize("options", [{"score": "top", "whiten": True}, {"b": None}], ids=str)
+def test_a_model_that_leaves_equation_7_out_has_its_own_explanation(
+    chromium, serve, tiny, mvtec_root, tmp_path, options
+):
+    folder = mvtec_root / "gear" / "train" / "good"
+    model = PatchCore(tiny, resize="none", crop="none", progress=False, **options).fit(folder)
+    play = Playground(chromium, serve(Parts(model.save(tmp_path / "m"))).server.address)
+    found = trace(model, play.pixels())
+    assert play.frame()["score"] == pytest.approx(found.s, rel=1e-4)
+    top = found.top is not None
+    equation = play.tab.locator("#panel-score math[display=block]")
+    assert equation.is_hidden() == play.tab.locator("#neighbours").is_hidden() == top
+    if top:
+        assert "mean of the 3 largest distances" in play.text("score-text")
+        expected = pytest.approx([found.s, found.s_star], abs=0.000501)
+        assert play.numbers("score-numbers") == expected
+        play.wait(lambda: "Whitened patch feature" in play.text("feature-caption"))
+        assert play.numbers("feature-caption")[0] == found.patches.shape[2]
+    else:
+        assert "1 minus the share of m*" in play.text("score-text")
+    assert play.problems == [] and foreign(play) == []
+    play.context.close()

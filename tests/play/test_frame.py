@@ -174,3 +174,27 @@ def test_pixels_of_another_shape_or_type_are_refused(scene, pixels):
     for wrong in (pixels[:-1], pixels[..., :2], pixels.astype(np.float32)):
         with pytest.raises(ValueError, match="expected uint8 pixels"):
             frame(scene, wrong)
+
+
+@pytest.mark.parametrize("engine", ["fast", "equations"])
+def test_a_frame_of_a_whitened_model_with_the_score_top_is_its_trace(tiny, gear, engine):
+    options = {
+        "whiten": True, "score": "top", "resize": "none", "crop": "none", "progress": False,
+    }  # fmt: skip
+    model = PatchCore(tiny, coreset_ratio=0.25, **options).fit(gear.train)
+    scene, image = prepare(model, gear.train), gear.test[-1]
+    found, expected = frame(scene, image, engine=engine), trace(model, image)
+    for name in ("s_star", "weight", "threshold", "map_threshold"):
+        assert found.values[name] == pytest.approx(getattr(expected, name), rel=1e-6), name
+    assert found.values["score"] == pytest.approx(expected.s, rel=1e-6)
+    np.testing.assert_allclose(found.arrays["map"], expected.map, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(found.arrays["neighbours"], expected.neighbours)
+    assert len(features(scene, image, 0)) == expected.patches.shape[2]
+    shown = scene.message().values
+    assert (shown["top"], shown["whitened"]) == (expected.top, model.whiten)
+    assert shown["dimension"] == expected.patches.shape[2]
+    # a smaller coreset, with a threshold of its own
+    smaller = PatchCore(tiny, **options).fit(gear.train)
+    values = frame(scene, image, share=0.1, engine=engine).values
+    assert values["score"] == pytest.approx(smaller.anomaly_score(image[None])[0], rel=1e-6)
+    assert values["threshold"] == pytest.approx(smaller.threshold_, rel=1e-6)

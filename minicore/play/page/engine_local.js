@@ -80,7 +80,8 @@ export async function open() {
     detect(pixels, { share, b, sigma, engine }) {
       running?.abort();
       running = new AbortController();
-      const query = new URLSearchParams({ scene, share, b, sigma, engine });
+      const query = new URLSearchParams({ scene, share, sigma, engine });
+      if (b !== null) query.set("b", b); // null: the model does not use equation 7
       return post(`detect?${query}`, pixels, "application/octet-stream", running.signal);
     },
 

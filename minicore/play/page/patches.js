@@ -16,7 +16,7 @@ export function patches(app) {
 
   function draw() {
     if (!app.frame) return;
-    const { layers, dimension } = app.scene.values;
+    const { layers } = app.scene.values;
     const [row, column] = rowColumn(app.scene, app.shown);
     const box = neighbourhoodBox(app.scene, row, column);
     const { context, width } = cutOut(element("cutout"), element("paint-pixels"), box, colour(LEVELS[0]), 4);
@@ -30,8 +30,13 @@ export function patches(app) {
     layers.slice(0, 2).forEach((layer, j) => drawLevel(layer, j, row, column));
     const fields = layers.map(({ name, receptive: side }) => word(side ? "receptive" : "receptiveImage", { name, side }));
     element("levels-note").textContent = [word("levelsNote"), ...fields].join(" ");
-    element("feature-caption").textContent = word("featureCaption", { dimension });
+    element("feature-caption").textContent = caption();
     askFeature();
+  }
+
+  function caption() {
+    const { dimension, whitened } = app.scene.values;
+    return word(whitened ? "whitenedCaption" : "featureCaption", { dimension });
   }
 
   function drawLevel(layer, j, row, column) {
@@ -68,19 +73,19 @@ export function patches(app) {
     nextFeature();
   }
 
-  /** The numbers of the feature as bars; the numbers of each level have one colour. */
+  /** The numbers of the feature as bars; the numbers of each level have one colour, unless whitened. */
   function drawFeature() {
     const { context, width, height } = fitted(element("feature"));
-    const { layers } = app.scene.values;
+    const { layers, whitened } = app.scene.values;
     const high = Math.max(...feature, 0);
     const low = Math.min(...feature, 0);
     const y = (value) => ((high - value) / (high - low || 1)) * (height - 2) + 1;
-    const joined = layers.reduce((sum, layer) => sum + layer.channels, 0) === feature.length;
+    const joined = !whitened && layers.reduce((sum, layer) => sum + layer.channels, 0) === feature.length;
     feature.forEach((value, k) => {
       context.fillStyle = colour(LEVELS[joined && k >= layers[0].channels ? 1 : 0]);
       context.fillRect((k / feature.length) * width, Math.min(y(value), y(0)), Math.max(width / feature.length - 0.3, 0.7), Math.max(Math.abs(y(value) - y(0)), 0.5));
     });
-    element("feature").setAttribute("aria-label", word("featureCaption", { dimension: feature.length }));
+    element("feature").setAttribute("aria-label", caption());
   }
 
   // --- p, s and the levels, where the engine can fit again ---

@@ -11,9 +11,17 @@ export function score(app) {
   const element = (id) => document.getElementById(id);
   let drawn = 0;
 
+  /** The text above the numbers; what belongs to equation 7 is hidden if the model does not use it. */
+  function describe() {
+    if (!app.scene) return;
+    const { top } = app.scene.values;
+    for (const part of document.querySelectorAll(".weighted")) part.hidden = top !== null;
+    element("score-text").textContent = word(top === null ? "scoreText" : "scoreTextTop", { top });
+  }
+
   function draw() {
     if (!app.frame) return;
-    drawNeighbours();
+    if (app.scene.values.top === null) drawNeighbours();
     drawNumbers();
     drawHistogram();
   }
@@ -57,7 +65,9 @@ export function score(app) {
 
   function drawNumbers() {
     const { score: s, s_star: distance, weight } = app.frame.values;
-    element("score-numbers").textContent = word("scoreNumbers", {
+    const { top } = app.scene.values;
+    element("score-numbers").textContent = word(top === null ? "scoreNumbers" : "scoreNumbersTop", {
+      top,
       quotient: (1 - weight).toFixed(3), distance: distance.toFixed(3), weight: weight.toFixed(3), score: s.toFixed(3),
     });
   }
@@ -114,5 +124,6 @@ export function score(app) {
     element("b").value = app.settings.b;
     element("b-value").textContent = app.settings.b;
   });
+  for (const event of ["scene", "words"]) app.on(event, describe);
   for (const event of ["frame", "words"]) app.on(event, draw);
 }

@@ -27,7 +27,9 @@ export function tour(app) {
 
   function write() {
     element("tour-title").textContent = word("tourStep", { step: step + 1, steps: STEPS.length });
-    element("tour-text").textContent = word(`tour${step + 1}`);
+    const top = app.scene?.values.top ?? null;
+    const another = STEPS[step] === "panel-score" && top !== null ? "Top" : "";
+    element("tour-text").textContent = word(`tour${step + 1}${another}`, { top });
     element("tour-back").disabled = step === 0;
     element("tour-next").textContent = word(step === STEPS.length - 1 ? "finish" : "next");
   }

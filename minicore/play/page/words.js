@@ -95,6 +95,11 @@ const WORDS = {
     "패치 특징: 숫자 {dimension}개, 막대 하나가 숫자 하나. 색은 계층의 색",
   ],
 
+  whitenedCaption: [
+    "Whitened patch feature: {dimension} numbers, one bar each",
+    "백색화한 패치 특징: 숫자 {dimension}개, 막대 하나가 숫자 하나",
+  ],
+
   equations45: ["Equations 4, 5", "수식 4, 5"],
   bankTitle: ["Memory bank and coreset", "메모리 뱅크와 코어셋"],
   bankText: [
@@ -143,6 +148,10 @@ const WORDS = {
     "The weight depends on the distances from the deciding patch to m* and to the patches nearest to m*: it is 1 minus the share of m*. The score is the weight times s*. An image whose score is above the threshold is defective.",
     "가중치는 거리가 가장 큰 패치에서 m*까지의 거리와 m*에 가까운 패치들까지의 거리로 정해집니다. 1에서 m*의 몫을 뺀 값입니다. 점수는 가중치에 s*를 곱한 값입니다. 점수가 임계값보다 큰 이미지는 결함입니다.",
   ],
+  scoreTextTop: [
+    "The score is the mean of the {top} largest distances: those of 1 % of the patches. This model does not use equation 7. An image whose score is above the threshold is defective.",
+    "점수는 가장 큰 거리 {top}개, 곧 패치 1%의 거리를 평균한 값입니다. 이 모델은 수식 7을 쓰지 않습니다. 점수가 임계값보다 큰 이미지는 결함입니다.",
+  ],
   headShare: ["share of Σ exp", "Σ exp 중 몫"],
   headDistance: ["distance to the patch", "패치까지 거리"],
   bName: ["number of neighbours", "이웃 수"],
@@ -150,6 +159,7 @@ const WORDS = {
     "s = (1 − {quotient}) · {distance} = {weight} · {distance} = {score}",
     "s = (1 − {quotient}) · {distance} = {weight} · {distance} = {score}",
   ],
+  scoreNumbersTop: ["s = {score} (s* = {distance})", "s = {score} (s* = {distance})"],
   histogramText: [
     "Bars: scores of {n} good images that were held out. The threshold follows from them. Marker: this image.",
     "막대: 따로 빼 둔 정상 이미지 {n}개의 점수. 임계값은 여기서 정해집니다. 표시: 이 이미지.",
@@ -195,6 +205,10 @@ const WORDS = {
   tour6: [
     "Equation 7 multiplies s* by a weight, and the result is the score of the image.",
     "수식 7은 s*에 가중치를 곱하고, 그 결과가 이미지의 점수입니다.",
+  ],
+  tour6Top: [
+    "The score of the image is the mean of the {top} largest distances.",
+    "이미지의 점수는 가장 큰 거리 {top}개의 평균입니다.",
   ],
   tour7: [
     "The part is defective because its score is above the threshold: press “Undo”, and the score falls.",
