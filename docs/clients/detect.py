@@ -77,7 +77,7 @@ for path in arguments:
     found = detect(session, read_image(path, height, width))
     verdict = "no threshold"
     if "anomalous" in found:
-        # p is the share of good images that score at least as high
+        # p is the share of good images that score higher
         verdict = f"p {found['p_value']:.3g}, " + ("anomalous" if found["anomalous"] else "good")
     # In pixels of the map. If the model resizes or crops, the map is smaller than the image.
     row, column = np.unravel_index(found["map"].argmax(), found["map"].shape)

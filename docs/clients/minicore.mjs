@@ -24,7 +24,7 @@ export async function detect({ session, height, width }, pixels) {
   return {
     score: score.data[0],
     verdict: anomalous ? (anomalous.data[0] ? "anomalous" : "good") : "no threshold",
-    pValue: pValue?.data[0], // the share of good images that score at least as high
+    pValue: pValue?.data[0], // the share of good images that score higher
     map: { data: map.data, height: mapHeight, width: mapWidth },
     largest, row: Math.floor(position / mapWidth), column: position % mapWidth,
   };

@@ -34,6 +34,8 @@ from minicore.cli.options import (
 if TYPE_CHECKING:
     from minicore.patchcore.detector import Detector
 
+FEW = 50  # images; with fewer, a line recommends more
+
 
 def fit(
     images: Annotated[Path, typer.Argument(help="Folder of good images.")],
@@ -92,26 +94,20 @@ def _visible_part(model: Detector) -> str:
 
 
 def _threshold_lines(model: Detector, fpr: float) -> list[str]:
-    """Return lines about the threshold and, if there are too few images, the number needed."""
-    from minicore.patchcore.threshold import images_needed
-
+    """Return lines about the threshold and, if there are few images, a remedy."""
     if model.threshold_ is None:
         return [
-            "no threshold, so `minicore score` leaves the column `anomalous` empty: a threshold "
-            "needs at least two different good images"
+            "no threshold, so `minicore score` leaves the columns `p_value` and `anomalous` empty: "
+            "a threshold needs at least two different good images"
         ]
-    member = model.members_[0]
-    held_out, (needed, total) = len(member.calibration_scores_), images_needed(fpr)
-    rate = f"{100 * fpr:g} %" if held_out >= needed else f"1 in {held_out + 1}"
+    n = len(model.calibration_scores_)
     lines = [
-        f"anomalous above {model.threshold_:.4f}: about {rate} of new good images will score "
-        f"higher (an estimate, from {count(held_out, 'image')} held out)"
+        f"anomalous above {model.threshold_:.4f}: about {100 * fpr:g} % of new good images will "
+        f"score higher (an estimate, from the scores of {count(n, 'image')})"
     ]
-    if held_out < needed:
-        more = total - (member.made_.images - member.made_.copies)
+    if n < FEW:
         lines.append(
-            f"collect {count(more, 'more good image')} ({total} in all): a rate of {100 * fpr:g} % "
-            f"needs {needed} held-out images, which are a fifth of all; with fewer, the threshold "
-            f"can be far too high or too low"
+            f"collect {count(FEW - n, 'more good image')} ({FEW} in all): with fewer, the "
+            f"threshold can be far too high or too low"
         )
     return lines

@@ -15,6 +15,7 @@ from minicore.images import Preprocessing
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import cell
 from minicore.patchcore.search import top_patches
+from minicore.patchcore.threshold import gumbel
 from minicore.runtime.onnx_graph import IR_VERSION, OnnxGraph, import_onnx
 
 # Input and outputs
@@ -155,13 +156,14 @@ def detector_graph(
 
 def _p_value(g: OnnxGraph, s: str, calibration: np.ndarray) -> str:
     """Add `minicore.patchcore.threshold.p_values` of the scores, (n, 1) → (n, 1)."""
-    scores = g.constant("verdict/calibration", calibration[None].astype(np.float32))
-    lower = g.node("Less", [scores, s], "verdict/lower")  # (n, m)
-    lower = g.node("Cast", [lower], "verdict/lower_as_float", to=FLOAT)
-    count = g.node("ReduceSum", [lower, eq.ints(g, "verdict/axis", 1)], "verdict/number_lower")
-    every = g.constant("verdict/images", np.float32(len(calibration) + 1))
-    rest = g.node("Sub", [every, count], "verdict/number_as_high")  # with the image itself
-    return g.node("Div", [rest, every], "verdict/p_value")
+    mu, beta = gumbel(calibration)
+    below = g.node("Sub", [g.constant("verdict/mu", np.float32(mu)), s], "verdict/below_mu")
+    scale = g.constant("verdict/beta", np.float32(beta))
+    # 1 − exp(−exp(−(s − μ) / β))
+    inner = g.node("Exp", [g.node("Div", [below, scale], "verdict/z")], "verdict/inner_exp")
+    share_below = g.node("Exp", [g.node("Neg", [inner], "verdict/exponent")], "verdict/share_below")
+    one = g.constant("verdict/one", np.float32(1))
+    return g.node("Sub", [one, share_below], "verdict/p_value")
 
 
 def add_levels(

@@ -148,11 +148,10 @@ def check_entries(
             "map_column": int(column),
         }
         if threshold is not None:
-            # A score that is within its tolerance may be on the other side of a calibration score.
             within = entry["score_within"] * np.array([-1, 0, 1])
             highest, p, lowest = p_values(score + within, calibration).tolist()
             entry["p_value"] = p
-            entry["p_value_within"] = max(highest - p, p - lowest) + TOLERANCE * p
+            entry["p_value_within"] = max(highest - p, p - lowest) + TOLERANCE * LEAST
             entry["anomalous"] = bool(score > threshold)
         entries.append(entry)
     return entries
@@ -195,7 +194,7 @@ def readme(about: Mapping[str, Any]) -> str:
         )
     threshold = about["threshold"]
     missing = "missing, because the model has no threshold"
-    as_high = "the share of good images that score at least as high"
+    as_high = "the share of good images that score higher"
     text = README.format(
         version=about["minicore"],
         H=H, W=W, h=h, w=w, region=region,

@@ -117,10 +117,9 @@ class Config(Features):
     sigma : float
         Standard deviation of the map's smoothing in pixels.
     false_positive_rate : float or None
-        Share of good images that the threshold may call anomalous. For the final model it is an
-        estimate.
+        Share of good images that the threshold may call anomalous, an estimate.
     seed : int
-        Seed of the projection, the first pick, and the choice of held-out images.
+        Seed of the projection and the first pick.
     engine : {"fast", "equations"}
         The engine of the fit. Both select the same coreset.
     coreset_radius : float or None

@@ -257,11 +257,12 @@ class Detector(OutlierMixin, BaseEstimator):
         return self._require_threshold() - self.anomaly_score(X)
 
     def p_value(self, X: Any) -> np.ndarray:
-        """Return the share of good images that score at least as high, (n,) float64.
+        """Return the share of good images that score higher than each image, (n,) float64.
 
-        A small value means that few good images look so unusual. It is computed from
-        `calibration_scores_`, by `minicore.patchcore.threshold.p_values`. It is not the probability
-        that the part is good, which also depends on how many parts are defective.
+        A small value means that few good images look so unusual. It is an estimate from
+        `calibration_scores_` (`minicore.patchcore.threshold`). It is not the probability that the
+        part is good, which also depends on how many parts are defective. `predict` returns -1 where
+        it is below the false-positive rate of the fit.
 
         Raises
         ------

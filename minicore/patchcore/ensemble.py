@@ -2,7 +2,7 @@
 
 The authors scale each member's scores to 0..1 over the *test* images before averaging. So the score
 of an image depends on the other test images. Here each member's scores are divided by its own
-threshold, which comes from held-out good images: a score above 1 is anomalous for that member.
+threshold, which comes from good images: a score above 1 is anomalous for that member.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from minicore.patchcore.config import require_running
 from minicore.patchcore.detector import Detector
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.search import Detection
-from minicore.patchcore.threshold import conformal_threshold
+from minicore.patchcore.threshold import threshold
 from minicore.runtime import threads
 from minicore.runtime.progress import bar as progress_bar
 
@@ -30,8 +30,8 @@ from minicore.runtime.progress import bar as progress_bar
 class Ensemble(Detector):
     r"""The mean score of several models of the same part.
 
-    Members may differ in network, layers, embedding, coreset and so on. The size of their images
-    and the images that they hold out (seed, false_positive_rate) must be the same.
+    Members may differ in network, layers, embedding, coreset, seed and so on. The size of their
+    images and their false_positive_rate must be the same.
 
     Parameters
     ----------
@@ -45,15 +45,17 @@ class Ensemble(Detector):
     models_ : list of PatchCore
         The fitted members.
     threshold_, map_threshold_ : float
-        Larger scores and pixels are anomalous. The thresholds come from the mean scores of the
-        images that all members held out. `map_threshold_` uses the mean of the members' largest map
-        values, which is at least the largest value of the mean map.
+        Larger scores and pixels are anomalous. The thresholds come from the means of the members'
+        scores of the training images, each computed without the image's own rows. `map_threshold_`
+        uses the mean of the members' largest map values, which is at least the largest value of the
+        mean map.
+    calibration_scores_, calibration_peaks_ : (n,) float64
+        These means.
 
     Notes
     -----
-    The false-positive rate is an estimate. The members' thresholds come from the same held-out
-    images as the threshold of the ensemble. And, as for `PatchCore`, the final members are not the
-    trial models that scored these images. ``PatchCore([network, network])`` joins features instead.
+    The false-positive rate is an estimate, as for `PatchCore`. ``PatchCore([network, network])``
+    joins features instead.
     """
 
     n_threads = None  # each member has its own
@@ -79,7 +81,7 @@ class Ensemble(Detector):
         Raises
         ------
         ValueError
-            If members differ in seed, false_positive_rate or image size, or all images are equal.
+            If members differ in false_positive_rate or image size, or all images are equal.
         ImageError, BackboneError
             If an image or a network cannot be used.
         """
@@ -89,13 +91,13 @@ class Ensemble(Detector):
         models = [clone(model).fit(images) for model in self.models]
         if any(model.threshold_ is None for model in models):
             raise ValueError(
-                f"an Ensemble needs at least two different images, to hold one out; all "
+                f"an Ensemble needs at least two different images for its threshold; all "
                 f"{len(images)} are equal"
             )
-        if not all(np.array_equal(models[0]._held_out, model._held_out) for model in models):
+        if not all(np.array_equal(models[0]._different, model._different) for model in models):
             raise ValueError(
-                "members of an Ensemble must hold out the same images, but some images are copies "
-                "for one member and different for another; remove these copies"
+                "some images are copies for one member of the Ensemble and different for another; "
+                "remove these copies"
             )
         self._set_members(models)
         return self
@@ -125,8 +127,8 @@ class Ensemble(Detector):
         scores = np.mean([m.calibration_scores_ / _unit(m.threshold_) for m in models], axis=0)
         peaks = np.mean([m.calibration_peaks_ / _unit(m.map_threshold_) for m in models], axis=0)
         self.calibration_scores_, self.calibration_peaks_ = scores, peaks
-        self.map_threshold_ = conformal_threshold(peaks, alpha)
-        self.threshold_ = conformal_threshold(scores, alpha)
+        self.map_threshold_ = threshold(peaks, alpha)
+        self.threshold_ = threshold(scores, alpha)
 
     def _detections(
         self,
@@ -194,18 +196,18 @@ def _check(models: Sequence[PatchCore], n: int) -> None:
             raise ParameterError("models", "a list of PatchCore", model)
         require_running(model)
     if n < 2:
-        raise ValueError(f"an Ensemble needs at least two images, to hold one out; got {n}")
-    shared = {(model.seed, model.false_positive_rate) for model in models}
-    if len(shared) > 1 or None in next(iter(shared)):
+        raise ValueError(f"an Ensemble needs at least two images for its threshold; got {n}")
+    rates = {model.false_positive_rate for model in models}
+    if len(rates) > 1 or None in rates:
         raise ValueError(
-            "members of an Ensemble must share seed and false_positive_rate, which may not be "
-            f"None: they must hold out the same images; got {sorted(shared, key=str)}"
+            f"members of an Ensemble must have the same false_positive_rate, and not None; got "
+            f"{sorted(rates, key=str)}"
         )
 
 
-def _unit(threshold: float | None) -> float:
+def _unit(limit: float | None) -> float:
     """Return the divisor of a member's scores: its threshold, or 1 if the threshold is 0."""
-    return threshold or 1.0
+    return limit or 1.0
 
 
 def _member_detections(

@@ -38,9 +38,10 @@ from minicore.patchcore.features import (
     columns_by_network,
     engine_functions,
 )
+from minicore.patchcore.leave_one_out import LeaveOneOut
 from minicore.patchcore.search import Detection, Search
 from minicore.patchcore.selection import pick, project
-from minicore.patchcore.threshold import conformal_threshold, held_out_scores, hold_out
+from minicore.patchcore.threshold import threshold
 from minicore.patchcore.training import common_size, first_copies, warn_of_copies
 from minicore.patchcore.whitening import covariance, whitening_matrix
 from minicore.runtime import threads
@@ -63,7 +64,7 @@ class PatchCore(Detector):
     coreset_ratio : float, default 0.1
         Share of the memory bank to keep, above 0 and up to 1.
     seed : int, default 0
-        Seed of the projection $\psi$, the first pick, and the choice of held-out images.
+        Seed of the projection $\psi$ and the first pick.
     engine : {"fast", "equations"}, default "fast"
         ``"equations"`` runs the literal loops of `minicore.equations` instead of `minicore.fast`:
         the same results, more slowly.
@@ -83,14 +84,11 @@ class PatchCore(Detector):
     sigma : float, default 4.0
         Standard deviation of the smoothing of the maps, in pixels.
     false_positive_rate : float or None, default 0.05
-        Share of good images that may be called anomalous. A fifth of the training images are held
-        out. A trial model is fitted on the rest, and the threshold is taken from its scores of the
-        held-out images (split conformal prediction). If held-out and new images are exchangeable,
-        the trial model calls at most this share of new good images anomalous. The final model is
-        fitted on all images and uses the same threshold; for it the share is an estimate. If there
-        are too few images (`threshold.images_needed`), the threshold is the largest held-out score.
-        Copies of an image are held out together and count once. None: no trial model, no threshold,
-        and `predict` raises an error.
+        Share of good images that may be called anomalous. Each training image is scored by the
+        coreset without its own rows (`minicore.patchcore.leave_one_out`). The threshold is the
+        quantile of a Gumbel distribution with the mean and the standard deviation of these scores
+        (`minicore.patchcore.threshold`). So the share is an estimate, and better with more images.
+        Copies of an image count once. None: no threshold, and `predict` raises an error.
     resize, crop : int, (int, int) or "none", optional
         Size of the images (`minicore.images.Preprocessing`). By default the backbone's sizes.
         "none" skips the step.
@@ -140,7 +138,8 @@ class PatchCore(Detector):
         A pixel with a larger map value is anomalous. Computed like `threshold_`, from the largest
         value of each map.
     calibration_scores_, calibration_peaks_ : (n,) float64
-        Score and largest map value of each held-out image, from which the thresholds are computed.
+        Score and largest map value of each different training image, computed without its own rows.
+        The thresholds come from them. Empty without threshold.
     scales_ : tuple of float
         1 / spread of each network's patch features; (1.0,) for one network.
     whitening_ : (D', D) float32 or None
@@ -267,21 +266,20 @@ class PatchCore(Detector):
             first = first_copies(M)
             copies = warn_of_copies(images, first)
 
-            # The thresholds: a trial model scores images that it was not fitted on
-            thresholds = self._calibrate(M, first, cell)
-
             # Equation 5: the coreset M_C, selected in the projection ψ(M)
             with self.seconds_.of("projection (eq 5)"):
                 psi_M = project(M, self.config_)
             with self.seconds_.of("coreset (eq 5)"):
                 picks, radii = pick(psi_M, self.config_, self.progress)
-                del psi_M  # before the coreset is copied, to keep within the stated memory
                 self.memory_bank_ = M[picks]
-        self.coreset_indices_, self.coreset_radii_ = picks, radii
+            self.coreset_indices_, self.coreset_radii_ = picks, radii
+            with self.seconds_.of("axes of the coreset (eq 6)"):
+                self._search = Search(self.memory_bank_, self.config_.b, score=self.config_.score)
+                self._search.prepare(self.config_.engine)
 
-        with threads.limit(self.n_threads), self.seconds_.of("axes of the coreset (eq 6)"):
-            self._search = Search(self.memory_bank_, self.config_.b, score=self.config_.score)
-            self._search.prepare(self.config_.engine)
+            # The thresholds: each image is scored without its own rows
+            with self.seconds_.of("threshold"):
+                thresholds = self._calibrate(M, psi_M, first, cell)
         self.made_ = Made.of(images, copies, size)
         self.threshold_, self.map_threshold_ = thresholds
         return self
@@ -345,21 +343,20 @@ class PatchCore(Detector):
         return batch.cell
 
     def _calibrate(
-        self, M: MemoryBank, first: np.ndarray, cell: tuple[float, float]
+        self, M: MemoryBank, psi_M: np.ndarray, first: np.ndarray, cell: tuple[float, float]
     ) -> tuple[float, float] | tuple[None, None]:
-        """Return the thresholds of score and map, from images that are held out."""
+        """Return the thresholds of score and map."""
         self.calibration_scores_ = self.calibration_peaks_ = np.empty(0)
-        self._held_out = np.empty(0, np.int64)
+        self._different = np.unique(first)
         alpha = self.config_.false_positive_rate
-        if alpha is None or len(np.unique(first)) < 2:
+        if alpha is None or len(self._different) < 2:
             return None, None
-        with self.seconds_.of("threshold"):
-            self._held_out, kept = hold_out(first, self.config_.seed)
-            self.calibration_scores_, self.calibration_peaks_ = held_out_scores(
-                M, self._held_out, kept, self.input_size_, cell, self.config_, self.progress
-            )
-        by_score = conformal_threshold(self.calibration_scores_, alpha)
-        return by_score, conformal_threshold(self.calibration_peaks_, alpha)
+        left_out = LeaveOneOut(
+            M, psi_M, self.coreset_indices_, first, self._search, self.config_.engine, self.progress
+        )
+        self.calibration_scores_ = left_out.scores(self.config_)
+        self.calibration_peaks_ = left_out.peaks(self.input_size_, cell, self.config_)
+        return threshold(self.calibration_scores_, alpha), threshold(self.calibration_peaks_, alpha)
 
     # ---------------------------------------------------------------- score
 

@@ -139,10 +139,10 @@ def _ensemble(
         start = f"{k}."
         own = {n.removeprefix(start): a for n, a in arrays.items() if n.startswith(start)}
         models.append(_patchcore(path, own, header, network, options))
-    held_out = {(len(model.calibration_scores_), len(model.calibration_peaks_)) for model in models}
-    shared = {(model.config_.seed, model.config_.false_positive_rate) for model in models}
-    if len(held_out) > 1 or held_out == {(0, 0)} or len(shared) > 1 or None in next(iter(shared)):
-        raise ModelError(f"{path}: damaged: its members held out different images, or none")
+    counts = {len(model.calibration_scores_) for model in models}
+    rates = {model.config_.false_positive_rate for model in models}
+    if len(counts | {0}) != 2 or len(rates) > 1 or None in rates:
+        raise ModelError(f"{path}: damaged: its members have thresholds from different images")
     ensemble = Ensemble(models, progress=options.get("progress", True))
     try:
         ensemble._set_members(models)
@@ -199,7 +199,7 @@ def _patchcore(
     model.input_size_, model.grid_ = saved.input_size, saved.grid
     model.memory_bank_ = saved.bank
     model.coreset_indices_, model.coreset_radii_ = saved.indices, saved.radii
-    model.calibration_scores_, model.calibration_peaks_ = saved.held_out, saved.peaks
+    model.calibration_scores_, model.calibration_peaks_ = saved.scores, saved.peaks
     model.threshold_, model.map_threshold_ = saved.threshold, saved.map_threshold
     return model
 
@@ -222,7 +222,7 @@ class Saved:
     bank: np.ndarray
     indices: np.ndarray
     radii: np.ndarray
-    held_out: np.ndarray
+    scores: np.ndarray
     peaks: np.ndarray
 
     @classmethod
@@ -251,7 +251,7 @@ class Saved:
             _require(value is None or _finite(value), f"{name} {value!r}")
         threshold, map_threshold = (None if t is None else float(t) for t in thresholds)
 
-        bank, indices, radii, held_out, peaks = (arrays[name] for name in ARRAYS)
+        bank, indices, radii, scores, peaks = (arrays[name] for name in ARRAYS)
         stored = np.float16 if config.bank_storage == "float16" else np.float32
         good = bank.ndim == 2 and bank.size > 0 and bank.dtype == stored
         good = good and bool(np.isfinite(bank).all())
@@ -266,14 +266,16 @@ class Saved:
             _require(good, f"whitening of {W.dtype} {W.shape}, or not finite")
         for d in config.pooling:
             _require(d is None or d <= WIDEST, f"dimension {config.dimension}")
-        for name, array in (("scores", held_out), ("peaks", peaks), ("radii", radii)):
+        for name, array in (("scores", scores), ("peaks", peaks), ("radii", radii)):
             good = array.ndim == 1 and array.dtype == np.float64 and bool(np.isfinite(array).all())
             _require(good, f"{name} of {array.dtype} {array.shape}, or not finite")
         _require((threshold is None) == (map_threshold is None), "only one of the two thresholds")
+        enough = len(scores) == len(peaks) and (threshold is None or len(scores) > 1)
+        _require(enough, f"{len(scores)} scores and {len(peaks)} peaks for the thresholds")
         return cls(
             config, made, tuple(map(float, scales)), W,
             tuple(header["input_size"]), tuple(header["grid"]), threshold, map_threshold,
-            bank.astype(np.float32, copy=False), indices, radii, held_out, peaks,
+            bank.astype(np.float32, copy=False), indices, radii, scores, peaks,
         )  # fmt: skip
 
 

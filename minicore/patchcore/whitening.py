@@ -15,7 +15,7 @@ $$W = \left( \frac{v_1}{\sqrt{\lambda_1'}}, \dots, \frac{v_k}{\sqrt{\lambda_k'}}
   \lambda_i' = 0.93 \, \lambda_i + \frac{0.07}{k} \sum_{j=1}^{k} \lambda_j$$
 
 A patch feature $x$ becomes $x W$. The mean is not subtracted: it does not change a distance. $W$
-comes from all training images, also from those that are held out for the threshold.
+comes from all training images, also from the image that is left out for its score.
 """
 
 from __future__ import annotations

@@ -6,23 +6,22 @@ same coreset and the same b.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from minicore import fast
 from minicore.patchcore.bank import MemoryBank
 from minicore.patchcore.config import Config
 from minicore.patchcore.estimator import PatchCore
+from minicore.patchcore.leave_one_out import LeaveOneOut
 from minicore.patchcore.search import Search
-from minicore.patchcore.selection import pick, project
-from minicore.patchcore.threshold import conformal_threshold, hold_out
+from minicore.patchcore.selection import project
+from minicore.patchcore.threshold import p_values, threshold
 from minicore.patchcore.training import first_copies
 
 
 class Thresholds(NamedTuple):
-    """Scores of held-out good images, and the thresholds that follow from them.
+    """Scores of good images, and the thresholds that follow from them.
 
     Attributes
     ----------
@@ -36,14 +35,19 @@ class Thresholds(NamedTuple):
     map: float | None
     good_scores: np.ndarray
 
+    def p_value(self, score: float) -> float | None:
+        """Return the p-value of an image with this score; None without threshold."""
+        if self.score is None:
+            return None
+        return float(p_values(np.array([score]), self.good_scores)[0])
 
-FIRST = 0.1  # share of the first picture
+
 NONE = Thresholds(None, None, np.empty(0))
 LATEST = 8  # coresets of which the distances are kept
 
 
 class Calibration:
-    """Scores of held-out images under the beginning of one trial coreset.
+    """Scores of the training images under any beginning of a coreset.
 
     Parameters
     ----------
@@ -61,58 +65,37 @@ class Calibration:
         self, model: PatchCore, rate: float, M: MemoryBank, cell: tuple[float, float]
     ) -> None:
         self._model, self._rate, self._M, self._cell = model, rate, M, cell
-        self._trial: tuple[np.ndarray, np.ndarray, int] | None = None
-        self._picked = 0.0  # share of the rows that the trial coreset has
+        self._psi_M: np.ndarray | None = None
+        self._first = first_copies(M)
+        self._left_out: dict[int, LeaveOneOut] = {}
         self._found: dict[tuple[int, int | None, float], Thresholds] = {}
-        self._distances: dict[int, tuple[np.ndarray, np.ndarray, Search]] = {}
 
-    def thresholds(self, config: Config) -> Thresholds:
-        """Return the thresholds for `config.coreset_ratio`, `config.b` and `config.sigma`.
+    def thresholds(self, search: Search, config: Config) -> Thresholds:
+        """Return the thresholds for a beginning of the coreset, `config.b` and `config.sigma`.
 
-        They have no numbers if the trial coreset has fewer than `config.b` rows.
+        They have no numbers if this coreset without one image has fewer than `config.b` rows.
         """
-        largest = self._model.config_.coreset_ratio
-        ratio = min(config.coreset_ratio, largest)
-        if self._trial is None or ratio > self._picked:
-            # Picking all rows takes five times as long as a tenth, so it waits until it is needed.
-            self._picked = min(FIRST, largest) if ratio <= FIRST else largest
-            self._trial = self._pick(self._picked)
-        patches, bank, N = self._trial
-        rows = min(max(1, round(ratio * N)), len(bank))
-        key = rows, config.b, config.sigma
-        if config.b is not None and config.b > rows:
-            return NONE
+        key = len(search.bank), config.b, config.sigma
         if key not in self._found:
-            self._found[key] = self._score(patches, bank, rows, config)
+            left_out = self._leave_one_out(search)
+            try:
+                scores = left_out.scores(config)
+            except ValueError:
+                return NONE
+            peaks = left_out.peaks(self._model.input_size_, self._cell, config)
+            by_score, by_peak = (threshold(each, self._rate) for each in (scores, peaks))
+            self._found[key] = Thresholds(by_score, by_peak, scores)
         return self._found[key]
 
-    def _pick(self, ratio: float) -> tuple[np.ndarray, np.ndarray, int]:
-        """Return held-out patches (n, P, D), the trial coreset, and the rows it is picked from."""
-        M, config = self._M, replace(self._model.config_, coreset_ratio=ratio)
-        held_out, kept = hold_out(first_copies(M), config.seed)
-        numbers = np.arange(len(M)).reshape(M.n, -1)
-        rows = numbers[kept].ravel()
-        trial = rows[pick(project(M, config, rows), config)[0]]
-        patches = M[numbers[held_out].ravel()].reshape(len(held_out), -1, M.shape[1])
-        return patches, M[trial], len(rows)
-
-    def _score(
-        self, patches: np.ndarray, bank: np.ndarray, rows: int, config: Config
-    ) -> Thresholds:
-        if rows not in self._distances:
-            while len(self._distances) >= LATEST:
-                del self._distances[next(iter(self._distances))]
-            search = Search(bank[:rows], None, score=config.score)
-            found, nearest = search.nearest(patches.reshape(-1, patches.shape[2]), 1, "fast")
-            n = len(patches)
-            self._distances[rows] = (
-                found.astype(np.float32).reshape(n, -1), nearest.reshape(n, -1), search,
-            )  # fmt: skip
-        distances, nearest, search = self._distances[rows]
-        scores, _ = search.score_images(patches, distances, nearest, config.b, "fast")
-        grid = distances.reshape(-1, *self._model.grid_)
-        size, stride = self._model.input_size_, config.stride
-        maps = fast.anomaly_map(grid, *size, config.sigma, stride, self._cell)
-        peaks = maps.max(axis=(1, 2)).astype(float)
-        by_score, by_peak = (conformal_threshold(each, self._rate) for each in (scores, peaks))
-        return Thresholds(by_score, by_peak, scores)
+    def _leave_one_out(self, search: Search) -> LeaveOneOut:
+        rows = len(search.bank)
+        if rows not in self._left_out:
+            while len(self._left_out) >= LATEST:
+                del self._left_out[next(iter(self._left_out))]
+            if self._psi_M is None:
+                self._psi_M = project(self._M, self._model.config_)
+            picks = self._model.coreset_indices_[:rows]
+            self._left_out[rows] = LeaveOneOut(
+                self._M, self._psi_M, picks, self._first, search, "fast"
+            )
+        return self._left_out[rows]

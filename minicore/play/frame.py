@@ -113,6 +113,7 @@ def frame(
         "star": star,
         "threshold": thresholds.score,
         "map_threshold": thresholds.map,
+        "p_value": thresholds.p_value(s),
         "anomalous": None if thresholds.score is None else s > thresholds.score,
         "milliseconds": {stage: round(1000 * spent, 3) for stage, spent in seconds.items()},
     }

@@ -22,13 +22,14 @@ from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import cell
 from minicore.patchcore.search import Search, top_patches
 from minicore.patchcore.selection import pick, project
-from minicore.play.calibration import FIRST, LATEST, NONE, Calibration, Thresholds
+from minicore.play.calibration import LATEST, NONE, Calibration, Thresholds
 from minicore.play.message import Message
 from minicore.play.plane import Colours, Plane, covering_radii
 from minicore.play.receptive import receptive_fields
 from minicore.runtime import threads
 
 DRAWN = 4000  # patches in the picture of the memory bank
+FIRST = 0.1  # share of the first picture
 LARGEST = 100_000  # patches that are computed again; a large training set is cut
 RANDOM_SHARES = 24  # numbers of random picks for which the covering radius is computed
 
@@ -138,17 +139,18 @@ class Scene:
         -------
         Thresholds
             Without numbers if the model has no threshold, training images are missing, or the
-            trial coreset has fewer than `config.b` rows.
+            coreset without one image has fewer than `config.b` rows.
         """
         model = self.model
         own = model.config_
-        rows = len(self.search(config.coreset_ratio).bank)
-        fitted = (rows, config.b, config.sigma) == (len(model.memory_bank_), own.b, own.sigma)
+        search = self.search(config.coreset_ratio)
+        shown = len(search.bank), config.b, config.sigma
+        fitted = shown == (len(model.memory_bank_), own.b, own.sigma)
         if fitted and model.threshold_ is not None:
             return Thresholds(model.threshold_, model.map_threshold_, model.calibration_scores_)
         if self._calibration is None:
             return NONE
-        return self._calibration.thresholds(config)
+        return self._calibration.thresholds(search, config)
 
     def message(self) -> Message:
         """Return what the page shows before the first image; see ``docs/reference/play.md``."""
@@ -227,7 +229,7 @@ def prepare(
         are left out.
     false_positive_rate : float, optional
         For the thresholds, as `PatchCore`; by default that of the model. With a number here, the
-        model can be fitted without thresholds, which saves a trial model.
+        model can be fitted without thresholds, which saves time.
 
     Returns
     -------

@@ -29,6 +29,7 @@ from minicore.export.onnx_file import rounded_bank
 from minicore.fast.score import upsampling_matrix
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.search import Search
+from minicore.patchcore.threshold import gumbel
 from minicore.play.examples import RATE, Examples, Opened, drawn
 from minicore.play.message import Message
 from minicore.play.scene import Scene, prepare
@@ -156,19 +157,21 @@ def _thresholds(scene: Scene, progress: bool) -> dict[str, np.ndarray]:
     """Return the thresholds for every setting of the page: S shares, B values of b, K of σ."""
     config = scene.model.config_
     coresets = np.array([round(share * scene.all_rows) for share in SHARES], np.int32)
-    by_score, by_peak, good = [], [], []
+    by_score, by_peak, good, of_good = [], [], [], []
     with progress_bar(len(SHARES), "thresholds", "coreset", show=progress) as bar:
         for rows in coresets:
             of_share = replace(config, coreset_ratio=rows / scene.all_rows)
             found = [scene.thresholds(replace(of_share, b=b)) for b in NEIGHBOURS]
             by_score.append([each.score for each in found])
             good.append([each.good_scores for each in found])
+            of_good.append([gumbel(each.good_scores) for each in found])
             by_peak.append([scene.thresholds(replace(of_share, sigma=s)).map for s in SIGMAS])
             bar.update(1)
     return {
         "coresets": coresets,
         "thresholds": np.array(by_score, np.float32),
         "good_scores": np.array(good, np.float32),
+        "gumbel": np.array(of_good, np.float32),
         "map_thresholds": np.array(by_peak, np.float32),
     }
 

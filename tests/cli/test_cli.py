@@ -163,9 +163,9 @@ def test_fit_describes_the_model_on_standard_error(run, good, tiny, tmp_path):
     assert (code, out) == (0, "")
     assert "12 images; the model uses the central 48 × 48 pixels after resizing to 64" in error
     assert "tiny: 216 patch features of 20 values" in error and str(path) in error
-    # Of 2 held-out images 30 % takes 1 more: 13 images, of which 3 are held out.
-    assert "about 1 in 3 of new good images will score higher (an estimate, from 2 images" in error
-    assert "collect 1 more good image (13 in all): a rate of 30 % needs 3 held-out images" in error
+    assert "about 30 % of new good images will score higher (an estimate, from the sc" in error
+    assert "scores of 12 images)" in error
+    assert "collect 38 more good images (50 in all)" in error
     c = PatchCore.load(path).config_
     assert (c.coreset_ratio, c.false_positive_rate, c.b, c.seed) == (0.5, 0.3, 3, 7)
     assert (c.layers, c.crop, c.resize) == (("layer2", "layer3"), 48, 64)
@@ -417,7 +417,10 @@ def test_a_model_of_one_image_has_no_threshold_and_no_verdict(run, good, tiny, t
     (folder / "a.png").write_bytes(next(good.iterdir()).read_bytes())
     code, _, error = run("fit", folder, "-o", path, "--backbone", tiny, "--coreset", 0.5)
     assert code == 0 and error.startswith("1 image; the model uses")
-    assert "no threshold, so `minicore score` leaves the column `anomalous` empty: " in error
+    assert (
+        "no threshold, so `minicore score` leaves the columns `p_value` and `anomalous` empty: "
+        in error
+    )
     assert ": a threshold needs" in error
     code, out, error = run("score", path, folder)
     assert code == 0 and out.splitlines()[1].endswith(",")
@@ -459,8 +462,8 @@ def test_a_warning_is_one_line(run, good, tiny, tmp_path, monkeypatch):
     code, _, error = run("fit", folder, "-o", tmp_path / "m", "--backbone", tiny)
     (line,) = (line for line in error.splitlines() if "minicore: warning" in line)
     assert code == 0 and line.startswith("minicore: warning: 12 of 24 training images are copies")
-    # Counted without the copies: 93 are needed, 12 are there.
-    assert "collect 81 more good images (93 in all)" in error
+    # Counted without the copies: 50 are recommended, 12 are there.
+    assert "collect 38 more good images (50 in all)" in error
 
 
 @pytest.fixture

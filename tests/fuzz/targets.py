@@ -91,9 +91,15 @@ def model_seeds(folder: Path) -> list[bytes]:
     models = [
         PatchCore(network, coreset_ratio=0.2, **options),
         PatchCore(
-            network, "paper", 0.2, dimension=8, bank_storage="float16", whiten=True, score="top",
+            network,
+            "paper",
+            0.2,
+            dimension=8,
+            bank_storage="float16",
+            whiten=True,
+            score="top",
             **options,
-        ),  # fmt: skip
+        ),
         PatchCore([network, network], coreset_ratio=0.1, b=3, **options),
         minicore.Ensemble(
             [PatchCore(network, coreset_ratio=0.1, b=3, **options)] * 2, progress=False

@@ -34,7 +34,7 @@ FIT, SCORE, EVALUATE, CONVERT = "fit", "score", "evaluate", "convert"
 BENCH, DEMO, EXPORT = "bench", "demo", "export"
 STAGES = [
     (FIT, "minicore.backbones.feature_maps.batches"),
-    (FIT, "minicore.patchcore.estimator.held_out_scores"),
+    (FIT, "minicore.patchcore.estimator.LeaveOneOut"),
     (FIT, "minicore.patchcore.estimator.pick"),
     (FIT, "minicore.patchcore.estimator.Search"),
     (FIT, "os.fsync"),

@@ -29,12 +29,13 @@ export async function open() {
 
   /** Thresholds and good scores for one setting, computed when the site was built. */
   function thresholds(coreset, b, place) {
-    const { thresholds: byScore, map_thresholds: byPeak, good_scores: good } = scene.arrays;
+    const { thresholds: byScore, map_thresholds: byPeak, good_scores: good, gumbel } = scene.arrays;
     const [, each, n] = good.shape;
     const atScore = coreset * each + b - FEWEST_NEIGHBOURS;
     return {
       threshold: byScore.data[atScore],
       map_threshold: byPeak.data[coreset * byPeak.shape[1] + place],
+      gumbel: gumbel.data.slice(2 * atScore, 2 * atScore + 2),
       good_scores: { data: good.data.slice(atScore * n, (atScore + 1) * n), shape: [n] },
     };
   }
@@ -63,9 +64,11 @@ export async function open() {
       const place = Math.round(sigma / SIGMA_STEP); // of this σ in the scene's lists
       const rows = Math.round(share * scene.values.all_rows);
       const { values, arrays } = await ask("detect", { pixels, rows, b, sigma: place });
-      const { good_scores, ...limits } = thresholds(scene.arrays.coresets.data.indexOf(rows), b, place);
+      const { good_scores, gumbel: [mu, beta], ...limits } =
+        thresholds(scene.arrays.coresets.data.indexOf(rows), b, place);
       const anomalous = values.score > limits.threshold;
-      return { values: { ...values, ...limits, anomalous }, arrays: { ...arrays, good_scores } };
+      const pValue = -Math.expm1(-Math.exp((mu - values.score) / beta)); // as threshold.py
+      return { values: { ...values, ...limits, p_value: pValue, anomalous }, arrays: { ...arrays, good_scores } };
     },
 
     features: (pixels, position) => ask("features", { pixels, position }),

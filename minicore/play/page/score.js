@@ -86,7 +86,7 @@ export function score(app) {
     const anchor = (value) => (x(value) > width * 0.75 ? "end" : x(value) < width * 0.2 ? "start" : "middle");
     chart.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     chart.setAttribute("aria-label", word("histogramLabel", { n: good.length, score: s.toFixed(2) }));
-    element("histogram-caption").textContent = good.length ? word("histogramText", { n: good.length }) : "";
+    element("histogram-caption").textContent = good.length ? word("histogramText", { n: good.length, p: Number(app.frame.values.p_value?.toPrecision(2)) }) : "";
     chart.replaceChildren(
       ...bars(good, x, base),
       svg("line", { class: "axis", x1: 0, x2: width, y1: base, y2: base }),

@@ -161,8 +161,8 @@ const WORDS = {
   ],
   scoreNumbersTop: ["s = {score} (s* = {distance})", "s = {score} (s* = {distance})"],
   histogramText: [
-    "Bars: scores of {n} good images that were held out. The threshold follows from them. Marker: this image.",
-    "막대: 따로 빼 둔 정상 이미지 {n}개의 점수. 임계값은 여기서 정해집니다. 표시: 이 이미지.",
+    "Bars: scores of {n} good images, each computed without its own rows of the memory bank. The threshold follows from them. Marker: this image. Its p-value is {p}: this share of good images would score higher.",
+    "막대: 정상 이미지 {n}개의 점수. 각 점수는 그 이미지의 행을 뺀 메모리 뱅크로 계산합니다. 임계값은 여기서 정해집니다. 표시: 이 이미지. p값 {p}: 정상 이미지 중 이 비율만큼이 더 높은 점수를 받습니다.",
   ],
   histogramLabel: [
     "Histogram of the scores of {n} good images. This image: {score}.",

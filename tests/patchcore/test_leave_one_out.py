@@ -1,0 +1,129 @@
+"""Each training image is scored by the coreset without its own rows, with its holes filled."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from minicore import PatchCore, equations
+from minicore.patchcore.bank import MemoryBank
+from minicore.patchcore.leave_one_out import LeaveOneOut, cover
+from minicore.patchcore.search import Search, mean_of_top
+from minicore.patchcore.selection import pick, project
+
+D, GRID = 6, (3, 4)
+P = GRID[0] * GRID[1]
+
+
+@pytest.fixture(scope="module")
+def config(tiny):
+    model = PatchCore(tiny, coreset_ratio=0.2, projection_dim=4, b=3)
+    model.backbone_ = model._open_backbone()
+    return model._configure()
+
+
+def bank(n, seed=0, repeats=()):
+    """Return a bank of n images; `repeats` lists images that are equal to the first one."""
+    rng = np.random.default_rng(seed)
+    patches = rng.standard_normal((n, *GRID, D)).astype(np.float32)
+    patches += 2 * rng.standard_normal((n, 1, 1, D)).astype(np.float32)  # images differ
+    patches[list(repeats)] = patches[0]
+    M = MemoryBank(n, "float32")
+    M.append(patches)
+    return M
+
+
+def literal(M, psi_M, picks, first, image, config):
+    """Return the score and the distances of one image, as the docstring of the module says."""
+    of_row = np.repeat(first, P)
+    others = np.flatnonzero(of_row != image)
+    radius = equations.nearest(psi_M, psi_M[picks])[0].max()
+    kept = list(picks[of_row[picks] != image])
+    added = []
+    while True:
+        if kept + added:
+            d = equations.nearest(psi_M[others], psi_M[kept + added])[0][:, 0]
+        else:
+            d = np.full(len(others), np.inf)
+        # Only patches whose nearest pick was from this image can be farther than r.
+        if d.max() <= radius:
+            break
+        added.append(others[d.argmax()])
+    rows = M[:][kept + added]
+    own = M[:][image * P : (image + 1) * P]
+    return (
+        equations.anomaly_score(own, rows, config.b),
+        equations.nearest(own, rows)[0][:, 0].astype(np.float32),
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("engine", ["fast", "equations"])
+def test_scores_are_those_of_the_literal_procedure(config, seed, engine):
+    M, first = bank(7, seed, repeats=[4]), np.array([0, 1, 2, 3, 0, 5, 6])
+    psi_M = project(M, config)
+    picks, _ = pick(psi_M, config)
+    search = Search(M[picks], config.b)
+    found = LeaveOneOut(M, psi_M, picks, first, search, engine)
+    scores = found.scores(config)
+    different = np.unique(first)
+    assert len(scores) == len(found.distances) == len(different) == 6
+    for i, image in enumerate(different):
+        s, distances = literal(M, psi_M, picks, first, image, config)
+        assert np.allclose(found.distances[i], distances, rtol=1e-6)
+        assert scores[i] == pytest.approx(s, rel=1e-6)
+
+
+def test_holes_are_filled(config):
+    M, first = bank(8), np.arange(8)
+    psi_M = project(M, config)
+    picks, _ = pick(psi_M, config)
+    found = LeaveOneOut(M, psi_M, picks, first, Search(M[picks], 3), "fast")
+    assert sum(len(each.filled) for each in found._left_out) >= 4
+    for i, each in enumerate(found._left_out):
+        unfilled = equations.nearest(M[i * P : (i + 1) * P], M[picks[picks // P != i]])[0][:, 0]
+        assert (found.distances[i] <= unfilled * (1 + 1e-6)).all()
+        assert each.kept.sum() == (picks // P != i).sum()
+
+
+def test_the_coreset_of_one_image_is_replaced_for_this_image(config):
+    M, first = bank(3), np.arange(3)
+    psi_M = project(M, config)
+    picks = np.arange(P)  # all from image 0
+    found = LeaveOneOut(M, psi_M, picks, first, Search(M[picks], 3), "fast")
+    assert np.isfinite(found.distances).all() and (found.distances > 0).all()
+
+
+def test_equation_7_needs_enough_rows_of_other_images(config):
+    patches = bank(2)[:].reshape(2, *GRID, D).copy()
+    patches[1] = patches[1, 0, 0]  # one row covers all patches of this image
+    M = MemoryBank(2, "float32")
+    M.append(patches)
+    picks = np.append(np.arange(P), P)
+    found = LeaveOneOut(
+        M, project(M, config), picks, np.arange(2), Search(M[picks], config.b), "fast"
+    )
+    message = "b must be at most the 1 rows of the memory bank without one image, got 3; lower b"
+    with pytest.raises(ValueError, match=message):
+        found.scores(config)
+
+
+def test_scores_without_equation_7_and_of_the_top_are_those_of_the_distances(config):
+    M = bank(5)
+    psi_M = project(M, config)
+    picks, _ = pick(psi_M, config)
+    found = LeaveOneOut(M, psi_M, picks, np.arange(5), Search(M[picks], 3), "fast")
+    plain, top = replace(config, b=None), replace(config, b=None, score="top")
+    assert np.array_equal(found.scores(plain), found.distances.max(axis=1).astype(float))
+    assert np.array_equal(found.scores(top), mean_of_top(found.distances))
+
+
+def test_cover_continues_algorithm_1():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((60, 3)).astype(np.float32)
+    picks = equations.greedy_coreset(rows, 20, 7)
+    radii = equations.covering_radii(rows, picks)
+    first = equations.nearest(rows, rows[picks[:5]])[0][:, 0]
+    assert list(cover(rows, first, radii[-1])) == list(picks[5:])
+    assert len(cover(rows, first, first.max())) == 0
+    assert len(cover(rows[:0], first[:0], 0.0)) == 0
