@@ -83,7 +83,8 @@ def runs(path: Path) -> list[list[str]]:
     """Return the cells of each run; together, the runs contain all requested changes.
 
     One run contains changes of different variables. A second value of a variable, or a skipped cell
-    that a run has changed, needs another run.
+    that a run has changed, needs another run. Such a run follows the others in the same namespace
+    and starts at its first change, as a student does; the cells before it are empty.
     """
     asked = code(path)
     numbers: list[tuple[int, int, str]] = []  # run, cell, assignment
@@ -96,21 +97,17 @@ def runs(path: Path) -> list[list[str]]:
     result = []
     for number in range(max([n + 1 for n, _, _ in numbers], default=int(bool(skips)))):
         sources = [source for source, _ in asked]
-        for n, i, assignment in numbers:
-            if n == number:
-                sources[i] = replaced(sources[i], assignment)
+        changed = [(i, assignment) for n, i, assignment in numbers if n == number]
+        for i, assignment in changed:
+            sources[i] = replaced(sources[i], assignment)
         if number == 0:
             for i, instead in skips.items():
                 sources[i] = instead
+        else:
+            first = min(i for i, _ in changed)
+            sources[:first] = [""] * first
         result.append(sources)
     return result
-
-
-RUNS = [
-    pytest.param(path, number, id=f"{path.stem}-{number}")
-    for path in NOTEBOOKS
-    for number in range(len(runs(path)))
-]
 
 
 def test_there_are_twelve_small_notebooks():
@@ -183,9 +180,8 @@ def photographs(folder: Path) -> None:
             Image.fromarray(image).save(folder / "photos" / name / f"my photo {i}.jpg")
 
 
-def run(sources: list[str], name: str) -> None:
-    """Execute cells in one namespace and draw their results, like Jupyter."""
-    names: dict = {"__name__": "__main__"}
+def run(sources: list[str], name: str, names: dict) -> None:
+    """Execute cells in a namespace and draw their results, like Jupyter."""
     for number, source in enumerate(sources):
         file = f"<{name}, code cell {number}>"
         # Tracebacks and hints can then contain the line of the cell.
@@ -200,14 +196,16 @@ def run(sources: list[str], name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("path", "number"), RUNS)
-def test_the_changes_requested_in_the_text_run_without_errors(path, number, tmp_path, monkeypatch):
+@every
+def test_the_changes_requested_in_the_text_run_without_errors(path, tmp_path, monkeypatch):
     for module in ("IPython", "ipywidgets"):
         pytest.importorskip(module, reason="the notebooks need minicore[notebooks]")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
     photographs(tmp_path)
-    run(runs(path)[number], path.stem)
+    names: dict = {"__name__": "__main__"}
+    for number, sources in enumerate(runs(path)):
+        run(sources, f"{path.stem}, run {number}", names)
 
 
 def test_a_change_replaces_only_the_old_assignment():
@@ -220,6 +218,6 @@ def test_a_change_replaces_only_the_old_assignment():
 
 
 def test_an_error_in_a_cell_is_an_error_of_the_run():
-    run(["a = 1", "a + 1"], "good")
+    run(["a = 1", "a + 1"], "good", {})
     with pytest.raises(IndexError):
-        run(["a = []", "a[0]"], "bad")
+        run(["a = []", "a[0]"], "bad", {})
