@@ -16,12 +16,14 @@ from minicore.runtime import threads
 from minicore.runtime.progress import bar as progress_bar
 
 
-def project(M: MemoryBank, config: Config, rows: np.ndarray | None = None) -> np.ndarray:
+def project(
+    M: MemoryBank | np.ndarray, config: Config, rows: np.ndarray | None = None
+) -> np.ndarray:
     r"""Return $\psi(\mathcal{M})$, or $\mathcal{M}$ itself if it is no wider than the projection.
 
     Parameters
     ----------
-    M : MemoryBank
+    M : MemoryBank, or (N, D) float32
     config : Config
     rows : (n,) int64, optional
         Only these rows; by default all.
