@@ -203,7 +203,7 @@ def save_additions(
         [distances[own] for own in rows],
         float(model.coreset_radii_[-1]),
         titles=[
-            f"{one_line(Path(str(growth.images[i])).name)}\n{_patches(growth.rows[i])}"
+            f"{one_line(Path(str(growth.images[i])).name)}\n{_patches(int(growth.rows[i]))}"
             for i in drawn
         ],
         heading=heading,

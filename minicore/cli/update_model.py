@@ -144,8 +144,8 @@ def _summary(growth: Growth, model: PatchCore) -> list[str]:
             names = ", ".join(Path(str(image)).name for image in above[:NAMED])
             more = ", …" if len(above) > NAMED else ""
             lines.append(
-                f"{count(len(above), 'image')} above the threshold {model.threshold_:.4f} (*), "
-                f"such as {names}{more}: a defect in them is learned; --show draws the new patches"
+                f"{count(len(above), 'new image')} above the threshold {model.threshold_:.4f} (*): "
+                f"{names}{more}; if an image is defective, its defect is learned (--show draws it)"
             )
     return lines
 

@@ -118,7 +118,7 @@ def _zoom(axes: Axes, square: Array, size: tuple[int, int]) -> None:
     """Show the part of an image around a square."""
     ends = []
     for low, side, whole in zip(square[:2], square[2:], size, strict=True):
-        reach = max(whole / SHARE, side)
+        reach = min(max(whole / SHARE, 3 * side), whole)
         start = min(max(low + side / 2 - reach / 2, 0), whole - reach)
         ends.append((start - 0.5, start + reach - 0.5))
     (top, bottom), (left, right) = ends
