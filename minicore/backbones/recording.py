@@ -85,6 +85,7 @@ class Recording(Backbone):
         self.network_seconds: float = index["network_seconds"]
         self._shapes = {layer: tuple(index["layers"][layer]) for layer in wanted}
         self._at = {name: i for i, name in enumerate(index["images"])}
+        self._digests = [bytes.fromhex(digest) for digest in index["digests"]]
 
     def contains(self, images: Sequence[ImageLike], preprocessing: Preprocessing) -> bool:
         """Return whether all these images were recorded, with this preprocessing."""
@@ -100,6 +101,7 @@ class Recording(Backbone):
         *,
         pixels: tuple[int, int] | None = None,
         skipped: dict[int, ImageError] | None = None,
+        digests: list[bytes] | None = None,
         seconds: Seconds | None = None,
     ) -> Generator[FeatureMaps, None, None]:
         """Read the maps if all images were recorded; otherwise run the network.
@@ -110,7 +112,13 @@ class Recording(Backbone):
         seconds = Seconds() if seconds is None else seconds
         if not self.contains(images, preprocessing):
             yield from super().feature_maps(
-                images, preprocessing, batch_size, pixels=pixels, skipped=skipped, seconds=seconds
+                images,
+                preprocessing,
+                batch_size,
+                pixels=pixels,
+                skipped=skipped,
+                digests=digests,
+                seconds=seconds,
             )
             return
         if pixels and pixels != self.size:
@@ -125,6 +133,8 @@ class Recording(Backbone):
             ]
             for first in range(0, len(images), batch_size):
                 rows = [self._at[_name(image)] for image in images[first : first + batch_size]]
+                if digests is not None:
+                    digests += [self._digests[row] for row in rows]
                 with seconds.of("recorded maps"):
                     levels = tuple(
                         self._read(file, layer, rows)
@@ -213,9 +223,10 @@ def _write(
     shapes: dict[str, list[int]] = {}
     size: list[int] = []
     seconds = Seconds()
+    digests: list[bytes] = []
     before = time.perf_counter()
     recorded = network.feature_maps(
-        images, network.preprocessing, network.batch_size, seconds=seconds
+        images, network.preprocessing, network.batch_size, digests=digests, seconds=seconds
     )
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.closing(recorded))
@@ -232,6 +243,7 @@ def _write(
             bar.update(len(found))
     return {
         "images": [_name(image) for image in images],
+        "digests": [digest.hex() for digest in digests],
         "layers": shapes,
         "size": size,
         "seconds": time.perf_counter() - before,
@@ -244,6 +256,8 @@ def _index(folder: Path) -> dict[str, Any] | None:
     try:
         index = json.loads((folder / INDEX).read_text("utf-8"))
         if index["format"] != FORMAT or not index["images"]:
+            return None
+        if len(index["digests"]) != len(index["images"]):
             return None
         for layer, shape in index["layers"].items():
             if _file(folder, layer).stat().st_size != 4 * len(index["images"]) * np.prod(shape):

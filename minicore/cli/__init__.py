@@ -40,6 +40,7 @@ from minicore.cli import (
     report,
     reproduce,
     score_images,
+    update_model,
 )
 from minicore.cli.messages import print_message, with_option_names
 from minicore.errors import MinicoreError, MinicoreWarning, OutputError
@@ -55,6 +56,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(fit.fit)
+app.command()(update_model.update)
 app.command()(score_images.score)
 app.command()(evaluate_dataset.evaluate)
 app.command()(export_model.export)

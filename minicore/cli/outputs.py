@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 
 from minicore import plots
+from minicore.cli.messages import count
 from minicore.datasets import Dataset
 from minicore.errors import one_line
 from minicore.evaluation.metrics import f1_threshold
 from minicore.images import ImageLike, view
 from minicore.patchcore.detector import Detector
+from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.search import Detection
+from minicore.patchcore.update import Growth
 from minicore.plots.style import Figure
 from minicore.runtime.files import NO_INPUTS, Inputs, atomic_write, folded
 from minicore.runtime.kinds import FIELDS
@@ -29,6 +32,7 @@ SCALE = (0.5, 1.25)  # ends of a heat map's colour scale, as multiples of the ma
 PICTURES = ("panels.png", "histogram.png", "roc.png")  # the pictures of an evaluation
 HEAT = ".heat.png"
 LONGEST = 255  # bytes in the name of a file, the limit of most file systems
+ADDITIONS = 18  # number of images in the picture of an update
 DRAWN = 5  # number of defective images in the picture of an evaluation
 
 
@@ -173,6 +177,48 @@ def save_heat_map(
         limit=threshold,
     )
     plots.save(figure, path, overwrite=overwrite)
+
+
+def save_additions(
+    path: Path, model: PatchCore, growth: Growth, *, overwrite: bool = False
+) -> None:
+    """Draw the patches that an update adds, image by image; the farthest patches come first.
+
+    Parameters
+    ----------
+    path : Path
+    model : PatchCore
+        Before the update.
+    growth : Growth
+        With at least one new row.
+    overwrite : bool, default False
+        Whether to replace a file that minicore did not make.
+    """
+    image_of, distances = growth.origins[:, 0], growth.distances
+    largest = np.full(len(growth.images), -np.inf)
+    np.maximum.at(largest, image_of, distances)
+    order = [i for i in np.argsort(-largest, kind="stable") if growth.rows[i]]
+    drawn = order[:ADDITIONS]
+    rows = [image_of == i for i in drawn]
+    heading = f"{_patches(len(distances))} of {count(len(order), 'image')} would be added"
+    if len(drawn) < len(order):
+        heading += f"; here the {len(drawn)} images with the farthest patches"
+    figure = plots.additions(
+        [view(growth.images[i], model.preprocessing_) for i in drawn],
+        [growth.squares[own] for own in rows],
+        [distances[own] for own in rows],
+        float(model.coreset_radii_[-1]),
+        titles=[
+            f"{one_line(Path(str(growth.images[i])).name)}\n{_patches(int(growth.rows[i]))}"
+            for i in drawn
+        ],
+        heading=heading,
+    )
+    plots.save(figure, path, overwrite=overwrite)
+
+
+def _patches(n: int) -> str:
+    return f"{n:,} patch{'es' * (n != 1)}"
 
 
 def save_pictures(

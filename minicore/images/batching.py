@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,8 @@ import numpy as np
 
 from minicore.errors import ImageError
 from minicore.images.preprocess import ImageLike, Preprocessing, prepare
+
+DIGEST = 16  # bytes
 
 
 def batches(
@@ -20,6 +23,7 @@ def batches(
     workers: int = 2,
     pixels: tuple[int, int] | None = None,
     skipped: dict[int, ImageError] | None = None,
+    digests: list[bytes] | None = None,
 ) -> Generator[np.ndarray, None, None]:
     """Prepare images in order, a batch at a time.
 
@@ -42,6 +46,9 @@ def batches(
         If given, images that cannot be used are left out, and the position and the error of each
         are stored here. When a batch is yielded, all errors before its last image are already
         stored.
+    digests : list, optional
+        If given, a hash of each prepared image is appended before its batch is yielded: `DIGEST`
+        bytes of BLAKE2b. Images that are equal for the network have equal hashes, on any machine.
 
     Yields
     ------
@@ -58,7 +65,7 @@ def batches(
         raise ValueError(
             f"batch_size and workers: expected at least 1, found {batch_size} and {workers}"
         )
-    return _batches(images, preprocessing, batch_size, workers, pixels, skipped)
+    return _batches(images, preprocessing, batch_size, workers, pixels, skipped, digests)
 
 
 def _batches(
@@ -68,20 +75,21 @@ def _batches(
     workers: int,
     pixels: tuple[int, int] | None,
     skipped: dict[int, ImageError] | None,
+    digests: list[bytes] | None,
 ) -> Generator[np.ndarray, None, None]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="minicore-decode")
-    pending: deque[Future[np.ndarray]] = deque()
+    pending: deque[Future[tuple[np.ndarray, bytes]]] = deque()
     expected = pixels
     like = "the training images" if pixels else "the first image"
     batch: list[np.ndarray] = []
-    submitted = 0
+    submitted, hashed = 0, digests is not None
     try:
         for i, image in enumerate(images):
             for later in images[submitted : i + 2 * batch_size - len(batch)]:
-                pending.append(pool.submit(prepare, later, preprocessing))
+                pending.append(pool.submit(_prepared, later, preprocessing, hashed))
                 submitted += 1
             try:
-                prepared = pending.popleft().result()
+                prepared, digest = pending.popleft().result()
                 found = prepared.shape[1:]
                 expected = expected or found
                 if found != expected:
@@ -96,6 +104,8 @@ def _batches(
                 skipped[i] = error
                 continue
             batch.append(prepared)
+            if digests is not None:
+                digests.append(digest)
             if len(batch) == batch_size:
                 yield np.stack(batch)
                 batch = []
@@ -103,3 +113,13 @@ def _batches(
             yield np.stack(batch)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepared(
+    image: ImageLike, preprocessing: Preprocessing, hashed: bool
+) -> tuple[np.ndarray, bytes]:
+    """Return a prepared image and its hash; without `hashed`, the hash is empty."""
+    prepared = prepare(image, preprocessing)
+    if not hashed:
+        return prepared, b""
+    return prepared, hashlib.blake2b(prepared.data.cast("B"), digest_size=DIGEST).digest()

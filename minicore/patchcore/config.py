@@ -190,7 +190,7 @@ class Config(Features):
 
 @dataclass(frozen=True)
 class Made:
-    """Time, training images and version of a fit. Stored in the saved model; it changes no result.
+    """Training images, time and version of a model. Stored in its file; it changes no result.
 
     Parameters
     ----------
@@ -208,6 +208,9 @@ class Made:
         Version of minicore.
     image_size : (int, int) or None
         (h, w) of the training images in pixels. None if they have different sizes.
+    updated : int
+        How many of the images were learned after the fit, by `PatchCore.update`. `folder`, `when`
+        and `version` describe the fit.
     """
 
     images: int
@@ -216,10 +219,12 @@ class Made:
     when: str
     version: str
     image_size: tuple[int, int] | None = None
+    updated: int = 0
 
     def __post_init__(self) -> None:
-        require_whole(self, "images", 1)
-        require_whole(self, "copies", 0)
+        for name, least in (("images", 1), ("copies", 0), ("updated", 0)):
+            require_whole(self, name, least)
+        require(self, "updated", self.updated < self.images, f"less than {self.images} images")
         for name in ("folder", "when", "version"):
             value = getattr(self, name)
             text = isinstance(value, str) or (name == "folder" and value is None)

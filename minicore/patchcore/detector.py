@@ -88,6 +88,7 @@ class Detector(OutlierMixin, BaseEstimator):
         progress: bool,
         pixels: tuple[int, int] | None = None,
         skipped: dict[int, ImageError] | None = None,
+        digests: list[bytes] | None = None,
     ) -> Iterator[Patches]:
         """Run the network and equations 1 to 3 on images, a batch at a time.
 
@@ -98,7 +99,7 @@ class Detector(OutlierMixin, BaseEstimator):
             Text of the progress bar.
         progress : bool
             Whether to show the progress bar.
-        pixels, skipped
+        pixels, skipped, digests
             As for `minicore.images.batches`.
 
         Yields
@@ -111,6 +112,7 @@ class Detector(OutlierMixin, BaseEstimator):
             self.batch_size,
             pixels=pixels,
             skipped=skipped,
+            digests=digests,
             seconds=self.seconds_,
         )
         with (

@@ -22,6 +22,7 @@ from minicore.backbones import Backbone, JointBackbone, open_backbone
 from minicore.backbones.joint import Source, Spread
 from minicore.errors import ImageError
 from minicore.images import ImageLike, Override, as_images
+from minicore.images.batching import DIGEST
 from minicore.patchcore.bank import MemoryBank, Storage
 from minicore.patchcore.config import (
     Config,
@@ -43,6 +44,7 @@ from minicore.patchcore.search import Detection, Search
 from minicore.patchcore.selection import pick, project
 from minicore.patchcore.threshold import threshold
 from minicore.patchcore.training import common_size, first_copies, warn_of_copies
+from minicore.patchcore.update import find_growth, grow
 from minicore.patchcore.whitening import covariance, whitening_matrix
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
@@ -123,10 +125,10 @@ class PatchCore(Detector):
         The coreset $\mathcal{M}_C$ in the order picked.
     coreset_indices_ : (l,) int64
         Row numbers of the coreset in the whole memory bank $\mathcal{M}$, which is ordered by
-        image.
+        image. The images of each `update` follow those before.
     coreset_radii_ : (l,) float64
         Largest distance of a row of $\mathcal{M}$ to its nearest pick, after each pick; Euclidean,
-        in the projection $\psi$. Empty if `selection` is not "greedy".
+        in the projection $\psi$. Empty if `selection` is not "greedy". `update` does not change it.
     grid_ : (int, int)
         Size of the patch grid of an image, h' and w'.
     input_size_ : (int, int)
@@ -148,6 +150,8 @@ class PatchCore(Detector):
         The parameters of the fit.
     made_ : Made
         Number of images and copies, their folder, the time of the fit, the version of minicore.
+    image_digests_ : (n, 16) uint8
+        A hash of each training image as the network gets it (`minicore.images.batches`).
     backbone_ : Backbone or JointBackbone
         The network.
     seconds_ : Seconds
@@ -258,7 +262,7 @@ class PatchCore(Detector):
         self.seconds_ = Seconds()
         with threads.limit(self.n_threads), MemoryBank(len(images), self.bank_storage) as M:
             self.backbone_ = self._open_backbone()
-            self.config_ = self._configure()
+            self.config_ = self._configure(self.backbone_)
             size = common_size(images)
 
             # Equations 1 to 4: M, the patch features of all images
@@ -289,13 +293,13 @@ class PatchCore(Detector):
             self.backbone, self.layers, threads=self.n_threads, batch_size=self.batch_size
         )
 
-    def _configure(self) -> Config:
-        asked = self.backbone_.preprocessing.override(self.resize, self.crop)
+    def _configure(self, network: Backbone | JointBackbone) -> Config:
+        asked = network.preprocessing.override(self.resize, self.crop)
         d = self.dimension
         return Config(
-            backbone=self.backbone_.source,
-            backbone_sha256=self.backbone_.sha256,
-            layers=self.backbone_.layers,
+            backbone=network.source,
+            backbone_sha256=network.sha256,
+            layers=network.layers,
             resize=asked.resize,
             crop=asked.crop,
             mean=asked.mean,
@@ -323,7 +327,8 @@ class PatchCore(Detector):
         several = len(self.backbone_.networks) > 1
         self.scales_, self.whitening_ = (1.0,) * len(self.backbone_.networks), None
         spread = Spread(columns_by_network(self.backbone_, self.config_)) if several else None
-        for batch in self._patches(images, "memory bank", progress=self.progress):
+        digests: list[bytes] = []
+        for batch in self._patches(images, "memory bank", progress=self.progress, digests=digests):
             with self.seconds_.of("memory bank (eq 4)"):
                 check_smoothing(self.config_.sigma, batch.size)
                 M.append(batch.features)
@@ -340,6 +345,7 @@ class PatchCore(Detector):
                 M.transform(lambda rows: times(rows, W), W.shape[1])
                 self.whitening_ = W
         self.input_size_, self.grid_ = batch.size, M.grid
+        self.image_digests_ = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST)
         return batch.cell
 
     def _calibrate(
@@ -357,6 +363,64 @@ class PatchCore(Detector):
         self.calibration_scores_ = left_out.scores(self.config_)
         self.calibration_peaks_ = left_out.peaks(self.input_size_, cell, self.config_)
         return threshold(self.calibration_scores_, alpha), threshold(self.calibration_peaks_, alpha)
+
+    # ---------------------------------------------------------------- update
+
+    def update(self, X: Any) -> np.ndarray:
+        r"""Learn more good images, without the images of the fit.
+
+        Let r be the covering radius of the fit, the last of `coreset_radii_`. For each image in
+        turn, Algorithm 1 continues: the patch that is farthest from the memory bank is added to it,
+        until all patches of the image are within r. So the promise of the fit holds for every image
+        that the model has learned: each patch is within r of a row of the bank (Euclidean, in the
+        projection $\psi$). Rows are only added, never removed.
+
+        The numbers of rows show whether there are enough good images: if new images add hardly any
+        row, the model has already seen what good parts look like.
+
+        Parameters
+        ----------
+        X : images
+            Good images, as for `fit`. A defect among them would be learned and then be called good
+            (`minicore update --show` draws what would be added). Images that the model has already
+            learned are skipped.
+
+        Returns
+        -------
+        (n,) int64
+            Number of rows that each image added, in the order given; 0 for a skipped image.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError
+            If there is no image, the coreset was not selected by Algorithm 1, or a parameter has
+            changed since the fit.
+        ImageError, BackboneError
+            If an image or the network cannot be used, or an image has another size than those of
+            the fit. After any error the model is unchanged.
+
+        Warns
+        -----
+        MinicoreWarning
+            If images are skipped, or have another size before preprocessing.
+
+        Notes
+        -----
+        The thresholds are renewed, unless `false_positive_rate` is None. Each new image is scored
+        by the model as it was before this image was learned, and its scores are appended to
+        `calibration_scores_` and `calibration_peaks_`. The model has grown since the older scores
+        were computed, and more rows can only reduce the distance of a patch. So the older scores
+        tend to be too high, and the thresholds too. The false-positive rate is an estimate.
+
+        The result does not depend on how the images are divided among several updates. It depends
+        on their order. One fit on all images would select other rows.
+        """
+        with threads.limit(self.n_threads):
+            growth = find_growth(self, X)
+            grow(self, growth)
+        return growth.rows
 
     # ---------------------------------------------------------------- score
 

@@ -32,6 +32,7 @@ from minicore.patchcore.bank import MemoryBank
 from minicore.patchcore.config import Config, Engine
 from minicore.patchcore.features import engine_functions
 from minicore.patchcore.search import Search, mean_of_top
+from minicore.patchcore.selection import continue_coreset
 from minicore.runtime.progress import bar as progress_bar
 
 BATCH = 8  # images that are searched together
@@ -127,7 +128,8 @@ class LeaveOneOut:
             starts = np.searchsorted(owner[alone], images, side="left")
             for i, image in enumerate(images):
                 rows = alone[starts[i] : ends[i]]
-                filled = M[rows[cover(psi_M[rows], in_psi.distances[rows, 1], radius)]]
+                more, _ = continue_coreset(psi_M[rows], in_psi.distances[rows, 1], radius)
+                filled = M[rows[more]]
                 own = slice(image * P, (image + 1) * P)
                 of_image = _Nearest(nearest.distances[own], nearest.rows[own])
                 self._leave_out(i, M[own], of_image, image_of_pick != image, filled)
@@ -197,29 +199,6 @@ class LeaveOneOut:
             for i in range(0, len(grids), BATCH)
         )
         return np.concatenate([batch.max(axis=(1, 2)) for batch in maps]).astype(float)
-
-
-def cover(rows: np.ndarray, distances: np.ndarray, radius: float) -> np.ndarray:
-    """Continue Algorithm 1 among some rows, until all are within `radius` of a pick.
-
-    Parameters
-    ----------
-    rows : (n, d) float32
-    distances : (n,) float64
-        Distance of each row to the picks so far.
-    radius : float
-
-    Returns
-    -------
-    (m,) int64
-        Numbers of the new picks, in order.
-    """
-    to_nearest, picks = distances.copy(), []
-    while len(rows) and to_nearest.max() > radius:
-        m = int(to_nearest.argmax())
-        picks.append(m)
-        np.minimum(to_nearest, equations.nearest(rows, rows[m : m + 1])[0][:, 0], out=to_nearest)
-    return np.array(picks, np.int64)
 
 
 def _search(

@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from minicore.errors import BackboneError, ModelError
+from minicore.images.batching import DIGEST
 from minicore.patchcore.config import Config, Made, require_running
 from minicore.patchcore.ensemble import Ensemble
 from minicore.patchcore.estimator import PatchCore
@@ -28,6 +29,7 @@ from minicore.runtime.files import identities
 HEADER = ("config", "made", "scales", "input_size", "grid", "threshold", "map_threshold")
 ARRAYS = (
     "memory_bank", "coreset_indices", "coreset_radii", "calibration_scores", "calibration_peaks",
+    "image_digests",
 )  # fmt: skip
 WHITENING = "whitening"  # the name of an array that only some models have
 SEARCH = "search."  # prefix of the names of the arrays of `Search.state`
@@ -63,6 +65,7 @@ def _stored(model: PatchCore) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         "coreset_radii": model.coreset_radii_,
         "calibration_scores": model.calibration_scores_,
         "calibration_peaks": model.calibration_peaks_,
+        "image_digests": model.image_digests_,
         **{SEARCH + name: array for name, array in model._search.state().items()},
     }
     if model.whitening_ is not None:
@@ -164,6 +167,7 @@ def _patchcore(
 
     names = PatchCore._get_param_names()
     parameters = {k: v for k, v in config.to_json().items() if k in names}
+    parameters |= {"resize": config.resize or "none", "crop": config.crop or "none"}
     model = PatchCore(**{**parameters, "backbone": backbone or config.backbone, **options})
     require_running(model)
     try:
@@ -200,6 +204,7 @@ def _patchcore(
     model.memory_bank_ = saved.bank
     model.coreset_indices_, model.coreset_radii_ = saved.indices, saved.radii
     model.calibration_scores_, model.calibration_peaks_ = saved.scores, saved.peaks
+    model.image_digests_ = saved.digests
     model.threshold_, model.map_threshold_ = saved.threshold, saved.map_threshold
     return model
 
@@ -224,6 +229,7 @@ class Saved:
     radii: np.ndarray
     scores: np.ndarray
     peaks: np.ndarray
+    digests: np.ndarray
 
     @classmethod
     def validate(cls, arrays: Arrays, header: Any) -> Saved:
@@ -251,7 +257,7 @@ class Saved:
             _require(value is None or _finite(value), f"{name} {value!r}")
         threshold, map_threshold = (None if t is None else float(t) for t in thresholds)
 
-        bank, indices, radii, scores, peaks = (arrays[name] for name in ARRAYS)
+        bank, indices, radii, scores, peaks, digests = (arrays[name] for name in ARRAYS)
         stored = np.float16 if config.bank_storage == "float16" else np.float32
         good = bank.ndim == 2 and bank.size > 0 and bank.dtype == stored
         good = good and bool(np.isfinite(bank).all())
@@ -269,13 +275,20 @@ class Saved:
         for name, array in (("scores", scores), ("peaks", peaks), ("radii", radii)):
             good = array.ndim == 1 and array.dtype == np.float64 and bool(np.isfinite(array).all())
             _require(good, f"{name} of {array.dtype} {array.shape}, or not finite")
+        # One radius for each row of the fit; the rows of an update have none.
+        fewest = (1 if made.updated else len(bank)) if config.selection == "greedy" else 0
+        most = len(bank) if config.selection == "greedy" else 0
+        good = fewest <= len(radii) <= most and bool((radii >= 0).all())
+        _require(good, f"memory bank of {len(bank)} rows, {len(radii)} radii, or negative radii")
+        good = digests.dtype == np.uint8 and digests.shape == (made.images, DIGEST)
+        _require(good, f"{made.images} images, digests of {digests.dtype} {digests.shape}")
         _require((threshold is None) == (map_threshold is None), "only one of the two thresholds")
         enough = len(scores) == len(peaks) and (threshold is None or len(scores) > 1)
         _require(enough, f"{len(scores)} scores and {len(peaks)} peaks for the thresholds")
         return cls(
             config, made, tuple(map(float, scales)), W,
             tuple(header["input_size"]), tuple(header["grid"]), threshold, map_threshold,
-            bank.astype(np.float32, copy=False), indices, radii, scores, peaks,
+            bank.astype(np.float32, copy=False), indices, radii, scores, peaks, digests,
         )  # fmt: skip
 
 

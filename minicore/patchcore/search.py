@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 
 from minicore import equations, fast
 from minicore.patchcore.config import Engine, Score
+from minicore.runtime import threads
 
 TOP = 0.01  # share of the patches whose distances score="top" averages
+PART = 1024  # rows of a part of `GrowingSearch`; a part with more rows does not grow
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,6 @@ class Search:
         The coreset.
     b : int or None
         Size of the neighbourhood in equation 7; None leaves equation 7 out.
-    name : str
-        Name of the bank in the error message.
     state : dict of str to array, optional
         The result of `state` for this bank. It saves time and changes no result.
     score : {"max", "top"}, default "max"
@@ -85,13 +86,12 @@ class Search:
         self,
         bank: np.ndarray,
         b: int | None,
-        name: str = "memory bank",
         state: dict[str, np.ndarray] | None = None,
         score: Score = "max",
     ) -> None:
         if b is not None and b > len(bank):
             raise ValueError(
-                f"b must be at most the {len(bank)} rows of the {name}, got {b}; "
+                f"b must be at most the {len(bank)} rows of the memory bank, got {b}; "
                 f"lower b or raise coreset_ratio"
             )
         self.bank, self.b, self._score = bank, b, score
@@ -105,6 +105,10 @@ class Search:
     def state(self) -> dict[str, np.ndarray]:
         """Return what `prepare` computed, for a saved model; empty if it computed nothing."""
         return {} if self._index is None else self._index.state()
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return the rows of the bank with these numbers."""
+        return self.bank[rows]
 
     def nearest(self, queries: np.ndarray, k: int, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
         """Find the `k` nearest rows of the bank for each query, (n, k) distances and indices."""
@@ -132,52 +136,49 @@ class Search:
         distances : (n, h', w') float32
             Distance of each patch to its nearest row of the bank.
         """
+        found, rows = self.nearest(patches.reshape(-1, patches.shape[3]), 1, engine)
+        return self.decide(patches, found, rows, engine)
+
+    def decide(
+        self, patches: np.ndarray, found: np.ndarray, rows: np.ndarray, engine: Engine
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Score a batch of images after the search.
+
+        Parameters
+        ----------
+        patches, engine
+            As for `score`.
+        found, rows : (n * h' * w', 1)
+            Distance to the nearest row of the bank, and this row, for each patch.
+
+        Returns
+        -------
+        s, s_star, distances
+            As `score`.
+        """
         n, height, width, D = patches.shape
         P = patches.reshape(n, height * width, D)
 
         # min_{m ∈ M} ‖m_test − m‖₂ and its arg min, for every m_test ∈ P(x_test)
-        distances, rows = self.nearest(P.reshape(-1, D), 1, engine)
-        distances, rows = distances.astype(np.float32).reshape(n, -1), rows.reshape(n, -1)
-        s, s_star = self.score_images(P, distances, rows, self.b, engine)
-        return s, s_star, distances.reshape(n, height, width)
+        distances, rows = found.astype(np.float32).reshape(n, -1), rows.reshape(n, -1)
 
-    def score_images(
-        self, P: np.ndarray, distances: np.ndarray, rows: np.ndarray, b: int | None, engine: Engine
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Score images whose patches are searched already.
-
-        Parameters
-        ----------
-        P : (n, h' w', D) float32
-            Their patch features.
-        distances : (n, h' w') float32
-            Distance of each patch to its nearest row of the bank.
-        rows : (n, h' w') int64
-            These rows.
-        b : int or None
-            As for `Search`.
-        engine : {"fast", "equations"}
-
-        Returns
-        -------
-        s, s_star : (n,) float64
-            The score, and equation 6.
-        """
         # m_test* and m* (arg max), s* = ‖m_test* − m*‖₂
-        images, test_star = np.arange(len(P)), distances.argmax(axis=1)
+        images, test_star = np.arange(n), distances.argmax(axis=1)
         m_star = rows[images, test_star]
-        s_star = distances[images, test_star].astype(float)
+        s = s_star = distances[images, test_star].astype(float)
         if self._score == "top":
-            return mean_of_top(distances), s_star
-        if b is None:
-            return s_star, s_star
+            s = mean_of_top(distances)
 
         # s, from the neighbourhood N_b(m*)
-        _, around = self.nearest(self.bank[m_star], b, engine)
-        s = [
-            equations.reweighted_distance(P[i, test_star[i]], self.bank[around[i]]) for i in images
-        ]
-        return np.array(s), s_star
+        if self.b is not None:
+            _, around = self.nearest(self.take(m_star), self.b, engine)
+            s = np.array(
+                [
+                    equations.reweighted_distance(P[i, test_star[i]], self.take(around[i]))
+                    for i in images
+                ]
+            )
+        return s, s_star, distances.reshape(n, height, width)
 
 
 def top_patches(patches: int) -> int:
@@ -198,3 +199,86 @@ def mean_of_top(distances: np.ndarray) -> np.ndarray:
     """
     top = np.sort(distances, axis=1)[:, -top_patches(distances.shape[1]) :]
     return np.asarray(top.mean(axis=1, dtype=np.float64))
+
+
+class GrowingSearch(Search):
+    """A `Search` that accepts more rows. Its results are those of a `Search` in all its rows.
+
+    The rows are kept in parts, and only the last part is prepared again when rows are added. A
+    small part is searched in one thread: with several, the threads would mostly wait.
+
+    Parameters
+    ----------
+    search : Search
+        In the rows that it begins with. It is not changed.
+    """
+
+    def __init__(self, search: Search) -> None:
+        super().__init__(search.bank, search.b, score=search._score)
+        self._parts = [search]
+
+    def append(self, rows: np.ndarray) -> None:
+        """Add rows, (n, D) float32, after all others."""
+        if not len(rows):
+            return
+        last = self._parts[-1]
+        if len(self._parts) > 1 and len(last.bank) < PART:
+            rows = np.concatenate([self._parts.pop().bank, rows])
+        self._parts.append(Search(rows, None))
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return the rows with these numbers."""
+        found = np.empty((len(rows), self.bank.shape[1]), np.float32)
+        for first, part in self._numbered():
+            own = (rows >= first) & (rows < first + len(part.bank))
+            found[own] = part.bank[rows[own] - first]
+        return found
+
+    def nearest(self, queries: np.ndarray, k: int, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
+        """Find the `k` nearest rows for each of a few queries, (n, k) distances and indices."""
+        distances, indices = [], []
+        for first, part in self._numbered():
+            with threads.limit(1):
+                found, rows = part.nearest(queries, min(k, len(part.bank)), engine)
+            distances.append(found)
+            indices.append(rows + first)
+        both = np.concatenate(distances, axis=1), np.concatenate(indices, axis=1)
+        order = np.argsort(both[0], axis=1, kind="stable")[:, :k]  # ties: the lowest row
+        return np.take_along_axis(both[0], order, 1), np.take_along_axis(both[1], order, 1)
+
+    def begin(self, queries: np.ndarray, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
+        """Find the nearest of the rows that this object began with, (n, 1) distances and rows."""
+        return self._parts[0].nearest(queries, 1, engine)
+
+    def finish(
+        self, queries: np.ndarray, begun: tuple[np.ndarray, np.ndarray], engine: Engine
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the nearest of all rows, after `begin`.
+
+        Parameters
+        ----------
+        queries : (n, D) float32
+            Some queries of `begin`.
+        begun : distances and rows, (n, 1)
+            Their results.
+        engine : {"fast", "equations"}
+
+        Returns
+        -------
+        distances : (n, 1) float64
+        rows : (n, 1) int64
+        """
+        distances, rows = begun
+        for first, part in list(self._numbered())[1:]:
+            with threads.limit(1 if len(part.bank) < PART else None):
+                found, own = part.nearest(queries, 1, engine)
+            rows = np.where(found < distances, own + first, rows)  # ties: the lowest row
+            distances = np.minimum(found, distances)
+        return distances, rows
+
+    def _numbered(self) -> Iterator[tuple[int, Search]]:
+        """Yield the parts, each with the number of its first row."""
+        first = 0
+        for part in self._parts:
+            yield first, part
+            first += len(part.bank)

@@ -16,12 +16,14 @@ from minicore.runtime import threads
 from minicore.runtime.progress import bar as progress_bar
 
 
-def project(M: MemoryBank, config: Config, rows: np.ndarray | None = None) -> np.ndarray:
+def project(
+    M: MemoryBank | np.ndarray, config: Config, rows: np.ndarray | None = None
+) -> np.ndarray:
     r"""Return $\psi(\mathcal{M})$, or $\mathcal{M}$ itself if it is no wider than the projection.
 
     Parameters
     ----------
-    M : MemoryBank
+    M : MemoryBank, or (N, D) float32
     config : Config
     rows : (n,) int64, optional
         Only these rows; by default all.
@@ -87,6 +89,39 @@ def pick(
                 progress=bar.update,
             )  # fmt: skip
     return literal_coreset(psi_M, l, start, config.coreset_radius)
+
+
+def continue_coreset(
+    psi_P: np.ndarray, to_nearest: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Continue Algorithm 1 among more rows, until all of them are within the radius.
+
+    Parameters
+    ----------
+    psi_P : (P, d) float32
+        More rows, in the projection $\psi$.
+    to_nearest : (P,) float64
+        Distance of each to its nearest pick so far.
+    radius : float
+
+    Returns
+    -------
+    picks : (k,) int64
+        Rows of `psi_P` in the order picked; of equally far rows the lowest first.
+    distances : (k,) float64
+        Distance of each to all picks before it.
+    """
+    far = np.flatnonzero(to_nearest > radius)
+    rows, to_nearest = psi_P[far], to_nearest[far]
+    picks, distances = [], []
+    while (to_nearest > radius).any():
+        # m_i ← arg max_{m ∈ P} min_{n ∈ M_C} ‖ψ(m) − ψ(n)‖₂
+        m = int(to_nearest.argmax())
+        picks.append(far[m])
+        distances.append(to_nearest[m])
+        # M_C ← M_C ∪ {m_i}. The rows are few: the fast engine would not be faster.
+        to_nearest = np.minimum(to_nearest, equations.nearest(rows, rows[[m]])[0][:, 0])
+    return np.array(picks, np.int64), np.array(distances, float)
 
 
 def literal_coreset(

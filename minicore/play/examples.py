@@ -106,7 +106,9 @@ class Parts:
     @property
     def settings(self) -> bool:
         """Whether levels, p and s can change: the training images are available."""
-        return self._saved is None or bool(self._examples[self.names[0]].training)
+        if self._saved is None:
+            return True
+        return len(self._examples[self.names[0]].training) == self._saved.made_.images
 
     def contains(self, part: Any) -> bool:
         """Return whether `open` accepts this part."""
@@ -227,8 +229,8 @@ class Parts:
         config = saved.config_
         if all(getattr(config, name) == value for name, value in settings.items()):
             return prepare(saved, training)
-        if not training:
-            raise ValueError("the training images are missing, so the settings cannot change")
+        if len(training) < saved.made_.images:
+            raise ValueError("training images are missing, so the settings cannot change")
         names = (
             "embedding", "coreset_ratio", "seed", "layers", "patchsize", "stride",
             "projection_dim", "b", "sigma", "false_positive_rate", "selection", "whiten", "score",
@@ -284,7 +286,10 @@ def drawn(part: str) -> Examples:
 
 
 def _training_images(model: PatchCore) -> Sequence[ImageLike]:
-    """Return the images that a saved model was fitted on, if their folder still has as many."""
+    """Return the images that a saved model has learned, if their folder still has as many.
+
+    Images of an update are often in another folder. Then these are the images of the fit.
+    """
     made = model.made_
     if made.folder is None:
         return []
@@ -294,4 +299,4 @@ def _training_images(model: PatchCore) -> Sequence[ImageLike]:
             images = list_images(Path(made.folder))
     except (MinicoreError, OSError):
         return []
-    return images if len(images) == made.images else []
+    return images if len(images) in (made.images, made.images - made.updated) else []

@@ -186,11 +186,20 @@ class Scene:
         arrays = {
             "bank_xy": self.plane.coordinates(bank),
             "all_xy": self.plane.coordinates(self._sample),
-            "radii": model.coreset_radii_.astype(np.float32),
+            "radii": self._radii(),
             "origins": self.origins,
             **random,
         }
         return Message(values, arrays)
+
+    def _radii(self) -> np.ndarray:
+        """Return the covering radius of the fit's patches after each row of the coreset.
+
+        The rows of an update do not change it.
+        """
+        radii = self.model.coreset_radii_.astype(np.float32)
+        added = len(self.model.memory_bank_) - len(radii) if len(radii) else 0
+        return np.pad(radii, (0, added), mode="edge") if added else radii
 
     def _random_picks(self) -> dict[str, np.ndarray]:
         """Return random picks in the plane, and their covering radii, for comparison."""

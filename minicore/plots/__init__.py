@@ -8,6 +8,7 @@ Good images are blue and anomalous images are vermilion (Okabe and Ito). Readers
 vision deficiency can distinguish them. Scores use the colour map inferno, orders use viridis.
 """
 
+from minicore.plots.additions import additions
 from minicore.plots.animation import animation
 from minicore.plots.gallery import pictures
 from minicore.plots.poster import trace
@@ -17,6 +18,7 @@ from minicore.plots.segmentation import panels
 from minicore.plots.style import save
 
 __all__ = [
+    "additions",
     "animation",
     "coreset",
     "histogram",

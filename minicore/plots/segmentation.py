@@ -133,7 +133,7 @@ def _row_texts(
     lines: list[list[Line]] = [[] for _ in range(n)]
     for i, row in enumerate(lines):
         if titles is not None:
-            words = " ".join(map(_shortened, str(titles[i]).split()))
+            words = " ".join(map(shortened, str(titles[i]).split()))
             row += [(part, INK, "bold") for part in textwrap.wrap(words, 15, **WRAP)]
         if labels is not None:
             bad = bool(np.asarray(labels)[i])
@@ -145,12 +145,12 @@ def _row_texts(
     return lines
 
 
-def _shortened(word: str) -> str:
+def shortened(word: str, most: int = LONGEST_WORD) -> str:
     """Remove the middle of a long word: file names often differ only at the end."""
-    if len(word) <= LONGEST_WORD:
+    if len(word) <= most:
         return word
-    end = LONGEST_WORD // 2
-    return f"{word[: LONGEST_WORD - end - 1]}…{word[-end:]}"
+    end = most // 2
+    return f"{word[: most - end - 1]}…{word[-end:]}"
 
 
 def _grid(

@@ -39,6 +39,7 @@ def test_a_model_of_recorded_maps_is_the_model_of_the_images(network, parts, fol
     computed = PatchCore(network).fit(parts.train)
     assert recorded.config_ == computed.config_
     assert np.array_equal(recorded.memory_bank_, computed.memory_bank_)
+    assert np.array_equal(recorded.image_digests_, computed.image_digests_)
     ours, theirs = recorded.detect(parts.test[::-2]), computed.detect(parts.test[::-2])
     assert np.array_equal(ours.scores, theirs.scores)
     assert np.array_equal(ours.maps, theirs.maps)

@@ -33,7 +33,7 @@ from minicore.studies.bench import STAGES
 from minicore.studies.reproduce import STUDIES
 
 COMMANDS = [[], ["demo"], ["fit"], ["score"], ["evaluate"], ["info"], ["bench"], ["backbone"]]
-COMMANDS += [["report"], ["export"]]
+COMMANDS += [["report"], ["export"], ["update"]]
 COMMANDS += [["backbone", name] for name in ("info", "list", "get", "convert")]
 
 

@@ -596,3 +596,14 @@ def test_a_file_of_equal_size_and_time_is_another_image_by_its_content(tmp_path)
     assert fingerprint([path]) != before
     assert fingerprint([path, path]) != fingerprint([path])
     assert fingerprint([tmp_path / "absent"]) and fingerprint([tmp_path])
+
+
+def test_equal_pixels_have_equal_digests(tmp_path):
+    other = RGB.copy()
+    other[0, 0, 0] ^= 1
+    files = [saved(tmp_path / "a.png", RGB), saved(tmp_path / "b.tiff", RGB)]
+    digests = []
+    list(batches([RGB, *files, other], WHOLE, 3, digests=digests))
+    assert [len(digest) for digest in digests] == [16] * 4
+    assert digests[0] == digests[1] == digests[2] != digests[3]
+    assert digests[0].hex() == "08227e485be6dc447f41915285d1ee7b"  # on any machine

@@ -7,7 +7,7 @@ import pytest
 
 from minicore import PatchCore, equations
 from minicore.patchcore.bank import MemoryBank
-from minicore.patchcore.leave_one_out import LeaveOneOut, cover
+from minicore.patchcore.leave_one_out import LeaveOneOut
 from minicore.patchcore.search import Search, mean_of_top
 from minicore.patchcore.selection import pick, project
 
@@ -116,14 +116,3 @@ def test_scores_without_equation_7_and_of_the_top_are_those_of_the_distances(con
     plain, top = replace(config, b=None), replace(config, b=None, score="top")
     assert np.array_equal(found.scores(plain), found.distances.max(axis=1).astype(float))
     assert np.array_equal(found.scores(top), mean_of_top(found.distances))
-
-
-def test_cover_continues_algorithm_1():
-    rng = np.random.default_rng(0)
-    rows = rng.standard_normal((60, 3)).astype(np.float32)
-    picks = equations.greedy_coreset(rows, 20, 7)
-    radii = equations.covering_radii(rows, picks)
-    first = equations.nearest(rows, rows[picks[:5]])[0][:, 0]
-    assert list(cover(rows, first, radii[-1])) == list(picks[5:])
-    assert len(cover(rows, first, first.max())) == 0
-    assert len(cover(rows[:0], first[:0], 0.0)) == 0

@@ -192,6 +192,7 @@ def test_the_literal_engine_uses_nothing_of_fast(tiny, gear, monkeypatch):
     model = PatchCore(tiny, engine="equations", projection_dim=8, progress=False).fit(gear.train)
     assert model.threshold_ is not None and model.detect(gear.test[:2]).maps.shape == (2, 64, 64)
     assert trace(model, gear.test[0]).s == model.detect(gear.test[:1]).scores[0]
+    assert model.update(gear.test[:4]).sum() > 0
     with pytest.raises(AssertionError, match="fast is used"):
         PatchCore(tiny, progress=False).fit(gear.train)
 

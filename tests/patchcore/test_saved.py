@@ -230,8 +230,9 @@ def test_there_is_no_pickle_in_a_model(path):
         "calibration_peaks",
         "__metadata__",
     }
-    assert set(described) == names | {"coreset_radii", "search.mean", "search.axes"}
-    assert {d["dtype"] for k, d in described.items() if k[0] != "_"} == {"F32", "I64", "F64"}
+    names |= {"coreset_radii", "image_digests", "search.mean", "search.axes"}
+    assert set(described) == names
+    assert {d["dtype"] for k, d in described.items() if k[0] != "_"} == {"F32", "I64", "F64", "U8"}
 
 
 def test_a_model_says_how_many_images_from_which_folder_when_and_by_which_version(

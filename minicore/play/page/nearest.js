@@ -57,7 +57,13 @@ export function nearest(app) {
       + (deciding ? ` ${word("largest")}` : "");
 
     const training = await app.training(image);
-    if (now !== drawn || !training) return;
+    if (now !== drawn) return;
+    if (!training) {
+      element("training-caption").textContent = word("trainingMissing", { number: image });
+      fitted(element("good-patch")); // empty
+      fitted(element("training"));
+      return;
+    }
     const box = neighbourhoodBox(app.scene, goodRow, goodColumn);
     cutOut(element("good-patch"), training, box, colour("good"));
     const { context, width } = fitted(element("training"));

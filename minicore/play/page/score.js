@@ -1,6 +1,6 @@
 // Equation 7: the neighbours of m*, the softmax of their distances, the score and its threshold.
 
-import { colour, cutOut, svg } from "./draw.js";
+import { colour, cutOut, fitted, svg } from "./draw.js";
 import { neighbourhoodBox } from "./geometry.js";
 import { word } from "./words.js";
 
@@ -47,9 +47,10 @@ export function score(app) {
     for (const [i, canvas] of canvases.entries()) {
       const [image, row, column] = origins.slice(3 * neighbours.data[i], 3 * neighbours.data[i] + 3);
       const training = await app.training(image);
-      if (now !== drawn || !training) return;
-      cutOut(canvas, training, neighbourhoodBox(app.scene, row, column), colour("good"), 2, 1);
-      canvas.title = word("trainingImage", { number: image });
+      if (now !== drawn) return;
+      canvas.title = word(training ? "trainingImage" : "trainingMissing", { number: image });
+      if (training) cutOut(canvas, training, neighbourhoodBox(app.scene, row, column), colour("good"), 2, 1);
+      else fitted(canvas); // empty
     }
   }
 

@@ -139,6 +139,7 @@ const WORDS = {
   decidingPatch: ["Patch with the largest distance (row {row}, column {column})", "거리가 가장 큰 패치: {row}행 {column}열"],
   goodPatch: ["Nearest good patch (row {row}, column {column})", "가장 가까운 정상 패치: {row}행 {column}열"],
   trainingImage: ["in training image {number}", "학습 이미지 {number}번"],
+  trainingMissing: ["in training image {number}, which is not available here", "학습 이미지 {number}번 (여기에는 없음)"],
   distance: ["Distance {distance}.", "거리 {distance}."],
   largest: ["This is s*, the largest distance of this image.", "이 이미지에서 가장 큰 거리 s*입니다."],
 
