@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from minicore.errors import ImageError
-from minicore.images.preprocess import ImageLike, Preprocessing, prepare
+from minicore.images.preprocess import ImageLike, Preprocessing, prepare_turned
 
 
 def batches(
@@ -20,6 +20,7 @@ def batches(
     workers: int = 2,
     pixels: tuple[int, int] | None = None,
     skipped: dict[int, ImageError] | None = None,
+    angles: Sequence[float] = (0.0,),
 ) -> Generator[np.ndarray, None, None]:
     """Prepare images in order, a batch at a time.
 
@@ -42,6 +43,9 @@ def batches(
         If given, images that cannot be used are left out, and the position and the error of each
         are stored here. When a batch is yielded, all errors before its last image are already
         stored.
+    angles : sequence of float
+        Each image is prepared once for every angle (`minicore.images.view`); these turned copies
+        follow each other.
 
     Yields
     ------
@@ -58,7 +62,7 @@ def batches(
         raise ValueError(
             f"batch_size and workers: expected at least 1, found {batch_size} and {workers}"
         )
-    return _batches(images, preprocessing, batch_size, workers, pixels, skipped)
+    return _batches(images, preprocessing, batch_size, workers, pixels, skipped, tuple(angles))
 
 
 def _batches(
@@ -68,21 +72,23 @@ def _batches(
     workers: int,
     pixels: tuple[int, int] | None,
     skipped: dict[int, ImageError] | None,
+    angles: tuple[float, ...],
 ) -> Generator[np.ndarray, None, None]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="minicore-decode")
-    pending: deque[Future[np.ndarray]] = deque()
+    pending: deque[Future[list[np.ndarray]]] = deque()
     expected = pixels
     like = "the training images" if pixels else "the first image"
     batch: list[np.ndarray] = []
     submitted = 0
     try:
         for i, image in enumerate(images):
-            for later in images[submitted : i + 2 * batch_size - len(batch)]:
-                pending.append(pool.submit(prepare, later, preprocessing))
+            ahead = max((2 * batch_size - len(batch)) // len(angles), 2)
+            for later in images[submitted : i + ahead]:
+                pending.append(pool.submit(prepare_turned, later, preprocessing, angles))
                 submitted += 1
             try:
-                prepared = pending.popleft().result()
-                found = prepared.shape[1:]
+                copies = pending.popleft().result()
+                found = copies[0].shape[1:]
                 expected = expected or found
                 if found != expected:
                     name = f"image {i}" if isinstance(image, np.ndarray) else image
@@ -95,10 +101,11 @@ def _batches(
                     raise
                 skipped[i] = error
                 continue
-            batch.append(prepared)
-            if len(batch) == batch_size:
-                yield np.stack(batch)
-                batch = []
+            for copy in copies:
+                batch.append(copy)
+                if len(batch) == batch_size:
+                    yield np.stack(batch)
+                    batch = []
         if batch:
             yield np.stack(batch)
     finally:
