@@ -84,6 +84,7 @@ class Detector(OutlierMixin, BaseEstimator):
         progress: bool,
         pixels: tuple[int, int] | None = None,
         skipped: dict[int, ImageError] | None = None,
+        angles: Sequence[float] = (0.0,),
     ) -> Iterator[Patches]:
         """Run the network and equations 1 to 3 on images, a batch at a time.
 
@@ -94,7 +95,7 @@ class Detector(OutlierMixin, BaseEstimator):
             Text of the progress bar.
         progress : bool
             Whether to show the progress bar.
-        pixels, skipped
+        pixels, skipped, angles
             As for `minicore.images.batches`.
 
         Yields
@@ -108,10 +109,12 @@ class Detector(OutlierMixin, BaseEstimator):
             pixels=pixels,
             skipped=skipped,
             seconds=self.seconds_,
+            angles=angles,
         )
+        turned = len(images) * len(angles)
         with (
             contextlib.closing(batches),
-            progress_bar(len(images), description, "image", show=progress) as bar,
+            progress_bar(turned, description, "image", show=progress) as bar,
         ):
             for feature_maps in batches:
                 with self.seconds_.of("patches (eq 1–3)"):

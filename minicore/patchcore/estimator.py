@@ -23,7 +23,16 @@ from minicore.backbones.joint import Source, Spread
 from minicore.errors import ImageError
 from minicore.images import ImageLike, Override, as_images
 from minicore.patchcore.bank import MemoryBank, Storage
-from minicore.patchcore.config import Config, Embedding, Engine, Made, Selection, require_running
+from minicore.patchcore.config import (
+    EVERY_45,
+    Augment,
+    Config,
+    Embedding,
+    Engine,
+    Made,
+    Selection,
+    require_running,
+)
 from minicore.patchcore.detector import Detector
 from minicore.patchcore.features import (
     check_smoothing,
@@ -95,6 +104,14 @@ class PatchCore(Detector):
     selection : {"greedy", "random", "kmeans"}, default "greedy"
         How the coreset is selected: by Algorithm 1, or by one of two other methods, for comparison
         (`minicore.patchcore.selection.pick`).
+    augment : {"rotations"} or None, default None
+        ``"rotations"``: each training image is also in the memory bank turned by each of `angles`,
+        for few good images of parts that can lie at any angle. New images are never turned. The
+        whole memory bank and the time of the fit grow with the number of angles, and so does the
+        coreset. A turned part is then good: do not use it if a turned part is a defect.
+    angles : sequence of float, optional
+        For ``augment="rotations"``: degrees, counter-clockwise, with 0. By default every 45°. An
+        image is turned about its centre; the corners show its mirror image.
     batch_size : int, default 8
         Images per batch.
     n_threads : int, optional
@@ -108,7 +125,7 @@ class PatchCore(Detector):
         The coreset $\mathcal{M}_C$ in the order picked.
     coreset_indices_ : (l,) int64
         Row numbers of the coreset in the whole memory bank $\mathcal{M}$, which is ordered by
-        image.
+        image, then by angle (`minicore.patchcore.bank.origins`).
     coreset_radii_ : (l,) float64
         Largest distance of a row of $\mathcal{M}$ to its nearest pick, after each pick; Euclidean,
         in the projection $\psi$. Empty if `selection` is not "greedy".
@@ -140,7 +157,8 @@ class PatchCore(Detector):
     Memory: a fit needs at most 600 MB plus 1.3 times the bytes of the whole memory bank in its
     storage format. If the bank is on disk, it needs 600 MB plus 0.3 times its bytes. This holds for
     a coreset of up to a tenth and features of 512 values or more. A larger coreset adds its own
-    bytes. Scoring needs the coreset and one batch.
+    bytes. With `augment`, the bank contains every image once for each angle. Scoring needs the
+    coreset and one batch.
 
     For scikit-learn this is an outlier detector that takes images: `clone`, `Pipeline`,
     `GridSearchCV` and `joblib.Parallel` work. There is no ``n_features_in_``. Models can be
@@ -174,6 +192,8 @@ class PatchCore(Detector):
         coreset_radius: float | None = None,
         bank_storage: Storage = "float32",
         selection: Selection = "greedy",
+        augment: Augment | None = None,
+        angles: Sequence[float] | None = None,
         batch_size: int = 8,
         n_threads: int | None = None,
         progress: bool = True,
@@ -196,6 +216,8 @@ class PatchCore(Detector):
         self.coreset_radius = coreset_radius
         self.bank_storage = bank_storage
         self.selection = selection
+        self.augment = augment
+        self.angles = angles
         self.batch_size = batch_size
         self.n_threads = n_threads
         self.progress = progress
@@ -234,11 +256,12 @@ class PatchCore(Detector):
         self._forget()
         require_running(self)
         self.seconds_ = Seconds()
-        with threads.limit(self.n_threads), MemoryBank(len(images), self.bank_storage) as M:
+        with threads.limit(self.n_threads):
             self.backbone_ = self._open_backbone()
             self.config_ = self._configure()
-            size = common_size(images)
-
+        size, turns = common_size(images), len(self.config_.turns)
+        bank = MemoryBank(len(images), self.bank_storage, turns)
+        with threads.limit(self.n_threads), bank as M:
             # Equations 1 to 4: M, the patch features of all images
             cell = self._fill(M, images)
             first = first_copies(M)
@@ -293,6 +316,8 @@ class PatchCore(Detector):
             bank_storage=self.bank_storage,
             coreset_radius=self.coreset_radius,
             selection=self.selection,
+            augment=self.augment,
+            angles=EVERY_45 if self.augment is not None and self.angles is None else self.angles,
         )
 
     def _fill(self, M: MemoryBank, images: Sequence[ImageLike]) -> tuple[float, float]:
@@ -300,7 +325,10 @@ class PatchCore(Detector):
         several = len(self.backbone_.networks) > 1
         self.scales_ = (1.0,) * len(self.backbone_.networks)
         spread = Spread(columns_by_network(self.backbone_, self.config_)) if several else None
-        for batch in self._patches(images, "memory bank", progress=self.progress):
+        batches = self._patches(
+            images, "memory bank", progress=self.progress, angles=self.config_.turns
+        )
+        for batch in batches:
             with self.seconds_.of("memory bank (eq 4)"):
                 check_smoothing(self.config_.sigma, batch.size)
                 M.append(batch.features)

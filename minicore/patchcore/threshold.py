@@ -158,14 +158,13 @@ def held_out_scores(
     ValueError
         If the trial coreset has fewer than `config.b` rows.
     """
-    patches = np.arange(len(M)).reshape(M.n, -1)
-    rows = patches[kept].ravel()
+    rows = M.rows[kept].ravel()  # with the turned copies of these images
     trial = rows[pick(project(M, config, rows), config, progress)[0]]
     search = Search(M[trial], config.b, "memory bank without the held-out images")
     anomaly_map = engine_functions(config.engine).anomaly_map
     scores, peaks = [], []
     for first in range(0, len(held_out), BATCH):
-        features = M[patches[held_out[first : first + BATCH]].ravel()]
+        features = M[M.rows[held_out[first : first + BATCH], 0].ravel()]  # not turned
         s, _, distances = search.score(features.reshape(-1, *M.grid, M.shape[1]), config.engine)
         maps = anomaly_map(distances, *size, config.sigma, config.stride, cell)
         scores.append(s)
