@@ -91,10 +91,9 @@ class Calibration:
         """Return held-out patches (n, P, D), the trial coreset, and the rows it is picked from."""
         M, config = self._M, replace(self._model.config_, coreset_ratio=ratio)
         held_out, kept = hold_out(first_copies(M), config.seed)
-        numbers = np.arange(len(M)).reshape(M.n, -1)
-        rows = numbers[kept].ravel()
+        rows = M.rows[kept].ravel()
         trial = rows[pick(project(M, config, rows), config)[0]]
-        patches = M[numbers[held_out].ravel()].reshape(len(held_out), -1, M.shape[1])
+        patches = M[M.rows[held_out, 0].ravel()].reshape(len(held_out), -1, M.shape[1])
         return patches, M[trial], len(rows)
 
     def _score(

@@ -2,7 +2,7 @@
 
 import { colour, cutOut, svg } from "./draw.js";
 import { neighbourhoodBox } from "./geometry.js";
-import { word } from "./words.js";
+import { trainingImage, word } from "./words.js";
 
 const BINS = 12;
 const HEIGHT = 150; // of the histogram, in pixels
@@ -41,7 +41,7 @@ export function score(app) {
       const training = await app.training(image);
       if (now !== drawn || !training) return;
       cutOut(canvas, training, neighbourhoodBox(app.scene, row, column), colour("good"), 2, 1);
-      canvas.title = word("trainingImage", { number: image });
+      canvas.title = trainingImage(app.scene, image);
     }
   }
 
