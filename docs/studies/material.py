@@ -44,7 +44,9 @@ def material(name: str, data: Path) -> Material:
         parts = datasets.synthetic(name, n_train=N_DRAWN, n_good=N_DRAWN, n_defective=N_DRAWN)
     else:
         parts = datasets.mvtec(data, name)
-    good, bad = ([x for x, y in zip(parts.test, parts.labels, strict=True) if y == label] for label in (0, 1))
+    good, bad = (
+        [x for x, y in zip(parts.test, parts.labels, strict=True) if y == label] for label in (0, 1)
+    )
     network = open_backbone(None)
     model = PatchCore()
     model.backbone_ = network

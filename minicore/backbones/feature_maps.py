@@ -53,6 +53,7 @@ class FeatureSource:
         skipped: dict[int, ImageError] | None = None,
         digests: list[bytes] | None = None,
         seconds: Seconds | None = None,
+        angles: Sequence[float] = (0.0,),
     ) -> Generator[FeatureMaps, None, None]:
         """Prepare images and run the networks, a batch at a time.
 
@@ -62,7 +63,7 @@ class FeatureSource:
             As `minicore.images.as_images` returns them.
         preprocessing : Preprocessing
         batch_size : int
-        pixels, skipped, digests
+        pixels, skipped, digests, angles
             As for `minicore.images.batches`.
         seconds : Seconds, optional
             The time of the stages "images" and "network" is added to it.
@@ -82,14 +83,9 @@ class FeatureSource:
         seconds = Seconds() if seconds is None else seconds
         workers = min(DECODING, threads.count())
         prepared = batches(
-            images,
-            preprocessing,
-            batch_size,
-            workers=workers,
-            pixels=pixels,
-            skipped=skipped,
-            digests=digests,
-        )
+            images, preprocessing, batch_size,
+            workers=workers, pixels=pixels, skipped=skipped, digests=digests, angles=angles,
+        )  # fmt: skip
         with contextlib.closing(prepared):
             while True:
                 with seconds.of("images"):

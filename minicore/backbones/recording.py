@@ -103,23 +103,21 @@ class Recording(Backbone):
         skipped: dict[int, ImageError] | None = None,
         digests: list[bytes] | None = None,
         seconds: Seconds | None = None,
+        angles: Sequence[float] = (0.0,),
     ) -> Generator[FeatureMaps, None, None]:
         """Read the maps if all images were recorded; otherwise run the network.
+
+        The maps of turned images are not recorded.
 
         Parameters, results and errors are those of `Backbone.feature_maps`. The time of reading is
         added to the stage "recorded maps".
         """
         seconds = Seconds() if seconds is None else seconds
-        if not self.contains(images, preprocessing):
+        if tuple(angles) != (0,) or not self.contains(images, preprocessing):
             yield from super().feature_maps(
-                images,
-                preprocessing,
-                batch_size,
-                pixels=pixels,
-                skipped=skipped,
-                digests=digests,
-                seconds=seconds,
-            )
+                images, preprocessing, batch_size, pixels=pixels, skipped=skipped,
+                digests=digests, seconds=seconds, angles=angles,
+            )  # fmt: skip
             return
         if pixels and pixels != self.size:
             raise ImageError(

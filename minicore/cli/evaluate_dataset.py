@@ -10,8 +10,10 @@ import typer
 
 from minicore import __version__
 from minicore.cli.messages import print_message
-from minicore.cli.model import files_of_networks, neighbours, new_model
+from minicore.cli.model import degrees, files_of_networks, neighbours, new_model
 from minicore.cli.options import (
+    AnglesOption,
+    AugmentOption,
     BackbonesOption,
     BankStorageOption,
     BatchOption,
@@ -69,6 +71,8 @@ def evaluate(
     crop: CropOption = None,
     fpr: FprOption = 0.05,
     bank_storage: BankStorageOption = "float32",
+    augment: AugmentOption = None,
+    angles: AnglesOption = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
     engine: EngineOption = "fast",
@@ -103,7 +107,8 @@ def evaluate(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=neighbours(b), whiten=whiten, score=score,
         resize=resize, crop=crop, false_positive_rate=fpr, bank_storage=bank_storage, seed=seed,
-        threads=threads, engine=engine, batch_size=batch_size,
+        threads=threads, engine=engine, batch_size=batch_size, augment=augment,
+        angles=degrees(angles),
     )  # fmt: skip
 
     rows = []

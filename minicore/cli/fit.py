@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from minicore.cli.messages import count, print_message
-from minicore.cli.model import files_of_networks, neighbours, new_model
+from minicore.cli.model import degrees, files_of_networks, neighbours, new_model
 from minicore.cli.options import (
+    AnglesOption,
+    AugmentOption,
     BackbonesOption,
     BankStorageOption,
     BatchOption,
@@ -54,6 +56,8 @@ def fit(
     crop: CropOption = None,
     fpr: FprOption = 0.05,
     bank_storage: BankStorageOption = "float32",
+    augment: AugmentOption = None,
+    angles: AnglesOption = None,
     seed: SeedOption = 0,
     threads: ThreadsOption = None,
     engine: EngineOption = "fast",
@@ -72,10 +76,13 @@ def fit(
         backbone=backbone, ensemble=ensemble, embedding=embedding, coreset=coreset, layers=layers,
         patchsize=patchsize, stride=stride, b=neighbours(b), whiten=whiten, score=score,
         resize=resize, crop=crop, false_positive_rate=fpr, bank_storage=bank_storage, seed=seed,
-        threads=threads, engine=engine, batch_size=batch_size,
+        threads=threads, engine=engine, batch_size=batch_size, augment=augment,
+        angles=degrees(angles),
     ).fit(train)  # fmt: skip
     model.save(out, overwrite=overwrite)
-    print_message(f"{count(len(train), 'image')}; the model uses {_visible_part(model)}")
+    turns = len(model.members_[0].config_.turns)
+    turned = f", each at {turns} angles" if turns > 1 else ""
+    print_message(f"{count(len(train), 'image')}{turned}; the model uses {_visible_part(model)}")
     for member in model.members_:
         rows, width = member.memory_bank_.shape
         print_message(f"{member.backbone_.name}: {rows:,} patch features of {width} values")

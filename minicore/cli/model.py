@@ -117,6 +117,24 @@ def neighbours(text: str) -> int | None:
     return int(text)
 
 
+def degrees(text: str | None) -> tuple[float, ...] | None:
+    """Return the angles that ``0,90,180,270`` describes, as `PatchCore` takes them.
+
+    Raises
+    ------
+    MinicoreError
+        If the text has another form.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(float(angle) for angle in text.split(","))
+    except ValueError:
+        raise MinicoreError(
+            f"--angles {text}: expected degrees separated by commas, such as 0,90,180,270"
+        ) from None
+
+
 def files_of_networks(backbone: list[str] | None) -> list[Path]:
     """Return the files of the networks that ``--backbone`` names."""
     from minicore.backbones import network_files

@@ -12,6 +12,7 @@ import typer
 
 Engine = Literal["fast", "equations"]
 Embedding = Literal["concat", "paper"]
+Augment = Literal["rotations"]
 BankStorage = Literal["float32", "float16", "disk"]
 WeightStorage = Literal["float32", "float16", "int8"]
 ExportStorage = Literal["float32", "float16"]
@@ -113,6 +114,22 @@ BankStorageOption = Annotated[
         help="How the whole memory bank is stored during the fit. float32: in memory. float16: "
         "in memory, rounded, half the size. disk: in a temporary file ($TMPDIR), with the same "
         "results as float32."
+    ),
+]
+AugmentOption = Annotated[
+    Augment | None,
+    typer.Option(
+        help="rotations: also learn each good image turned by each of --angles, for few images of "
+        "parts at any angle. Time and memory of the fit grow with the number of angles. A turned "
+        "part then counts as good.",
+        show_default="none",
+    ),
+]
+AnglesOption = Annotated[
+    str | None,
+    typer.Option(
+        help="With --augment: degrees separated by commas, with 0.",
+        show_default="0,45,90,135,180,225,270,315",
     ),
 ]
 BatchOption = Annotated[

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from minicore.errors import ImageError
-from minicore.images.preprocess import ImageLike, Preprocessing, prepare
+from minicore.images.preprocess import ImageLike, Preprocessing, prepare_turned
 
 DIGEST = 16  # bytes
 
@@ -24,6 +24,7 @@ def batches(
     pixels: tuple[int, int] | None = None,
     skipped: dict[int, ImageError] | None = None,
     digests: list[bytes] | None = None,
+    angles: Sequence[float] = (0.0,),
 ) -> Generator[np.ndarray, None, None]:
     """Prepare images in order, a batch at a time.
 
@@ -49,6 +50,10 @@ def batches(
     digests : list, optional
         If given, a hash of each prepared image is appended before its batch is yielded: `DIGEST`
         bytes of BLAKE2b. Images that are equal for the network have equal hashes, on any machine.
+        The hash of turned copies is that of the first.
+    angles : sequence of float
+        Each image is prepared once for every angle (`minicore.images.view`); these turned copies
+        follow each other.
 
     Yields
     ------
@@ -65,7 +70,9 @@ def batches(
         raise ValueError(
             f"batch_size and workers: expected at least 1, found {batch_size} and {workers}"
         )
-    return _batches(images, preprocessing, batch_size, workers, pixels, skipped, digests)
+    return _batches(
+        images, preprocessing, batch_size, workers, pixels, skipped, digests, tuple(angles)
+    )
 
 
 def _batches(
@@ -76,21 +83,23 @@ def _batches(
     pixels: tuple[int, int] | None,
     skipped: dict[int, ImageError] | None,
     digests: list[bytes] | None,
+    angles: tuple[float, ...],
 ) -> Generator[np.ndarray, None, None]:
     pool = ThreadPoolExecutor(workers, thread_name_prefix="minicore-decode")
-    pending: deque[Future[tuple[np.ndarray, bytes]]] = deque()
+    pending: deque[Future[tuple[list[np.ndarray], bytes]]] = deque()
     expected = pixels
     like = "the training images" if pixels else "the first image"
     batch: list[np.ndarray] = []
     submitted, hashed = 0, digests is not None
     try:
         for i, image in enumerate(images):
-            for later in images[submitted : i + 2 * batch_size - len(batch)]:
-                pending.append(pool.submit(_prepared, later, preprocessing, hashed))
+            ahead = max((2 * batch_size - len(batch)) // len(angles), 2)
+            for later in images[submitted : i + ahead]:
+                pending.append(pool.submit(_prepared, later, preprocessing, angles, hashed))
                 submitted += 1
             try:
-                prepared, digest = pending.popleft().result()
-                found = prepared.shape[1:]
+                copies, digest = pending.popleft().result()
+                found = copies[0].shape[1:]
                 expected = expected or found
                 if found != expected:
                     name = f"image {i}" if isinstance(image, np.ndarray) else image
@@ -103,12 +112,13 @@ def _batches(
                     raise
                 skipped[i] = error
                 continue
-            batch.append(prepared)
             if digests is not None:
                 digests.append(digest)
-            if len(batch) == batch_size:
-                yield np.stack(batch)
-                batch = []
+            for copy in copies:
+                batch.append(copy)
+                if len(batch) == batch_size:
+                    yield np.stack(batch)
+                    batch = []
         if batch:
             yield np.stack(batch)
     finally:
@@ -116,10 +126,10 @@ def _batches(
 
 
 def _prepared(
-    image: ImageLike, preprocessing: Preprocessing, hashed: bool
-) -> tuple[np.ndarray, bytes]:
-    """Return a prepared image and its hash; without `hashed`, the hash is empty."""
-    prepared = prepare(image, preprocessing)
+    image: ImageLike, preprocessing: Preprocessing, angles: tuple[float, ...], hashed: bool
+) -> tuple[list[np.ndarray], bytes]:
+    """Return the turned copies of an image, and the hash of the first; b"" without `hashed`."""
+    copies = prepare_turned(image, preprocessing, angles)
     if not hashed:
-        return prepared, b""
-    return prepared, hashlib.blake2b(prepared.data.cast("B"), digest_size=DIGEST).digest()
+        return copies, b""
+    return copies, hashlib.blake2b(copies[0].data.cast("B"), digest_size=DIGEST).digest()

@@ -19,6 +19,7 @@ from PIL import Image
 from minicore.errors import ImageError, ParameterError
 from minicore.images.decode import open_rgb, read_binary
 from minicore.images.listing import list_images
+from minicore.images.turning import turned_crop
 from minicore.runtime.files import is_folder
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -134,13 +135,16 @@ def as_images(source: Any) -> Sequence[ImageLike]:
     )
 
 
-def view(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
+def view(image: ImageLike, preprocessing: Preprocessing, angle: float = 0) -> np.ndarray:
     """Resize and crop an image for display: the input of the network before normalisation.
 
     Parameters
     ----------
     image : path, or uint8 (h, w) or (h, w, 3)
     preprocessing : Preprocessing
+    angle : float
+        Degrees by which the image is turned counter-clockwise, between resizing and cropping
+        (`minicore.images.turning`).
 
     Returns
     -------
@@ -152,11 +156,7 @@ def view(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
         If the image cannot be read, or is smaller than the crop after resizing. (torchvision would
         pad it with black, which PatchCore would report as an anomaly.)
     """
-    if isinstance(image, np.ndarray):
-        picture, name = Image.fromarray(_as_rgb(image, "image")), "image"
-    else:
-        picture, name = open_rgb(image), str(image)
-    return _fit(picture, preprocessing, Image.Resampling.BILINEAR, name)
+    return _views(image, preprocessing, [angle])[0]
 
 
 def prepare(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
@@ -168,14 +168,31 @@ def prepare(image: ImageLike, preprocessing: Preprocessing) -> np.ndarray:
     -------
     float32 (3, h', w')
     """
+    return prepare_turned(image, preprocessing, [0])[0]
+
+
+def prepare_turned(
+    image: ImageLike, preprocessing: Preprocessing, angles: Sequence[float]
+) -> list[np.ndarray]:
+    """Prepare one image for the network as `prepare`, once for each angle of `view`.
+
+    The file is decoded once.
+
+    Returns
+    -------
+    list of float32 (3, h', w')
+    """
     mean, std = (
         np.array(v, np.float32)[:, None, None] for v in (preprocessing.mean, preprocessing.std)
     )
-    x = view(image, preprocessing).transpose(2, 0, 1).astype(np.float32, order="C")
-    x /= np.float32(255)
-    x -= mean
-    x /= std
-    return x
+    prepared = []
+    for pixels in _views(image, preprocessing, angles):
+        x = pixels.transpose(2, 0, 1).astype(np.float32, order="C")
+        x /= np.float32(255)
+        x -= mean
+        x /= std
+        prepared.append(x)
+    return prepared
 
 
 def read_mask(
@@ -231,7 +248,8 @@ def read_mask(
             f"{name}: expected {_by(size)} pixels like its image, found {_by(anomalous.shape)}"
         )
     grey = Image.fromarray(anomalous.astype(np.uint8))
-    return _fit(grey, preprocessing, Image.Resampling.NEAREST, name) != 0
+    resized, box = _resized(grey, preprocessing, Image.Resampling.NEAREST, name)
+    return np.array(resized.crop(box)) != 0
 
 
 def output_size(
@@ -281,13 +299,34 @@ def geometry(
     return (h, w), (ch, cw), (round((h - ch) / 2), round((w - cw) / 2))
 
 
-def _fit(
+def _views(
+    image: ImageLike, preprocessing: Preprocessing, angles: Sequence[float]
+) -> list[np.ndarray]:
+    """Return the result of `view` for each angle."""
+    if isinstance(image, np.ndarray):
+        picture, name = Image.fromarray(_as_rgb(image, "image")), "image"
+    else:
+        picture, name = open_rgb(image), str(image)
+    resized, box = _resized(picture, preprocessing, Image.Resampling.BILINEAR, name)
+    stretch = 1.0
+    if isinstance(preprocessing.resize, tuple):
+        stretch = (resized.height / picture.height) / (resized.width / picture.width)
+    return [
+        turned_crop(np.asarray(resized), angle, box, stretch)
+        if angle % 360
+        else np.array(resized.crop(box))
+        for angle in angles
+    ]
+
+
+def _resized(
     picture: Image.Image, preprocessing: Preprocessing, filter: Image.Resampling, name: str
-) -> np.ndarray:
+) -> tuple[Image.Image, tuple[int, int, int, int]]:
+    """Return the resized image, and left, top, right, bottom of the crop."""
     (h, w), (ch, cw), (top, left) = geometry(picture.size[::-1], preprocessing, name)
     if picture.size != (w, h):
         picture = picture.resize((w, h), filter)
-    return np.array(picture.crop((left, top, left + cw, top + ch)))
+    return picture, (left, top, left + cw, top + ch)
 
 
 def _as_rgb(image: Any, name: str) -> np.ndarray:

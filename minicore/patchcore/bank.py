@@ -35,6 +35,8 @@ class MemoryBank:
         Number of images.
     storage : {"float32", "float16", "disk"}
         In memory, in memory at half precision, or as float32 in a temporary file.
+    turns : int
+        Number of turned copies of each image, including the image itself, which is the first.
 
     Attributes
     ----------
@@ -44,8 +46,8 @@ class MemoryBank:
         Size of the patch grid of an image, h' and w'; (0, 0) before the first patches.
     """
 
-    def __init__(self, n: int, storage: Storage) -> None:
-        self.n, self.storage = n, storage
+    def __init__(self, n: int, storage: Storage, turns: int = 1) -> None:
+        self.n, self.storage, self.turns = n, storage, turns
         self.shape = self.grid = 0, 0
         self._filled = 0
         self._rows = np.empty((0, 0), np.float32)  # empty if the bank is on disk
@@ -53,6 +55,14 @@ class MemoryBank:
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Row numbers of each image and each of its turned copies, (n, turns, h' · w') int64.
+
+        `rows[i]` are all rows of image i, and `rows[i, 0]` those of the image as it is.
+        """
+        return np.arange(len(self)).reshape(self.n, self.turns, -1)
 
     def __enter__(self) -> MemoryBank:
         return self
@@ -72,6 +82,7 @@ class MemoryBank:
         Parameters
         ----------
         patches : (n, h', w', D) float32
+            Of the next images. Turned copies of one image follow each other.
 
         Raises
         ------
@@ -83,7 +94,7 @@ class MemoryBank:
         n, height, width, D = patches.shape
         if not len(self):
             self.grid = height, width
-            self._make(self.n * height * width, D)
+            self._make(self.n * self.turns * height * width, D)
         self._put(self._filled, patches.reshape(-1, D))
         self._filled += n * height * width
 
@@ -179,6 +190,30 @@ class MemoryBank:
             if not read:
                 raise self._refused(OSError("the file has become shorter"))
             view = view[read:]
+
+
+def origins(rows: np.ndarray, grid: tuple[int, int], turns: int = 1) -> np.ndarray:
+    """Return where rows of the whole memory bank come from; the inverse of `MemoryBank.rows`.
+
+    The bank is ordered by image, then by turned copy, then by row of the patch grid.
+
+    Parameters
+    ----------
+    rows : (l,) int64
+    grid : (int, int)
+        Size of the patch grid of an image, h' and w'.
+    turns : int
+        As for `MemoryBank`.
+
+    Returns
+    -------
+    (l, 4) int64
+        Number of the image, number of the turned copy, row and column on the patch grid of this
+        copy.
+    """
+    height, width = grid
+    copy, at = np.divmod(rows, height * width)
+    return np.stack([*np.divmod(copy, turns), *np.divmod(at, width)], axis=-1)
 
 
 def _folder() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,6 +31,9 @@ Embedding = Literal["concat", "paper"]
 Engine = Literal["fast", "equations"]
 Selection = Literal["greedy", "random", "kmeans"]
 Score = Literal["max", "top"]
+Augment = Literal["rotations"]
+
+EVERY_45 = tuple(45.0 * k for k in range(8))  # degrees: the default of `angles`
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,11 @@ class Config(Features):
         Whether the patch features are whitened.
     score : {"max", "top"}
         How the distances of the patches become the score of an image.
+    augment : {"rotations"} or None
+        Whether turned copies of the training images are in the memory bank.
+    angles : tuple of float, or None
+        Degrees by which they are turned, increasing, from 0 up to 360, exclusive. The first is 0.
+        None if `augment` is None.
     """
 
     coreset_ratio: float
@@ -146,6 +154,8 @@ class Config(Features):
     selection: Selection
     whiten: bool
     score: Score
+    augment: Augment | None
+    angles: Sequence[float] | None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -178,6 +188,16 @@ class Config(Features):
             rate is None or (is_number(rate) and 0 < rate < 1),
             "between 0 and 1, or None",
         )
+        if self.augment is None:
+            require(self, "angles", self.angles is None, "None unless augment is 'rotations'")
+        else:
+            require_choice(self, "augment", Augment)
+            object.__setattr__(self, "angles", _in_order(self.angles))
+
+    @property
+    def turns(self) -> tuple[float, ...]:
+        """Angles at which each training image is in the memory bank; the first is 0."""
+        return (0.0,) if self.angles is None else tuple(self.angles)
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Config:
@@ -186,6 +206,25 @@ class Config(Features):
             k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()
         }
         return cls(**values)
+
+
+def _in_order(angles: Any) -> tuple[float, ...]:
+    """Return angles in degrees modulo 360, increasing.
+
+    Raises
+    ------
+    ValueError
+        If they are not distinct numbers, or 0 is missing: new images are not turned, so good images
+        must be in the bank as they are.
+    """
+    several = tuple(angles) if isinstance(angles, Iterable) else ()
+    if all(is_number(a) and np.isfinite(a) for a in several):
+        ordered = sorted({float(a) % 360 % 360 for a in several})  # -1e-20 % 360 is 360.0
+        if len(ordered) == len(several) and 0 in ordered:
+            return tuple(ordered)
+    raise ParameterError(
+        "angles", "different numbers of degrees, with 0 because new images are not turned", angles
+    )
 
 
 @dataclass(frozen=True)

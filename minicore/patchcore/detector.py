@@ -89,6 +89,7 @@ class Detector(OutlierMixin, BaseEstimator):
         pixels: tuple[int, int] | None = None,
         skipped: dict[int, ImageError] | None = None,
         digests: list[bytes] | None = None,
+        angles: Sequence[float] = (0.0,),
     ) -> Iterator[Patches]:
         """Run the network and equations 1 to 3 on images, a batch at a time.
 
@@ -99,7 +100,7 @@ class Detector(OutlierMixin, BaseEstimator):
             Text of the progress bar.
         progress : bool
             Whether to show the progress bar.
-        pixels, skipped, digests
+        pixels, skipped, digests, angles
             As for `minicore.images.batches`.
 
         Yields
@@ -114,10 +115,12 @@ class Detector(OutlierMixin, BaseEstimator):
             skipped=skipped,
             digests=digests,
             seconds=self.seconds_,
+            angles=angles,
         )
+        turned = len(images) * len(angles)
         with (
             contextlib.closing(batches),
-            progress_bar(len(images), description, "image", show=progress) as bar,
+            progress_bar(turned, description, "image", show=progress) as bar,
         ):
             for feature_maps in batches:
                 with self.seconds_.of("patches (eq 1–3)"):

@@ -25,6 +25,8 @@ from minicore.images import ImageLike, Override, as_images
 from minicore.images.batching import DIGEST
 from minicore.patchcore.bank import MemoryBank, Storage
 from minicore.patchcore.config import (
+    EVERY_45,
+    Augment,
     Config,
     Embedding,
     Engine,
@@ -112,6 +114,14 @@ class PatchCore(Detector):
         The score of an image. ``"max"``: the largest patch distance, with the weight of equation 7.
         ``"top"``: the mean of the largest 1 % of the patch distances (at least one); `b` is then
         not used.
+    augment : {"rotations"} or None, default None
+        ``"rotations"``: each training image is also in the memory bank turned by each of `angles`,
+        for few good images of parts that can lie at any angle. New images are never turned. The
+        whole memory bank and the time of the fit grow with the number of angles, and so does the
+        coreset. A turned part is then good: do not use it if a turned part is a defect.
+    angles : sequence of float, optional
+        For ``augment="rotations"``: degrees, counter-clockwise, with 0. By default every 45°. An
+        image is turned about its centre; the corners show its mirror image.
     batch_size : int, default 8
         Images per batch.
     n_threads : int, optional
@@ -125,7 +135,8 @@ class PatchCore(Detector):
         The coreset $\mathcal{M}_C$ in the order picked.
     coreset_indices_ : (l,) int64
         Row numbers of the coreset in the whole memory bank $\mathcal{M}$, which is ordered by
-        image. The images of each `update` follow those before.
+        image, then by angle (`minicore.patchcore.bank.origins`). The images of each `update` follow
+        those before.
     coreset_radii_ : (l,) float64
         Largest distance of a row of $\mathcal{M}$ to its nearest pick, after each pick; Euclidean,
         in the projection $\psi$. Empty if `selection` is not "greedy". `update` does not change it.
@@ -162,7 +173,8 @@ class PatchCore(Detector):
     Memory: a fit needs at most 600 MB plus 1.3 times the bytes of the whole memory bank in its
     storage format. If the bank is on disk, it needs 600 MB plus 0.3 times its bytes. This holds for
     a coreset of up to a tenth and features of 512 values or more. A larger coreset adds its own
-    bytes. Scoring needs the coreset and one batch.
+    bytes. With `augment`, the bank contains every image once for each angle. Scoring needs the
+    coreset and one batch.
 
     For scikit-learn this is an outlier detector that takes images: `clone`, `Pipeline`,
     `GridSearchCV` and `joblib.Parallel` work. There is no ``n_features_in_``. Models can be
@@ -198,6 +210,8 @@ class PatchCore(Detector):
         selection: Selection = "greedy",
         whiten: bool = False,
         score: Score = "max",
+        augment: Augment | None = None,
+        angles: Sequence[float] | None = None,
         batch_size: int = 8,
         n_threads: int | None = None,
         progress: bool = True,
@@ -222,6 +236,8 @@ class PatchCore(Detector):
         self.selection = selection
         self.whiten = whiten
         self.score = score
+        self.augment = augment
+        self.angles = angles
         self.batch_size = batch_size
         self.n_threads = n_threads
         self.progress = progress
@@ -260,11 +276,12 @@ class PatchCore(Detector):
         self._forget()
         require_running(self)
         self.seconds_ = Seconds()
-        with threads.limit(self.n_threads), MemoryBank(len(images), self.bank_storage) as M:
+        with threads.limit(self.n_threads):
             self.backbone_ = self._open_backbone()
             self.config_ = self._configure(self.backbone_)
-            size = common_size(images)
-
+        size, turns = common_size(images), len(self.config_.turns)
+        bank = MemoryBank(len(images), self.bank_storage, turns)
+        with threads.limit(self.n_threads), bank as M:
             # Equations 1 to 4: M, the patch features of all images
             cell = self._fill(M, images)
             first = first_copies(M)
@@ -320,6 +337,8 @@ class PatchCore(Detector):
             selection=self.selection,
             whiten=self.whiten,
             score=self.score,
+            augment=self.augment,
+            angles=EVERY_45 if self.augment is not None and self.angles is None else self.angles,
         )
 
     def _fill(self, M: MemoryBank, images: Sequence[ImageLike]) -> tuple[float, float]:
@@ -328,7 +347,14 @@ class PatchCore(Detector):
         self.scales_, self.whitening_ = (1.0,) * len(self.backbone_.networks), None
         spread = Spread(columns_by_network(self.backbone_, self.config_)) if several else None
         digests: list[bytes] = []
-        for batch in self._patches(images, "memory bank", progress=self.progress, digests=digests):
+        batches = self._patches(
+            images,
+            "memory bank",
+            progress=self.progress,
+            digests=digests,
+            angles=self.config_.turns,
+        )
+        for batch in batches:
             with self.seconds_.of("memory bank (eq 4)"):
                 check_smoothing(self.config_.sigma, batch.size)
                 M.append(batch.features)

@@ -111,10 +111,10 @@ class LeaveOneOut:
         progress: bool = False,
     ) -> None:
         self._search, self._engine, self._grid = search, engine, M.grid
-        images, P = np.unique(first), len(M) // M.n
-        image_of_patch = np.repeat(first, P)
+        images, of_image = np.unique(first), M.rows
+        image_of_patch = np.repeat(first, of_image[0].size)  # with its turned copies
         image_of_pick = image_of_patch[picks]
-        self.distances = np.empty((len(images), P), np.float32)
+        self.distances = np.empty((len(images), of_image.shape[2]), np.float32)
         self._left_out: list[_LeftOut] = []
         with progress_bar(2 * M.n + len(images), "threshold", "image", show=progress) as bar:
             in_psi = _search(psi_M, image_of_pick, Search(psi_M[picks], None), M.n, engine, bar)
@@ -130,9 +130,9 @@ class LeaveOneOut:
                 rows = alone[starts[i] : ends[i]]
                 more, _ = continue_coreset(psi_M[rows], in_psi.distances[rows, 1], radius)
                 filled = M[rows[more]]
-                own = slice(image * P, (image + 1) * P)
-                of_image = _Nearest(nearest.distances[own], nearest.rows[own])
-                self._leave_out(i, M[own], of_image, image_of_pick != image, filled)
+                own = of_image[image, 0]  # not turned
+                found = _Nearest(nearest.distances[own], nearest.rows[own])
+                self._leave_out(i, M[own], found, image_of_pick != image, filled)
                 bar.update(1)
 
     def _leave_out(

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from minicore.equations import distance
 from minicore.images import Preprocessing, as_images, prepare, view
+from minicore.patchcore import bank
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import cell, engine_functions
 from minicore.patchcore.search import top_patches
@@ -47,7 +48,10 @@ class Rectangle(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """A patch of a training image: number of the image, row and column on its patch grid."""
+    """A patch of a training image: number of the image, row and column on its patch grid.
+
+    With ``augment="rotations"`` row and column are those of the turned image.
+    """
 
     image: int
     row: int
@@ -78,6 +82,9 @@ class Trace:
         The nearest row of the bank for each patch.
     origins : (h', w', 3) int64
         Origin of each nearest row: training image, row and column on its patch grid.
+    angles : (h', w') float64
+        Degrees by which the training image of each origin was turned (`minicore.images.view`);
+        0 without ``augment="rotations"``.
     position : (int, int)
         Row and column of the deciding patch $m^{test,*}$, equation 6.
     s_star : float
@@ -86,6 +93,8 @@ class Trace:
         Row of the bank nearest to the deciding patch, $m^*$.
     origin : Origin
         Training image and position of $m^*$.
+    origin_angle : float
+        Degrees by which this image was turned, as `angles`.
     neighbours : (b,) int64
         $\mathcal{N}_b(m^*)$, rows of the bank, the nearest first. The first is $m^*$. If the model
         does not use equation 7, it is the only one.
@@ -93,6 +102,8 @@ class Trace:
         $\lVert m^{test,*} - m \rVert_2$ of each.
     neighbour_origins : (b, 3) int64
         Training image, row and column of each, as `origins`.
+    neighbour_angles : (b,) float64
+        Degrees by which the training image of each was turned, as `angles`.
     softmax : (b,) float64
         $\exp \lVert m^{test,*} - m \rVert_2$ of each, divided by the sum of all. The first is the
         quotient of equation 7.
@@ -123,13 +134,16 @@ class Trace:
     patch_scores: np.ndarray
     nearest: np.ndarray
     origins: np.ndarray
+    angles: np.ndarray
     position: tuple[int, int]
     s_star: float
     m_star: int
     origin: Origin
+    origin_angle: float
     neighbours: np.ndarray
     neighbour_distances: np.ndarray
     neighbour_origins: np.ndarray
+    neighbour_angles: np.ndarray
     softmax: np.ndarray
     weight: float
     top: int | None
@@ -284,12 +298,12 @@ def _follow(model: PatchCore, image: Any) -> Trace:
     to_neighbours = np.array([distance(m_test, search.bank[m]) for m in neighbours])
     shares = softmax(to_neighbours)
 
-    # The whole memory bank is ordered by image, then by row of the patch grid (equation 4).
-    height, width = model.grid_
-    training_image, at = np.divmod(model.coreset_indices_, height * width)
-    origins = np.stack([training_image, *np.divmod(at, width)], axis=-1)
+    # Where each row of the coreset is from (equation 4)
+    turns = np.array(config.turns)
+    found_at = bank.origins(model.coreset_indices_, model.grid_, len(turns))
+    origins, angles = found_at[:, [0, 2, 3]], turns[found_at[:, 1]]
     origin = Origin(*map(int, origins[m_star]))
-    position = divmod(deciding, width)
+    position = divmod(deciding, model.grid_[1])
     maps = engine.anomaly_map(patch_scores, *size, config.sigma, config.stride, of_cell)
 
     found = Trace(
@@ -301,13 +315,16 @@ def _follow(model: PatchCore, image: Any) -> Trace:
         patch_scores=patch_scores[0],
         nearest=nearest,
         origins=origins[nearest],
+        angles=angles[nearest],
         position=position,
         s_star=float(s_star[0]),
         m_star=m_star,
         origin=origin,
+        origin_angle=float(angles[m_star]),
         neighbours=neighbours,
         neighbour_distances=to_neighbours,
         neighbour_origins=origins[neighbours],
+        neighbour_angles=angles[neighbours],
         softmax=shares,
         weight=1.0 if config.b is None else float(1 - shares[0]),
         top=top_patches(patch_scores[0].size) if config.score == "top" else None,

@@ -286,6 +286,10 @@ def _require_updatable(model: PatchCore) -> None:
             f"a coreset selected by {config.selection!r} has no radius, so its model cannot be "
             f"updated; fit it again on all images"
         )
+    if config.augment is not None:
+        raise ValueError(
+            "a model with turned copies (augment) cannot be updated; fit it again on all images"
+        )
     now = model._configure(model._open_backbone())
     names = [name for name in model._get_param_names() if hasattr(config, name)]
     for name in [name for name in names if name not in FREE]:

@@ -55,7 +55,7 @@ class Opened:
         """Return the message of the scene, with the number of the scene and of its images."""
         found, examples = self.scene.message(), self.examples
         images = {
-            "training": len(self.scene.training),
+            "training": len(self.scene.training) * len(self.scene.model.config_.turns),
             "good": len(examples.good),
             "defective": len(examples.defective),
         }
@@ -63,12 +63,18 @@ class Opened:
         return Message(found.values | own, found.arrays)
 
     def image(self, kind: str, number: int) -> np.ndarray | None:
-        """Return a prepared image, (h, w, 3) uint8; None if there is none."""
-        images = {"training": self.scene.training}.get(kind)
-        images = getattr(self.examples, kind) if images is None else images
-        if not 0 <= number < len(images):
+        """Return a prepared image, (h, w, 3) uint8; None if there is none.
+
+        The numbers of training images count their turned copies, as `Scene.origins`.
+        """
+        config = self.scene.model.config_
+        training = kind == "training"
+        images = self.scene.training if training else getattr(self.examples, kind)
+        angles = config.turns if training else (0.0,)
+        image, turn = divmod(number, len(angles))
+        if not 0 <= image < len(images):
             return None
-        return view(images[number], self.scene.model.config_.preprocessing)
+        return view(images[image], config.preprocessing, angles[turn])
 
 
 class Parts:
@@ -234,6 +240,7 @@ class Parts:
         names = (
             "embedding", "coreset_ratio", "seed", "layers", "patchsize", "stride",
             "projection_dim", "b", "sigma", "false_positive_rate", "selection", "whiten", "score",
+            "augment", "angles",
         )  # fmt: skip
         stored: dict[str, Any] = {name: getattr(config, name) for name in names}
         stored |= {"resize": config.resize or "none", "crop": config.crop or "none"}

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from minicore.backbones.feature_maps import FeatureMaps
 from minicore.images import ImageLike
-from minicore.patchcore.bank import MemoryBank
+from minicore.patchcore.bank import MemoryBank, origins
 from minicore.patchcore.config import Config
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import cell
@@ -80,7 +80,7 @@ class Scene:
     def all_rows(self) -> int:
         r"""Number of rows of the whole memory bank $\mathcal{M}$."""
         height, width = self.model.grid_
-        return self.model.made_.images * height * width
+        return self.model.made_.images * len(self.model.config_.turns) * height * width
 
     @property
     def share(self) -> float:
@@ -95,10 +95,12 @@ class Scene:
 
     @property
     def origins(self) -> np.ndarray:
-        """Training image, row and column of each row of the coreset, (l, 3) int32."""
-        height, width = self.model.grid_
-        image, at = np.divmod(self.model.coreset_indices_, height * width)
-        return np.stack([image, *np.divmod(at, width)], axis=-1).astype(np.int32)
+        """Turned copy, row and column of each row of the coreset, (l, 3) int32.
+
+        The number of a copy counts all copies of all training images, in the order of the bank.
+        """
+        found = origins(self.model.coreset_indices_, self.model.grid_)
+        return found[:, [0, 2, 3]].astype(np.int32)
 
     def search(self, share: float) -> Search:
         """Return the search in a coreset of a share of all patches.
@@ -168,6 +170,7 @@ class Scene:
             "grid": list(model.grid_),
             "patchsize": config.patchsize,
             "stride": config.stride,
+            "angles": list(config.turns),
             "layers": self.levels,
             "dimension": bank.shape[1],
             "rows": len(bank),
@@ -254,8 +257,9 @@ def prepare(
     check_is_fitted(model, "memory_bank_")
     with threads.limit(model.n_threads):
         height, width = model.grid_
-        known = list(training[: LARGEST // (height * width)])
-        M = MemoryBank(len(known), "float32")
+        turns = len(model.config_.turns)
+        known = list(training[: LARGEST // (turns * height * width)])
+        M = MemoryBank(len(known), "float32", turns)
         first: FeatureMaps | None = None
         for maps in _feature_maps(model, known):
             first = first or maps
@@ -292,8 +296,9 @@ def for_prepared_pixels(model: PatchCore) -> Any:
 def _feature_maps(model: PatchCore, images: Sequence[ImageLike]) -> Iterator[FeatureMaps]:
     if images:
         yield from model.backbone_.feature_maps(
-            images, model.config_.preprocessing, model.batch_size, pixels=model.input_size_
-        )
+            images, model.config_.preprocessing, model.batch_size,
+            pixels=model.input_size_, angles=model.config_.turns,
+        )  # fmt: skip
 
 
 def _agree(model: PatchCore, M: MemoryBank) -> bool:

@@ -98,8 +98,9 @@ class _TrainingImages:
                 f"image {last}, but these are {len(self.images)} images"
             )
 
-    def __getitem__(self, i: int) -> Array:
-        return view(self.images[i], self.preprocessing)
+    def view(self, i: int, angle: float) -> Array:
+        """Return image i as it is in the memory bank: prepared, and turned by `angle` degrees."""
+        return view(self.images[i], self.preprocessing, angle)
 
 
 # ------------------------------------------------------------------- first row
@@ -217,14 +218,16 @@ def _decision(page: Page, trace: Trace, train_images: _TrainingImages | None) ->
     page.arrow(2, 0)
 
     image, row, column = trace.origin
-    detail = f"good image {image}, ({row}, {column})"
+    turned = f" turned {trace.origin_angle:g}°" if trace.origin_angle else ""
+    detail = f"good image {image}{turned}, ({row}, {column})"
     axes = page.panel(2, 1, "nearest row, m*", detail)
     if train_images is None:
         h, w = trace.patch_scores.shape
         axes.imshow(np.ones((h, w, 3)) * 0.92, aspect="auto")
         axes.add_patch(Box((column - 0.5, row - 0.5), 1, 1, color=GOOD, lw=0))
     else:
-        _surroundings(axes, train_images[image], trace.origin_cell, trace.origin_window, GOOD)
+        good = train_images.view(image, trace.origin_angle)
+        _surroundings(axes, good, trace.origin_cell, trace.origin_window, GOOD)
     page.arrow(2, 1)
     _bars(page, trace, train_images)
 
@@ -275,7 +278,8 @@ def _bars(page: Page, trace: Trace, train_images: _TrainingImages | None) -> Non
     if thumb and train_images is not None:
         for i, (image, row, column) in enumerate(trace.neighbour_origins.tolist()):
             small = page.axes(x + i * pitch + (pitch - thumb) / 2, y + tall + 0.04, thumb, thumb)
-            _draw_part(small, train_images[image], trace.window_at(row, column))
+            good = train_images.view(image, trace.neighbour_angles[i])
+            _draw_part(small, good, trace.window_at(row, column))
     line = y + tall + thumb + 0.2
     quotient, weight = trace.softmax[0], trace.weight
     first = short_number(distances[0])

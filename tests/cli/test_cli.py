@@ -102,6 +102,7 @@ def test_help_imports_neither_numpy_nor_the_network():
         (get_args(options.Embedding), get_args(config.Embedding)),
         (get_args(options.BankStorage), get_args(bank.Storage)),
         (get_args(options.Score), get_args(config.Score)),
+        (get_args(options.Augment), get_args(config.Augment)),
         (get_args(options.WeightStorage), get_args(graph.Storage)),
         (get_args(options.ExportStorage), get_args(network_nodes.Storage)),
         (get_args(options.CheckImages), get_args(CheckImages)),

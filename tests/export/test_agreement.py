@@ -60,6 +60,7 @@ OPTIONS = {
     "one row": {"b": None, "coreset_ratio": 0.0005},
     "a small coreset": {"coreset_ratio": 0.05},
     "the whole bank": {"coreset_ratio": 1.0},
+    "turned copies": {"augment": "rotations", "angles": (0, 45, 90)},
     "without smoothing": {"sigma": 0},
     "random selection": {"selection": "random"},
     "k-means": {"selection": "kmeans"},

@@ -261,11 +261,11 @@ def decoders():
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_batches_keep_the_order_whoever_finishes_first(monkeypatch, workers):
-    def slow(image, preprocessing):
+    def slow(image, preprocessing, angles):
         time.sleep(0.002 * (7 - image[0, 0, 0] % 7))
-        return np.full((3, 2, 2), image[0, 0, 0], np.float32)
+        return [np.full((3, 2, 2), image[0, 0, 0], np.float32)]
 
-    monkeypatch.setattr("minicore.images.batching.prepare", slow)
+    monkeypatch.setattr("minicore.images.batching.prepare_turned", slow)
     source = np.broadcast_to(np.arange(23, dtype=np.uint8)[:, None, None, None], (23, 2, 2, 3))
     found = list(batches(source, WHOLE, 5, workers=workers))
     assert [len(b) for b in found] == [5, 5, 5, 5, 3]
@@ -276,11 +276,11 @@ def test_batches_keep_the_order_whoever_finishes_first(monkeypatch, workers):
 def test_batches_work_ahead_by_one_batch_and_no_further(monkeypatch):
     done = []
 
-    def count(image, preprocessing):
+    def count(image, preprocessing, angles):
         done.append(1)
-        return np.zeros((3, 2, 2), np.float32)
+        return [np.zeros((3, 2, 2), np.float32)]
 
-    monkeypatch.setattr("minicore.images.batching.prepare", count)
+    monkeypatch.setattr("minicore.images.batching.prepare_turned", count)
     running = batches(np.zeros((40, 2, 2, 3), np.uint8), WHOLE, 4)
     next(running)
     deadline = time.monotonic() + 5

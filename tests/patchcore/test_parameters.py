@@ -23,6 +23,8 @@ PARAMETERS = [
         (*NOTHING_LIKE_IT, None, 1, "FAST"),
     ),
     (PatchCore, ("whiten",), (*NOTHING_LIKE_IT, None, 1)),
+    (PatchCore, ("augment",), (*NOTHING_LIKE_IT, True, 1, "ROTATIONS")),
+    (PatchCore, ("angles",), (*NO_NUMBER, 1.5, "8")),
     (PatchCore, ("layers",), (1.5, True, [1], np.array(["layer2"]))),
     (PatchCore, ("backbone",), (1.5, True, [1.5], np.array(["default"]))),
     (SPADE, (*WHOLE, "k", "kappa"), (*NOT_WHOLE, None)),

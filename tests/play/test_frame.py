@@ -7,6 +7,7 @@ from minicore import PatchCore, equations, load, trace
 from minicore.images import list_images, view
 from minicore.patchcore.selection import pick, project
 from minicore.play import frame, prepare
+from minicore.play.examples import Examples, Opened
 from minicore.play.frame import features
 
 
@@ -140,6 +141,25 @@ def test_the_scene_shows_the_coreset_where_it_was_picked(scene, model, pixels):
     np.testing.assert_allclose(
         found.arrays["xy"][row * 8 + column], arrays["bank_xy"][5], atol=1e-4
     )
+
+
+def test_a_scene_of_turned_copies_shows_them_as_training_images(tiny, training):
+    options = {"augment": "rotations", "angles": (0, 45, 90, 200), "coreset_ratio": 0.5}
+    model = PatchCore(tiny, progress=False, **options).fit(training[:6])
+    opened = Opened(1, "gear", prepare(model, training[:6]), Examples(training[:6]))
+    scene, found = opened.scene, opened.message()
+    assert found.values["angles"] == [0, 45, 90, 200] and found.values["images"]["training"] == 24
+    assert scene.all_rows == len(scene.M) == 6 * 4 * 64
+    assert found.values["share"] == 0.5 and found.values["threshold"] == model.threshold_
+    scores = scene._calibration.thresholds(model.config_).good_scores
+    np.testing.assert_allclose(scores, model.calibration_scores_, rtol=1e-6)
+    for number, row, column in found.arrays["origins"][:8]:
+        shown = frame(scene, opened.image("training", number))
+        assert shown.arrays["distances"][row * 8 + column] == pytest.approx(0, abs=1e-4)
+    np.testing.assert_array_equal(
+        opened.image("training", 23), view(training[5], model.preprocessing_, 200)
+    )
+    assert opened.image("training", 24) is None
 
 
 def test_covering_radii_of_random_picks_are_those_of_the_equations(scene, model):

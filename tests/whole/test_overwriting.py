@@ -141,7 +141,7 @@ def refuse(run, world, monkeypatch):
         raise AssertionError("the command went to work before it refused")
 
     def refuse(command, out, flags=([], ["--overwrite"])):
-        monkeypatch.setattr("minicore.images.batching.prepare", work)
+        monkeypatch.setattr("minicore.images.batching.prepare_turned", work)
         monkeypatch.setattr("minicore.datasets.synthetic", work)
         monkeypatch.setattr("minicore.backbones.catalog.read_checkpoint", work)
         monkeypatch.setattr(importlib.import_module("minicore.studies.report.page"), "page", work)

@@ -2,7 +2,7 @@
 
 import { colour, cutOut, fitted, heat, inferno, square } from "./draw.js";
 import { neighbourhoodBox, rowColumn, step } from "./geometry.js";
-import { word } from "./words.js";
+import { trainingImage, word } from "./words.js";
 
 export function nearest(app) {
   const element = (id) => document.getElementById(id);
@@ -52,7 +52,7 @@ export function nearest(app) {
     cutOut(element("this-patch"), element("paint-pixels"), neighbourhoodBox(app.scene, row, column), stroke);
     element("this-caption").textContent = word(deciding ? "decidingPatch" : "thisPatch", { row, column });
     element("good-caption").textContent = word("goodPatch", { row: goodRow, column: goodColumn });
-    element("training-caption").textContent = word("trainingImage", { number: image });
+    element("training-caption").textContent = trainingImage(app.scene, image);
     element("nearest-numbers").textContent = word("distance", { distance: distance.toFixed(3) })
       + (deciding ? ` ${word("largest")}` : "");
 

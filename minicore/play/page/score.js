@@ -2,7 +2,7 @@
 
 import { colour, cutOut, fitted, svg } from "./draw.js";
 import { neighbourhoodBox } from "./geometry.js";
-import { word } from "./words.js";
+import { trainingImage, word } from "./words.js";
 
 const BINS = 12;
 const HEIGHT = 150; // of the histogram, in pixels
@@ -48,7 +48,7 @@ export function score(app) {
       const [image, row, column] = origins.slice(3 * neighbours.data[i], 3 * neighbours.data[i] + 3);
       const training = await app.training(image);
       if (now !== drawn) return;
-      canvas.title = word(training ? "trainingImage" : "trainingMissing", { number: image });
+      canvas.title = training ? trainingImage(app.scene, image) : word("trainingMissing", { number: image });
       if (training) cutOut(canvas, training, neighbourhoodBox(app.scene, row, column), colour("good"), 2, 1);
       else fitted(canvas); // empty
     }

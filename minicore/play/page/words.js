@@ -140,6 +140,7 @@ const WORDS = {
   goodPatch: ["Nearest good patch (row {row}, column {column})", "가장 가까운 정상 패치: {row}행 {column}열"],
   trainingImage: ["in training image {number}", "학습 이미지 {number}번"],
   trainingMissing: ["in training image {number}, which is not available here", "학습 이미지 {number}번 (여기에는 없음)"],
+  turnedImage: ["in training image {number}, turned by {angle}°", "{angle}° 돌린 학습 이미지 {number}번"],
   distance: ["Distance {distance}.", "거리 {distance}."],
   largest: ["This is s*, the largest distance of this image.", "이 이미지에서 가장 큰 거리 s*입니다."],
 
@@ -229,6 +230,13 @@ export function language(name) {
 /** A text in the language of the page. */
 export function word(key, values = {}) {
   return WORDS[key][LANGUAGES.indexOf(current)].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+/** Words for a training image; the number counts the turned copies of all training images. */
+export function trainingImage(scene, number) {
+  const { angles } = scene.values;
+  const angle = angles[number % angles.length];
+  return word(angle ? "turnedImage" : "trainingImage", { number: Math.floor(number / angles.length), angle });
 }
 
 /** Write the texts of all elements with data-word, data-word-label or data-word-title. */

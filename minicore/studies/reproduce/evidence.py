@@ -113,7 +113,7 @@ def _closest(model: PatchCore, dataset: Dataset, shown: np.ndarray) -> dict[str,
         windows.append(_clipped(t.window, height, width))
         nearest.append(_clipped(t.origin_window, height, width))
         names += _names([source])
-        images.append(view(source, model.preprocessing_))
+        images.append(view(source, model.preprocessing_, t.origin_angle))
     return {
         "windows": np.array(windows, np.int64),
         "nearest": tuple(names),
