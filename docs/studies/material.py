@@ -50,7 +50,7 @@ def material(name: str, data: Path) -> Material:
     network = open_backbone(None)
     model = PatchCore()
     model.backbone_ = network
-    config = model._configure()
+    config = model._configure(model.backbone_)
     found = []
     for images in (list(parts.train), good, bad):
         batches = network.feature_maps(images, network.preprocessing, 8)

@@ -327,7 +327,7 @@ class PatchCore(Detector):
             stride=self.stride,
             coreset_ratio=self.coreset_ratio,
             projection_dim=self.projection_dim,
-            b=None if self.score == "top" else self.b,
+            b=None if isinstance(self.score, str) and self.score == "top" else self.b,
             sigma=self.sigma,
             false_positive_rate=self.false_positive_rate,
             seed=self.seed,

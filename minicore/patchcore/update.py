@@ -188,7 +188,7 @@ def grow(model: PatchCore, growth: Growth) -> None:
             ("map_threshold_", "calibration_peaks_", growth.peaks),
         ):
             state[old] = np.concatenate([getattr(model, old), found[new]])
-            state[name] = threshold(state[old], alpha)
+            state[name] = threshold(state[old], alpha) if len(state[old]) > 1 else None
     model.__dict__.update(state)  # one step, which Ctrl-C cannot divide
 
 

@@ -372,7 +372,10 @@ def test_backbone_list_prints_cost_and_auroc_of_each_network(run, monkeypatch, t
         (["--seed", -1], "--seed must be"),
         (["--patchsize", 99], "--patchsize must be at most"),
         (["--stride", 0], "--stride must be"),
-        (["--b", 9999], "--b must be at most the 64 rows of the memory bank without the held-out "),
+        (
+            ["--b", 9999],
+            "--b must be at most the 77 rows of the memory bank, got 9999; lower --b or raise ",
+        ),
         (["--b", 9999], "lower --b or raise --coreset\n"),
         (["--b", 1], "--b must be a whole number of at least 2, got 1\n"),
         (["--b", "1.5"], "--b 1.5: expected a whole number of at least 2, or none\n"),

@@ -159,7 +159,7 @@ def test_averaged_scores_are_the_mean_in_units_of_each_members_threshold(average
 def test_an_ensemble_of_one_calls_the_same_images_anomalous(averaged, tiny, gear):
     alone = PatchCore(tiny, **OPTIONS).fit(gear.train)
     one = Ensemble([PatchCore(tiny, **OPTIONS)], progress=False).fit(gear.train)
-    assert one.threshold_ == 1.0 and np.array_equal(
+    assert one.threshold_ == pytest.approx(1) and np.array_equal(
         one.predict(gear.test), alone.predict(gear.test)
     )
     np.testing.assert_allclose(one.anomaly_score(gear.test) * alone.threshold_,
@@ -202,8 +202,11 @@ def test_members_that_cannot_be_compared_are_refused_before_the_work(tiny, gear)
             Ensemble(members).fit(images)
 
     refuse(r"at least one model, got none")
-    refuse(r"share seed and false_positive_rate", PatchCore(tiny), PatchCore(tiny, seed=1))
-    refuse(r"may not be None", PatchCore(tiny, false_positive_rate=None))
+    other_rate = PatchCore(tiny, false_positive_rate=0.1)
+    refuse(
+        r"same false_positive_rate, and not None; got \[0.05, 0.1\]", PatchCore(tiny), other_rate
+    )
+    refuse(r"and not None; got \[None\]", PatchCore(tiny, false_positive_rate=None))
     refuse(r"at least two images.*got 1", PatchCore(tiny), images=gear.train[:1])
     refuse(
         r"images of different sizes, \[\(48, 48\), \(64, 64\)\]",

@@ -19,7 +19,7 @@ P = GRID[0] * GRID[1]
 def config(tiny):
     model = PatchCore(tiny, coreset_ratio=0.2, projection_dim=4, b=3)
     model.backbone_ = model._open_backbone()
-    return model._configure()
+    return model._configure(model.backbone_)
 
 
 def bank(n, seed=0, repeats=()):

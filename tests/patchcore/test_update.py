@@ -16,7 +16,7 @@ from minicore.patchcore import update
 from minicore.patchcore.features import Patches
 from minicore.patchcore.search import GrowingSearch, Search
 from minicore.patchcore.selection import pick, project
-from minicore.patchcore.threshold import conformal_threshold
+from minicore.patchcore.threshold import threshold
 from minicore.patchcore.update import _GrowingBank, find_growth
 from minicore.runtime import container
 from minicore.runtime.clock import Seconds
@@ -258,8 +258,8 @@ def test_each_image_is_scored_by_the_model_before_it_was_learned(fitted, model, 
     model.update(gear.train[6:])
     assert np.array_equal(model.calibration_scores_, scores)
     np.testing.assert_allclose(model.calibration_peaks_, peaks, rtol=1e-6)
-    assert model.threshold_ == conformal_threshold(np.array(scores), 0.05)
-    assert model.map_threshold_ == conformal_threshold(model.calibration_peaks_, 0.05)
+    assert model.threshold_ == threshold(np.array(scores), 0.05)
+    assert model.map_threshold_ == threshold(model.calibration_peaks_, 0.05)
     assert np.array_equal(model.anomaly_score(gear.test), step.anomaly_score(gear.test))
 
 
@@ -272,9 +272,11 @@ def test_without_a_rate_there_is_no_threshold(tiny, gear):
 def test_a_model_of_one_image_gets_a_threshold(tiny, gear):
     model = PatchCore(tiny, **OPTIONS).fit(gear.train[:1])
     assert model.threshold_ is None
-    model.update(gear.train[1:])
+    model.update(gear.train[1:2])
+    assert model.threshold_ is None and len(model.calibration_scores_) == 1
+    model.update(gear.train[2:])
     assert len(model.calibration_scores_) == 11
-    assert model.threshold_ == model.calibration_scores_.max()
+    assert model.threshold_ == threshold(model.calibration_scores_, 0.05)
 
 
 # ------------------------------------------------------------------- copies
@@ -315,7 +317,7 @@ def test_what_cannot_be_learned_changes_nothing(model, gear, tmp_path):
     refuses(model, missing, "missing.png: expected a PNG", tmp_path, ImageError)
 
 
-@pytest.mark.parametrize("where", ["project", "conformal_threshold", "Search"])
+@pytest.mark.parametrize("where", ["project", "threshold", "Search"])
 def test_a_stop_at_any_stage_changes_nothing(model, gear, tmp_path, monkeypatch, where):
     def stop(*_, **__):
         raise KeyboardInterrupt("stopped")

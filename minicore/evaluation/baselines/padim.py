@@ -55,7 +55,7 @@ class PaDiM(Baseline):
         $W$.
     means_ : (P, d) float64
         $\mu_{ij}$ of the P = h'w' positions, row by row.
-    whitening_ : (P, d, d) float32
+    whitenings_ : (P, d, d) float32
         $L_{ij}^{-1}$, lower triangular, with $\Sigma_{ij} = L_{ij} L_{ij}^\top$.
 
     Notes
@@ -113,11 +113,11 @@ class PaDiM(Baseline):
                 _learn_more(self._reduced(patches), n, self.means_, scatter)
             n += len(patches)
         with self.seconds_.of("inverses"):
-            self.whitening_ = whitening(scatter, n, self.epsilon)
+            self.whitenings_ = whitening(scatter, n, self.epsilon)
 
     def _judge(self, patches: np.ndarray) -> Detection:
         grid = patches.shape[1:3]
-        M = _mahalanobis(self._reduced(patches), self.means_, self.whitening_)
+        M = _mahalanobis(self._reduced(patches), self.means_, self.whitenings_)
         patch_scores = M.reshape(-1, *grid)
         maps = self._map(patch_scores)
         scores = maps.max(axis=(1, 2)).astype(float)
