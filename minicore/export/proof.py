@@ -194,7 +194,7 @@ def readme(about: Mapping[str, Any]) -> str:
         )
     threshold = about["threshold"]
     missing = "missing, because the model has no threshold"
-    as_high = "the share of good images that score higher"
+    as_high = "the share of images without defect that score higher"
     text = README.format(
         version=about["minicore"],
         H=H, W=W, h=h, w=w, region=region,

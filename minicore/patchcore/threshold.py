@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import numpy as np
 
-TINY = 1e-30  # a scale in place of 0, also as float32
+TINY = 1e-300  # a scale in place of 0
 
 
 def gumbel(scores: np.ndarray) -> tuple[float, float]:

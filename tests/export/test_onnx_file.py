@@ -452,11 +452,11 @@ def test_of_prepared_files_too(good, tiny, out, case):
 def test_check_images_can_be_drawn_or_left_out(good, tiny, out):
     model = PatchCore(tiny, progress=False).fit(good)
     made = to_onnx(model, out, check_images="drawn", progress=False)
-    assert made.check_images == "drawn" and len(made.checks) == 12
+    assert made.check_images == "drawn" and len(made.checks) == 15
     pixels = [image.tobytes() for image in images_in(out)]
     assert not {read_image(file).tobytes() for file in good.iterdir()} & set(pixels)
     made = to_onnx(model, out, check_images="none", progress=False)
-    assert made.check_images == "none" and len(made.checks) == 12  # but it was checked
+    assert made.check_images == "none" and len(made.checks) == 15  # but it was checked
     assert images_in(out) == []
 
 

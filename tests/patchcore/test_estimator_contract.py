@@ -70,7 +70,7 @@ def other(write_tiny, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["PatchCore", "Ensemble"])
 def unfitted(request, tiny, other):
-    options = {"coreset_ratio": 0.2, "progress": False}
+    options = {"coreset_ratio": 0.2, "progress": False, "false_positive_rate": 0.4}
     if request.param == "PatchCore":
         return PatchCore(tiny, **options)
     return Ensemble([PatchCore(n, **options) for n in (tiny, other)], progress=False)

@@ -77,7 +77,7 @@ def test_a_frame_is_what_a_model_of_these_parameters_detects(
 
 
 def test_thresholds_of_the_models_own_parameters_are_computed_in_the_same_way(scene, model):
-    found = scene._calibration.thresholds(model.config_)
+    found = scene._calibration.thresholds(scene.search(1), model.config_)
     assert found.score == pytest.approx(model.threshold_, rel=1e-6)
     assert found.map == pytest.approx(model.map_threshold_, rel=1e-6)
 
@@ -151,7 +151,7 @@ def test_a_scene_of_turned_copies_shows_them_as_training_images(tiny, training):
     assert found.values["angles"] == [0, 45, 90, 200] and found.values["images"]["training"] == 24
     assert scene.all_rows == len(scene.M) == 6 * 4 * 64
     assert found.values["share"] == 0.5 and found.values["threshold"] == model.threshold_
-    scores = scene._calibration.thresholds(model.config_).good_scores
+    scores = scene._calibration.thresholds(scene.search(1), model.config_).good_scores
     np.testing.assert_allclose(scores, model.calibration_scores_, rtol=1e-6)
     for number, row, column in found.arrays["origins"][:8]:
         shown = frame(scene, opened.image("training", number))
