@@ -1,7 +1,7 @@
 """Compare ways to find a threshold from good images: ``python docs/studies/thresholds.py DATA``.
 
 DATA is the folder of MVTec AD; it must contain bottle, screw and pill. The five drawn parts need no
-data. Results are written to ``thresholds.json`` beside this file, a line per setting, so that an
+data. Results are written to ``thresholds.jsonl`` beside this file, a line per setting, so that an
 interrupted run continues. At the end the tables are printed; ``--tables`` only prints them.
 
 For each data set, 20, 50, 100 and all good images, coresets of 1 % and 10 % and five seeds, each
@@ -172,7 +172,6 @@ def left_uncovered(
         found = other.any(axis=1)
         first = other.argmax(axis=1)
         second[open_rows[found]] = d[np.flatnonzero(found), first[found]]
-        # Distances only matter up to the radius: rows that are farther need no exact number yet.
         second[open_rows[~found]] = d[~found, -1]
         open_rows = open_rows[~found] if k < len(rows) else open_rows[:0]
         k *= 4
@@ -211,7 +210,7 @@ def by_normal(scores: np.ndarray, alpha: float) -> float:
 
 
 def by_gumbel(scores: np.ndarray, alpha: float) -> float:
-    """Return the quantile of a Gumbel distribution with the mean and the deviation of the scores."""
+    """Return the quantile of the Gumbel distribution with the same mean and deviation."""
     if len(scores) < 2:
         return float(scores.max())
     beta = scores.std(ddof=1) * np.sqrt(6) / np.pi
@@ -223,7 +222,7 @@ def by_pareto(scores: np.ndarray, alpha: float) -> float:
     """Return the quantile of a generalised Pareto distribution, fitted to the upper quarter."""
     n, tail = len(scores), 0.25
     ordered = np.sort(scores)
-    m = int(round(tail * n))
+    m = round(tail * n)
     if m < 5 or alpha >= tail:
         return by_rank(scores, alpha)
     u = ordered[-m - 1]
@@ -313,12 +312,14 @@ def measure(
         for alpha in RATES
     }
     return {
-        "n": n, "good": g, "bad": len(data.bad), "radius": radius, "seconds": seconds, "found": found,
+        "n": n, "good": g, "bad": len(data.bad), "radius": radius,
+        "seconds": seconds, "found": found,
         "calibration": {name: len(scores) for name, scores in own.items()},
     }  # fmt: skip
 
 
 def run(folder: Path, out: Path) -> None:
+    """Measure every setting that is not in the file yet."""
     done = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
     have = {(r["set"], r["size"], r["ratio"], r["seed"]) for r in done}
     for name in SETS:
@@ -379,6 +380,7 @@ def chance(records: list[dict[str, Any]], method: str, alpha: float) -> tuple[fl
 
 
 def tables(path: Path) -> None:
+    """Print the pooled table: false alarms at each nominal rate; defects found at 5 %."""
     records = [json.loads(line) for line in path.read_text().splitlines()]
     methods = list(dict.fromkeys(m for r in records for m in r["found"]))
     groups = {
@@ -424,7 +426,7 @@ def tables(path: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, default=HERE / "thresholds.json")
+    parser.add_argument("--out", type=Path, default=HERE / "thresholds.jsonl")
     parser.add_argument("--tables", action="store_true", help="only print the tables")
     arguments = parser.parse_args()
     if not arguments.tables:

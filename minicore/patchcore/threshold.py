@@ -14,7 +14,7 @@ is the Gumbel distribution (Fisher & Tippett 1928; Gumbel, Statistics of Extreme
 What this means for the false-alarm rate: it is an estimate and has no proof. It assumes that new
 good images come from the same source as the training images, and that their scores have this
 distribution. ``docs/studies/thresholds.py`` measures it on eight kinds of parts, and compares it
-with twenty other methods, conformal prediction among them.
+with other methods, conformal prediction among them.
 """
 
 from __future__ import annotations

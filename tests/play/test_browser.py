@@ -13,6 +13,7 @@ from browsing import Playground
 from PIL import Image
 
 from minicore import PatchCore, datasets, trace
+from minicore.patchcore.threshold import p_values
 from minicore.play.examples import Parts
 from minicore.play.static_site import round_bank, write_site
 
@@ -240,6 +241,11 @@ def test_the_page_shows_the_numbers_of_python(play, detect, sliders, parameters,
     assert values["weight"] == near(expected.weight)
     assert values["threshold"] == near(model.threshold_)
     assert values["map_threshold"] == near(model.map_threshold_)
+    low, high = p_values(found.scores * [[1.0001], [0.9999]], model.calibration_scores_).ravel()
+    assert low - 1e-6 <= values["p_value"] <= high + 1e-6
+    caption = play.text("histogram-caption")
+    p = float(re.search(r"p-value is (\S+):", caption).group(1))
+    assert p == pytest.approx(values["p_value"], rel=0.06)  # two digits
     np.testing.assert_allclose(play.array("map").reshape(224, 224), found.maps[0], rtol=1e-4)
     distances = expected.patch_scores.ravel()
     np.testing.assert_allclose(play.array("distances"), distances, rtol=1e-4)
@@ -472,7 +478,7 @@ def test_the_tour_has_seven_steps(play):
 
 
 VISIBLE_TEXTS = """() => {
-  const texts = [], names = "code, math, #part, #language, #setting-layers, #spoken, h1";
+  const texts = [], names = "code, math, #part, #language, #setting-layers, #spoken, #tour, h1";
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const { data, parentElement } = walker.currentNode;
@@ -492,6 +498,8 @@ def test_all_texts_are_translated(play):
         play.stroke(*SCRATCHES[0])
     play.rest()
     tab.check("#random")
+    titled = "document.querySelectorAll('.neighbour canvas[title]').length"
+    play.wait(lambda: tab.evaluate(titled) == 9)  # the training images have arrived
     english = tab.evaluate(VISIBLE_TEXTS)
     tab.click("#language")
     assert tab.locator("html").get_attribute("lang") == "ko"

@@ -6,6 +6,7 @@ import pytest
 from minicore import PatchCore, equations, load, trace
 from minicore.images import list_images, view
 from minicore.patchcore.selection import pick, project
+from minicore.patchcore.threshold import p_values
 from minicore.play import frame, prepare
 from minicore.play.examples import Examples, Opened
 from minicore.play.frame import features
@@ -47,6 +48,10 @@ def test_a_frame_is_the_trace_of_the_same_pixels(scene, fit, pixels, engine):
     assert values["weight"] == pytest.approx(expected.weight, rel=1e-6)
     assert divmod(values["star"], 8) == expected.position
     assert values["anomalous"] == (expected.s > expected.threshold)
+    model = fit(coreset_ratio=0.25)
+    assert values["p_value"] == pytest.approx(
+        p_values(expected.s, model.calibration_scores_), rel=1e-4
+    )
     np.testing.assert_allclose(arrays["distances"], expected.patch_scores.ravel(), rtol=1e-6)
     np.testing.assert_array_equal(arrays["nearest"], expected.nearest.ravel())
     np.testing.assert_array_equal(arrays["neighbours"], expected.neighbours)
