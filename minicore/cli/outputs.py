@@ -195,7 +195,7 @@ def save_additions(
         Whether to replace a file that minicore did not make.
     """
     image_of, distances = growth.origins[:, 0], growth.distances
-    largest = np.full(len(growth.images), -np.inf)
+    largest = np.full(len(growth.new_images), -np.inf)
     np.maximum.at(largest, image_of, distances)
     order = [i for i in np.argsort(-largest, kind="stable") if growth.rows[i]]
     drawn = order[:ADDITIONS]
@@ -204,12 +204,12 @@ def save_additions(
     if len(drawn) < len(order):
         heading += f"; here the {len(drawn)} images with the farthest patches"
     figure = plots.additions(
-        [view(growth.images[i], model.preprocessing_) for i in drawn],
+        [view(growth.new_images[i], model.preprocessing_) for i in drawn],
         [growth.squares[own] for own in rows],
         [distances[own] for own in rows],
         float(model.coreset_radii_[-1]),
         titles=[
-            f"{one_line(Path(str(growth.images[i])).name)}\n{_patches(int(growth.rows[i]))}"
+            f"{one_line(Path(str(growth.new_images[i])).name)}\n{_patches(int(growth.rows[i]))}"
             for i in drawn
         ],
         heading=heading,

@@ -115,7 +115,7 @@ def _table(growth: Growth, threshold: float | None) -> list[str]:
             lines.append(f"{some.sum():>10,}  {first + 1} to {first + len(some)}")
         return lines
     lines = ["rows added  score     image"]
-    for i, (image, rows) in enumerate(zip(growth.images, growth.rows, strict=True)):
+    for i, (image, rows) in enumerate(zip(growth.new_images, growth.rows, strict=True)):
         score = "" if math.isnan(growth.scores[i]) else f"{growth.scores[i]:.4f}"
         score = "copy" if growth.copies[i] else score
         mark = "*" if threshold is not None and growth.scores[i] > threshold else " "
@@ -139,7 +139,7 @@ def _summary(growth: Growth, model: PatchCore) -> list[str]:
             f"those of the fit {l / fitted:.1f}; close to 0, more good images change little"
         )
     if model.threshold_ is not None:
-        above = [growth.images[i] for i, s in enumerate(growth.scores) if s > model.threshold_]
+        above = [growth.new_images[i] for i, s in enumerate(growth.scores) if s > model.threshold_]
         if above:
             names = ", ".join(Path(str(image)).name for image in above[:NAMED])
             more = ", …" if len(above) > NAMED else ""

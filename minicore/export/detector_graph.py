@@ -158,7 +158,7 @@ def _p_value(g: OnnxGraph, s: str, calibration: np.ndarray) -> str:
     """Add `minicore.patchcore.threshold.p_values` of the scores, (n, 1) → (n, 1)."""
     mu, beta = gumbel(calibration)
     below = g.node("Sub", [g.constant("verdict/mu", np.float32(mu)), s], "verdict/below_mu")
-    scale = g.constant("verdict/beta", np.float32(max(beta, np.finfo(np.float32).tiny)))
+    scale = g.constant("verdict/beta", np.float32(max(beta, float(np.finfo(np.float32).tiny))))
     # 1 − exp(−exp(−(s − μ) / β))
     inner = g.node("Exp", [g.node("Div", [below, scale], "verdict/z")], "verdict/inner_exp")
     share_below = g.node("Exp", [g.node("Neg", [inner], "verdict/exponent")], "verdict/share_below")

@@ -46,8 +46,8 @@ class Growth:
 
     Attributes
     ----------
-    images : sequence of paths and arrays
-        All images given.
+    new_images : sequence of paths and arrays
+        All images given, also copies.
     copies : (n,) bool
         Images that are skipped, because the model has learned an equal image.
     rows : (n,) int64
@@ -69,7 +69,7 @@ class Growth:
         As `Made.image_size`, of all images of the model.
     """
 
-    images: Sequence[ImageLike]
+    new_images: Sequence[ImageLike]
     copies: np.ndarray
     rows: np.ndarray
     features: np.ndarray
@@ -136,7 +136,7 @@ def find_growth(model: PatchCore, X: Any) -> Growth:
     corners = np.stack(np.divmod(patches, model.grid_[1]), axis=1) * model.config_.stride
     cells = np.broadcast_to(batch.cell, corners.shape)
     return Growth(
-        images=images,
+        new_images=images,
         copies=skipped,
         rows=rows,
         features=np.concatenate([one for each in batches for one in each.features]),

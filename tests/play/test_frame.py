@@ -8,7 +8,7 @@ from minicore.images import list_images, view
 from minicore.patchcore.selection import pick, project
 from minicore.patchcore.threshold import p_values
 from minicore.play import frame, prepare
-from minicore.play.examples import Examples, Opened
+from minicore.play.examples import Examples, Opened, Parts
 from minicore.play.frame import features
 
 
@@ -124,6 +124,39 @@ def test_without_training_images_only_the_models_own_threshold_is_available(mode
 def test_other_training_images_are_left_out(model, training, tmp_path):
     assert len(prepare(model, training).message().arrays["all_xy"]) == 12 * 64
     assert len(prepare(model, training[::-1]).message().arrays["all_xy"]) == 0
+
+
+@pytest.mark.parametrize("folder", ["first", "more"])
+def test_an_updated_model_is_shown_with_the_images_that_are_available(
+    tiny, mvtec_root, pixels, tmp_path, folder
+):
+    def copy(files, name):
+        (tmp_path / name).mkdir(exist_ok=True)
+        for file in files:
+            (tmp_path / name / file.name).write_bytes(file.read_bytes())
+
+    good = sorted((mvtec_root / "gear" / "train" / "good").iterdir())
+    copy(good[:9], "first")
+    model = PatchCore(tiny, coreset_ratio=0.25, progress=False).fit(tmp_path / "first")
+    copy(good[9:], folder)
+    model.update(good[9:])
+    parts = Parts(model.save(tmp_path / "part.minicore"))
+    opened = parts.open("part")
+    values, arrays = opened.message().values, opened.message().arrays
+    all_there = folder == "first"
+    assert values["images"]["training"] == (12 if all_there else 9)
+    assert values["rows"] == len(arrays["radii"]) == len(arrays["origins"]) == model.bank_rows_
+    assert values["all_rows"] == 12 * 64 and arrays["origins"][-1, 0] >= 9
+    assert arrays["radii"][-1] == np.float32(model.coreset_radii_[-1])
+    assert (len(arrays["random_xy"]) > 0) == all_there
+    assert (opened.image("training", 11) is not None) == all_there
+    found = frame(opened.scene, pixels)
+    assert found.values["threshold"] == model.threshold_
+    assert (frame(opened.scene, pixels, share=0.1).values["threshold"] is None) != all_there
+    assert parts.settings == all_there
+    if not all_there:
+        with pytest.raises(ValueError, match="training images are missing"):
+            parts.open("part", patchsize=5)
 
 
 def test_features_are_those_of_the_trace(scene, fit, pixels):
