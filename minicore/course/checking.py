@@ -15,10 +15,10 @@ import numpy as np
 
 from minicore.course.diagnosis import diagnose, is_right
 from minicore.course.exercise import Exercise, Exercises, Function, Hint
-from minicore.course.exercises import auroc, eq1, eq2, eq3, eq4, eq5, eq6, eq7
+from minicore.course.exercises import auroc, eq1, eq2, eq3, eq4, eq5, eq6, eq7, top
 from minicore.course.guard import Outcome, call
 
-_MODULES = (eq1, eq2, eq3, eq4, eq5, eq6, eq7, auroc)
+_MODULES = (eq1, eq2, eq3, eq4, eq5, eq6, eq7, auroc, top)
 EXERCISES = Exercises(exercise for module in _MODULES for exercise in module.ALL)
 
 

@@ -108,6 +108,12 @@ def auroc(labels, scores):
     return (bad > good).mean() + 0.5 * (bad == good).mean()
 
 
+def mean_of_top(distances, share):
+    """The mean of the largest distances. Choose their number first, at least one."""
+    k = max(1, round(share * len(distances)))
+    return np.sort(distances)[-k:].mean()
+
+
 SOLUTIONS = {
     "eq1": neighbourhood,
     "eq2": aggregate,
@@ -121,4 +127,5 @@ SOLUTIONS = {
     "eq6": deciding_patch,
     "eq7": anomaly_score,
     "auroc": auroc,
+    "top": mean_of_top,
 }

@@ -1,4 +1,4 @@
-"""Wrong answers on equations 6 and 7, and the AUROC."""
+"""Wrong answers on equations 6 and 7, the AUROC, and the mean of the largest distances."""
 
 import numpy as np
 
@@ -340,3 +340,71 @@ def _(labels, scores):
     true = np.concatenate([[0], np.cumsum(hit) / hit.sum()])
     false = np.concatenate([[0], np.cumsum(1 - hit) / (1 - hit).sum()])
     return ((true[1:] + true[:-1]) / 2 * np.diff(false)).sum()
+
+
+# ------------------------------------------------------------------------- top
+
+
+@wrong("top", "maximum")
+def _(distances, share):
+    return max(distances)
+
+
+@wrong("top", "mean-of-all")
+def _(distances, share):
+    return sum(map(float, distances)) / len(distances)
+
+
+@wrong("top", "smallest")
+def _(distances, share):
+    return np.mean(np.sort(distances)[: max(1, round(share * len(distances)))])
+
+
+@wrong("top", "truncated")
+def _(distances, share):
+    """Truncates to 0 patches in one case; then the slice takes all of them."""
+    return np.sort(distances)[-int(len(distances) * share) :].mean()
+
+
+@wrong("top", "truncated")
+def _(distances, share):
+    """Truncates to 0 patches in one case; then the mean is NaN."""
+    return np.sort(distances)[::-1][: int(len(distances) * share)].mean()
+
+
+@wrong("top", "no-patch")
+def _(distances, share):
+    return np.sort(distances)[::-1][: round(len(distances) * share)].mean()
+
+
+@wrong("top", "rounded-up")
+def _(distances, share):
+    count = -int(-len(distances) * share // 1)
+    return np.partition(distances, -count)[-count:].mean()
+
+
+@wrong("top", "quantile")
+def _(distances, share):
+    return distances[distances >= np.quantile(distances, 1 - share)].mean()
+
+
+@wrong("top", "quantile")
+def _(distances, share):
+    """Right without equal distances and with whole numbers of patches."""
+    least = np.sort(distances)[-max(1, round(share * len(distances)))]
+    return distances[distances >= least].mean()
+
+
+@wrong("top", "sum")
+def _(distances, share):
+    return np.sort(distances)[-max(1, round(share * len(distances))) :].sum()
+
+
+@wrong("top", "not-a-mean")
+def _(distances, share):
+    return np.sort(distances)[-max(1, round(share * len(distances)))]
+
+
+@wrong("top", "unsorted")
+def _(distances, share):
+    return distances[-max(1, round(share * len(distances))) :].mean()
