@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from minicore.cli.messages import count, print_message
@@ -116,7 +116,7 @@ def _table(growth: Growth, threshold: float | None) -> list[str]:
         return lines
     lines = ["rows added  score     image"]
     for i, (image, rows) in enumerate(zip(growth.new_images, growth.rows, strict=True)):
-        score = "" if np.isnan(growth.scores[i]) else f"{growth.scores[i]:.4f}"
+        score = "" if math.isnan(growth.scores[i]) else f"{growth.scores[i]:.4f}"
         score = "copy" if growth.copies[i] else score
         mark = "*" if threshold is not None and growth.scores[i] > threshold else " "
         lines.append(f"{rows:>10,}  {score:<8}{mark} {one_line(str(image))}")
