@@ -491,6 +491,14 @@ VISIBLE_TEXTS = """() => {
 }"""
 
 
+NEIGHBOURS_ARE_TITLED = """() => {
+  const { origins } = page.app.scene.arrays, { neighbours } = page.app.frame.arrays;
+  const titles = [...document.querySelectorAll(".neighbour canvas")].map(({ title }) => title);
+  const image = (i) => origins.data[3 * neighbours.data[i]];
+  return titles.every((title, i) => title === `in training image ${image(i)}`);
+}"""
+
+
 @LOCAL
 def test_all_texts_are_translated(play):
     tab = play.tab
@@ -498,8 +506,7 @@ def test_all_texts_are_translated(play):
         play.stroke(*SCRATCHES[0])
     play.rest()
     tab.check("#random")
-    titled = "document.querySelectorAll('.neighbour canvas[title]').length"
-    play.wait(lambda: tab.evaluate(titled) == 9)  # the training images have arrived
+    play.wait(lambda: tab.evaluate(NEIGHBOURS_ARE_TITLED))  # after their images have arrived
     english = tab.evaluate(VISIBLE_TEXTS)
     tab.click("#language")
     assert tab.locator("html").get_attribute("lang") == "ko"
