@@ -102,7 +102,7 @@ def table(requirements: list[Requirement], present: dict[str, float], smallest: 
         rest = sum(new[name] for name in others) - sum(new[name] for name in large)
         words.append(f"{len(others) - len(large)} smaller ones {rest:.1f}")
     if words:
-        lines += [f"These need: {', '.join(words)}.", ""]
+        lines += [f"These need, in MB: {', '.join(words)}.", ""]
     return "\n".join([*lines, f"Together {sum(new.values()):.0f} MB in {len(new)} packages."])
 
 

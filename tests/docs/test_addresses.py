@@ -92,7 +92,7 @@ def test_the_page_on_citing_says_the_same_as_the_citation_file():
     paper, software = re.findall(r"^```bibtex\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     (reference,) = CITATION["references"]
     last_names = [author["family-names"] for author in reference["authors"]]
-    found = re.findall(r"([\w{}\\\"]+), \w+", paper.split("author")[1].split("\n")[0])
+    found = re.findall(r"([\w{}\\\"]+), \w+", paper.split("author")[1].split("title")[0])
     assert [name.replace('{\\"o}', "ö").strip("{") for name in found] == last_names
     for value in (reference["title"], reference["doi"], str(reference["year"])):
         assert f"{{{value}}}" in paper
