@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from minicore.runtime.distribution import NAME
 
 PURPOSES = {
+    "build": "builds the package",
     "distributed": "runs the fits of a reproduction on several machines",
     "furo": "the design of the site",
     "hypothesis": "draws random cases for tests",
@@ -41,6 +42,7 @@ PURPOSES = {
     "pytest": "runs the tests",
     "pytest-cov": "measures which lines the tests execute",
     "pytest-xdist": "runs tests in several processes",
+    "pyyaml": "reads settings, for tests",
     "requests": "downloads, for pooch",
     "ruff": "checks and formats code",
     "safetensors": "the file format of models",
@@ -53,6 +55,7 @@ PURPOSES = {
     "threadpoolctl": "limits the threads of matrix products; scikit-learn needs it too",
     "torch": "trains the default network again",
     "tqdm": "progress bars",
+    "twine": "checks the built package",
     "typer": "the command line",
     "uvicorn": "the local server",
 }

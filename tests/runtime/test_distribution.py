@@ -40,6 +40,26 @@ def test_the_name_is_that_of_the_project_file():
     assert f'\nname = "{distribution.NAME}"' in PYPROJECT
 
 
+def test_the_lock_file_is_that_of_the_project_file():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no tomllib")
+    packages = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
+    (ours,) = (package for package in packages if package["name"] == distribution.NAME)
+    locked = {
+        (entry["name"], entry.get("marker", ""), entry["specifier"])
+        for entry in ours["metadata"]["requires-dist"]
+    }
+    project = tomllib.loads(PYPROJECT)["project"]
+    lists = {"": project["dependencies"]}
+    lists |= {f"extra == '{e}'": names for e, names in project["optional-dependencies"].items()}
+    needed = re.compile(r"([\w-]+)(.+)")
+    declared = {
+        (*needed.fullmatch(text).groups(), marker)
+        for marker, texts in lists.items()
+        for text in texts
+    }
+    assert {(name, specifier, marker) for name, marker, specifier in locked} == declared
+
+
 def test_no_text_tells_anyone_to_install_the_other_project():
     other = r"minicore(?![-\w]| minicore-patchcore)"  # the remedy uninstalls both
     wrong = re.compile(rf"pip3? (un)?install[^\n`]* {other}|minicore\[\w")
