@@ -13,6 +13,11 @@ import minicore
 from minicore.errors import MinicoreError
 from minicore.runtime import distribution
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest brings it
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(minicore.__file__).parent
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -41,7 +46,6 @@ def test_the_name_is_that_of_the_project_file():
 
 
 def test_the_lock_file_is_that_of_the_project_file():
-    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no tomllib")
     packages = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
     (ours,) = (package for package in packages if package["name"] == distribution.NAME)
     locked = {
