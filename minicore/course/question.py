@@ -85,12 +85,13 @@ def find_mistake(question: Question, value: Any, seed: int) -> Hint | None:
     wrong = [i for i, (one, right) in pairs if not _close(one, right)]
     if not wrong:
         return None
-    for known in question.mistakes:
-        for variant in known.variants:
-            other = _parts(_computed(variant, seed))
-            assert other is not None
-            if all(_close(found[i], other[i]) for i in wrong):
-                return _placed(known.hint, wrong, len(expected))
+    # A second mistake can hide the first, so the wrong values alone are compared last.
+    for places in (range(len(expected)), wrong):
+        for known in question.mistakes:
+            for variant in known.variants:
+                other = _parts(_computed(variant, seed))
+                if other is not None and all(_close(found[i], other[i]) for i in places):
+                    return _placed(known.hint, wrong, len(expected))
     return _describe(found, expected, wrong)
 
 

@@ -29,6 +29,7 @@ def _patches(seed: int, p: int) -> tuple[Array, Array]:
     return equations.memory_bank(train), np.concatenate([good, bad])
 
 
+@functools.lru_cache(maxsize=16)
 def _stars(seed: int, part: int = PART, p: int = 3, bank_p: int | None = None) -> Array:
     """Return s* of the good and of the defective gear; part = 1 searches the whole bank."""
     M, _ = _patches(seed, bank_p or p)

@@ -38,7 +38,7 @@ def budget(seed: int) -> tuple[int, int]:
 @functools.lru_cache(maxsize=1)
 def _bank(seed: int) -> tuple[Array, Array]:
     """Return the bank of the blister packs, and the patches of the first empty pocket."""
-    blister = parts("blister", 24, 4, 12, seed)
+    blister = parts("blister", 24, 0, 12, seed)
     P_test = patches(blister.test[blister.kinds == "missing"])
     return equations.memory_bank(patches(blister.train)), P_test[0].reshape(784, -1)
 

@@ -55,8 +55,6 @@ POOLED = Question(
             "one-pooling",
             "This is a feature after the first pooling. The second pooling joins two of them.",
             lambda seed: _weights(segments=1),
-            lambda seed: _weights(2 * FEATURE, segments=1),
-            lambda seed: _weights(2 * FEATURE + 1, segments=1),
         ),
         mistake(
             "no-overlap",

@@ -17,7 +17,7 @@ EVERY, PART = 8, 20  # of the rows of the bank; the coreset keeps 1/20 of them
 @functools.lru_cache(maxsize=1)
 def _rows(seed: int) -> Array:
     """Return every eighth row of the bank after ψ."""
-    circuit = parts("circuit", 24, 0, 6, seed)
+    circuit = parts("circuit", 24, 0, 0, seed)
     M = equations.memory_bank(patches(circuit.train))
     psi = equations.projection(M.shape[1], 128, seed=0)
     return fast.project(M, psi)[::EVERY].astype(float)

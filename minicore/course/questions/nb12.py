@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,13 @@ from minicore.course.question import Question
 from minicore.course.questions.drawn_parts import backbone, parts
 from minicore.patchcore.estimator import PatchCore
 
-TRAIN, EVERY = 12, 4  # training gears; every fourth test gear
+COUNT = 12  # the first gears of each kind: to train on, good and defective
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _scores(seed: int, **setting: Any) -> tuple[Array, Array]:
     """Return the scores of the good and of the defective gears."""
-    gear = parts("gear", 40, 40, 40, seed)
+    gear = parts("gear", COUNT, COUNT, COUNT, seed)
     model = PatchCore(
         backbone(),
         coreset_ratio=0.02,
@@ -27,14 +26,14 @@ def _scores(seed: int, **setting: Any) -> tuple[Array, Array]:
         false_positive_rate=None,
         progress=False,
         **setting,
-    ).fit(gear.train[:TRAIN])
-    scores, labels = model.anomaly_score(gear.test[::EVERY]), gear.labels[::EVERY]
-    return scores[labels == 0], scores[labels == 1]
+    ).fit(gear.train)
+    scores = model.anomaly_score(gear.test)
+    return scores[:COUNT], scores[COUNT:]
 
 
-def _ratio(seed: int, summary: Callable[..., Any] = np.mean, **setting: Any) -> float:
+def _ratio(seed: int, **setting: Any) -> float:
     good, bad = _scores(seed, **setting)
-    return float(summary(bad) / summary(good))
+    return float(bad.mean() / good.mean())
 
 
 def plain_and_both(seed: int) -> Array:
@@ -45,8 +44,8 @@ def plain_and_both(seed: int) -> Array:
 BOTH = Question(
     name="12.2",
     title="Both at once",
-    question="Fit 12 gears with coreset_ratio=0.02, seed=0, and score every fourth test gear. "
-    "Divide the mean score of the defective gears by that of the good ones: for the default "
+    question="Fit 12 gears with coreset_ratio=0.02, seed=0, and score 12 good and 12 defective "
+    "gears. Divide the mean score of the defective gears by that of the good ones: for the default "
     'settings, and with whiten=True and score="top".',
     returns="2 numbers: default settings, whitened and top",
     compute=plain_and_both,
@@ -72,13 +71,6 @@ BOTH = Question(
             "inverted",
             "You divide the good gears by the defective ones. Divide the other way round.",
             lambda seed: 1 / plain_and_both(seed),
-        ),
-        mistake(
-            "median",
-            "You take the median of the scores. Take the mean.",
-            lambda seed: np.array(
-                [_ratio(seed, np.median), _ratio(seed, np.median, whiten=True, score="top")]
-            ),
         ),
     ),
 )
