@@ -59,7 +59,8 @@ extensions = [
     "sphinx-mathjax-offline",  # MathJax is part of the site: formulas work offline
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+# The model answers are for the lecturer, so they are no page.
+exclude_patterns = ["_build", "**/.ipynb_checkpoints", "notebooks/solutions"]
 default_role = "literal"  # `p` in a docstring is a name
 
 # Notebooks carry the outputs of their last run; the tests run them.

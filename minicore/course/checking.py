@@ -15,10 +15,12 @@ import numpy as np
 
 from minicore.course.diagnosis import diagnose, is_right
 from minicore.course.exercise import Exercise, Exercises, Function, Hint
-from minicore.course.exercises import auroc, eq1, eq2, eq3, eq4, eq5, eq6, eq7, top
+from minicore.course.exercises import auroc, eq1, eq2, eq3, eq4, eq5, eq6, eq7, lower_bound, top
 from minicore.course.guard import Outcome, call
+from minicore.course.question import Question, find_mistake
+from minicore.course.questions import QUESTIONS
 
-_MODULES = (eq1, eq2, eq3, eq4, eq5, eq6, eq7, auroc, top)
+_MODULES = (eq1, eq2, eq3, eq4, eq5, eq6, eq7, auroc, lower_bound, top)
 EXERCISES = Exercises(exercise for module in _MODULES for exercise in module.ALL)
 
 
@@ -31,7 +33,7 @@ class Result:
     name : str
         Name of the exercise.
     passed, total : int
-        Number of right cases and of all cases.
+        Number of right cases and of all cases. A question has one case.
     keyword : str
         Short, stable name of the mistake; empty if all cases are right.
     hint : str
@@ -51,9 +53,13 @@ class Result:
         return self.passed == self.total
 
     def __repr__(self) -> str:
+        if self.total == 1:
+            words = "right." if self else "not right yet."
+        else:
+            words = f"{'all' if self else f'{self.passed} of'} {self.total} cases are right."
         if self:
-            return f"{self.name}: all {self.total} cases are right."
-        lines = [f"{self.name}: {self.passed} of {self.total} cases are right.", f"  {self.hint}"]
+            return f"{self.name}: {words}"
+        lines = [f"{self.name}: {words}", f"  {self.hint}"]
         return "\n".join(
             [*lines, f"  First wrong case: {self.example}."] if self.example else lines
         )
@@ -67,25 +73,30 @@ class Result:
 
 
 def exercises() -> None:
-    """Print the name, function and question of each exercise; a notebook displays a table.
+    """Print the name, answer and question of each exercise; a notebook displays a table.
 
-    The exercises are in the tuple `EXERCISES`.
+    The exercises with a function are in the tuple `EXERCISES`, those with numbers in `QUESTIONS`.
     """
     notebook = sys.modules.get("IPython.display")  # loaded in every notebook
-    (notebook.display if notebook else print)(EXERCISES)
+    (notebook.display if notebook else print)(Exercises((*EXERCISES, *QUESTIONS)))
 
 
-def check(name: str, function: Function, *, seconds: float = 10.0) -> Result:
-    """Check your own version of an equation.
+def check(name: str, answer: Any, *, seconds: float = 10.0, seed: int = 0) -> Result:
+    """Check your answer to an exercise: your version of an equation, or your numbers.
 
     Parameters
     ----------
     name : str
-        Name of the exercise: "eq1" to "eq7", "algorithm1" and others that `exercises` prints.
-    function : callable
-        Your function, with the parameters that `exercises` prints.
+        Name of the exercise: "eq1" to "eq7", "algorithm1", "05.3" (notebook 05, exercise 3) and
+        others that `exercises` prints.
+    answer : callable, number or sequence of numbers
+        Your function, with the parameters that `exercises` prints; or your numbers, in the order
+        that `exercises` prints. Fractions may have an error of 0.5 %. Whole numbers must be exact.
     seconds : float, default 10
-        Time limit for all cases together.
+        Time limit for all cases of a function together.
+    seed : int, default 0
+        Seed of the drawn parts, for the exercises with numbers. The right numbers are computed
+        from these parts, which takes up to a few seconds.
 
     Returns
     -------
@@ -95,16 +106,19 @@ def check(name: str, function: Function, *, seconds: float = 10.0) -> Result:
     Raises
     ------
     ValueError
-        If no exercise has this name.
+        If no exercise has this name, or the seed is negative.
     TypeError
-        If `function` is not callable.
+        If a function is needed and `answer` is none, or the other way round.
     """
     exercise = _find(name)
-    if not callable(function):
+    if isinstance(exercise, Question):
+        return _check_numbers(exercise, answer, seed)
+    if not callable(answer):
         raise TypeError(
             f"check needs the function itself, not its result: check({exercise.name!r}, "
-            f"my_function); got {type(function).__name__}"
+            f"my_function); got {type(answer).__name__}"
         )
+    function: Function = answer
     if not _accepts(function, exercise.cases[0].arguments):
         words = f"The parameters of your function are {inspect.signature(function)}. Expected: "
         words += exercise.signature + "."
@@ -113,6 +127,20 @@ def check(name: str, function: Function, *, seconds: float = 10.0) -> Result:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the hint describes NaN and overflow
         return _run_cases(exercise, function, seconds)
+
+
+def _check_numbers(question: Question, answer: Any, seed: int) -> Result:
+    if callable(answer):
+        raise TypeError(
+            f"check needs your numbers, not a function: check({question.name!r}, answer) with "
+            f"{question.returns}"
+        )
+    if seed < 0:
+        raise ValueError(f"seed: expected 0 or more, got {seed}")
+    hint = find_mistake(question, answer, seed)
+    if hint is None:
+        return Result(question.name, 1, 1)
+    return Result(question.name, 0, 1, hint.keyword, hint.words)
 
 
 def _run_cases(exercise: Exercise, function: Function, seconds: float) -> Result:
@@ -140,8 +168,8 @@ def _run_cases(exercise: Exercise, function: Function, seconds: float) -> Result
     return Result(exercise.name, total - len(wrong), total, hint.keyword, hint.words, example)
 
 
-def _find(name: str) -> Exercise:
-    by_name = {exercise.name: exercise for exercise in EXERCISES}
+def _find(name: str) -> Exercise | Question:
+    by_name = {exercise.name: exercise for exercise in (*EXERCISES, *QUESTIONS)}
     key = str(name).lower().replace(" ", "")
     if key not in by_name:
         raise ValueError(f"no exercise {name!r}; choose one of {', '.join(by_name)}")
