@@ -19,15 +19,25 @@ from minicore.studies.reproduce import summary as tables
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
+PYPROJECT = (HERE.parent / "pyproject.toml").read_text(encoding="utf-8")
+REPOSITORY = re.search(r'^Repository = "(.+)"$', PYPROJECT, re.MULTILINE).group(1)
+OWNER_AND_NAME = REPOSITORY.removeprefix("https://github.com/")
+BINDER = f"https://mybinder.org/v2/gh/{OWNER_AND_NAME}/HEAD?urlpath=lab/tree/notebooks"
+COLAB = f"https://colab.research.google.com/github/{OWNER_AND_NAME}/blob/main/notebooks"
 
 
 def copy_as_page(source, target):
-    """Copy a file. Below the title of a notebook, add a link that downloads the notebook."""
+    """Copy a file. Below the title of a notebook, add links that download it or run it online."""
     if Path(source).suffix == ".ipynb":
         notebook = json.loads(Path(source).read_text(encoding="utf-8"))
         title, *rest = notebook["cells"][0]["source"]
-        link = f"{{download}}`Download this notebook <../../notebooks/{Path(source).name}>`\n"
-        notebook["cells"][0]["source"] = [title, "\n", link, *rest]
+        name = Path(source).name
+        links = (
+            f"{{download}}`Download this notebook <../../notebooks/{name}>` "
+            f"· run it online in [Binder]({BINDER}/{name}) or in [Colab]({COLAB}/{name}) "
+            "(in Colab, first run `!pip install minicore-patchcore`)\n"
+        )
+        notebook["cells"][0]["source"] = [title, "\n", links, *rest]
         Path(target).write_text(json.dumps(notebook), encoding="utf-8")
         shutil.copystat(source, target)
     else:
@@ -48,8 +58,6 @@ project = "minicore"
 author = "The minicore authors"
 copyright = "2026, the minicore authors"
 release = version = __version__
-PYPROJECT = (HERE.parent / "pyproject.toml").read_text(encoding="utf-8")
-REPOSITORY = re.search(r'^Repository = "(.+)"$', PYPROJECT, re.MULTILINE).group(1)
 
 extensions = [
     "myst_nb",
