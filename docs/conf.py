@@ -4,11 +4,14 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+from sphinx.errors import ExtensionError
 
 # Without compilation, Sphinx sees plain functions with their signatures.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
@@ -57,7 +60,7 @@ extensions = [
     "sphinx-mathjax-offline",  # MathJax is part of the site: formulas work offline
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+exclude_patterns = ["_build", "**/.ipynb_checkpoints", "teaching/slides"]
 default_role = "literal"  # `p` in a docstring is a name
 
 # Notebooks carry the outputs of their last run; the tests run them.
@@ -147,8 +150,20 @@ def docs_links(app, name, source):
         source[0] = source[0].replace("](../docs/", "](../")
 
 
+def build_slides(app, exception):
+    """Build the slides into the site. They need another builder, so they are a project of their own."""
+    if exception is None and app.builder.name == "html":
+        slides = Path("teaching", "slides")
+        command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "revealjs"]
+        doctrees = ["-d", Path(app.doctreedir) / slides]
+        done = subprocess.run([*command, *doctrees, HERE / slides, Path(app.outdir) / slides])
+        if done.returncode:
+            raise ExtensionError(f"docs/teaching/slides: sphinx-build ends with {done.returncode}")
+
+
 def setup(app):
     """Connect the functions. Math comes before napoleon (500), which splits the text."""
     app.connect("autodoc-process-docstring", dollars_to_roles, priority=400)
     app.connect("source-read", docs_links)
+    app.connect("build-finished", build_slides)
     app.add_directive("measured", Measured)
