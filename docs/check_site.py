@@ -2,8 +2,8 @@
 
 Sphinx checks the links between pages. This script checks the rest: every notebook has its number,
 copy buttons and a download, the landing page has its pictures, every part of the reference has a
-page, the slides have notes, and no page loads anything from another server. With the environment variable
-MINICORE_NODE_MODULES, the site must contain the playground (docs/playground.py).
+page, the slides have notes, and no page loads anything from another server. With the environment
+variable MINICORE_NODE_MODULES, the site must contain the playground (docs/playground.py).
 """
 
 import os

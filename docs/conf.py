@@ -151,7 +151,7 @@ def docs_links(app, name, source):
 
 
 def build_slides(app, exception):
-    """Build the slides into the site. They need another builder, so they are a project of their own."""
+    """Build the slides into the site. They have another builder and their own settings."""
     if exception is None and app.builder.name == "html":
         slides = Path("teaching", "slides")
         command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "revealjs"]

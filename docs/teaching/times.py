@@ -1,7 +1,7 @@
 """How long the notebooks and the lectures take: ``python docs/teaching/times.py``.
 
-It prints the tables of docs/teaching/index.md. Text is counted at 130 words a minute: slow reading in
-a foreign language, and the speed of a lecture. With ``--run`` it also executes each notebook and
+It prints the tables of docs/teaching/index.md. Text is counted at 130 words a minute: slow reading
+in a foreign language, and the speed of a lecture. With ``--run`` it also executes each notebook and
 measures the seconds (``pip install -e ".[notebooks]"``, about five minutes).
 """
 
@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "slides"))
+sys.path.insert(0, str(Path(__file__).parent / "slides"))
 from pictures import NOTEBOOKS, sections
 
+HERE = Path(__file__).parent
 WORDS_PER_MINUTE = 130
 MINUTES = 90  # of a lecture
 
@@ -24,7 +24,7 @@ OPTIONAL = {
     "02": ("Adaptive average pooling", "Why the centre has twice the weight"),
     "03": "all",
     "04": ("Equal and nearly equal rows",),
-    "05": ("The effect of ψ", "The order of the picks"),
+    "05": ("The effect of ψ",),
     "06": ("Ties", "Euclidean or squared?"),
     "07": ("When equation 7 changes the ranking", "How many neighbours"),
     "08": ("A distribution for the largest distance", "p-values", "What is promised"),
@@ -79,7 +79,7 @@ def slides(deck: Path) -> list[tuple[str, int, int]]:
     found = []
     for part in re.split(r"^(?=##? )", deck.read_text(encoding="utf-8"), flags=re.MULTILINE):
         if heading := re.match(r"##? (.*)", part):
-            notes = re.search(r"^:::\{revealjs-notes\}\n(.*?)^:::", part, re.DOTALL | re.MULTILINE)
+            notes = re.search(r"^:::\{notes\}\n(.*?)^:::", part, re.DOTALL | re.MULTILINE)
             spoken = notes[1].rpartition("\n\nSource: ")[0] if notes else ""
             activity = re.match(r"Activity, (\d+) minutes?\.", spoken)
             found.append((heading[1], words(spoken), int(activity[1]) if activity else 0))
@@ -91,8 +91,8 @@ def plan(page: Path = HERE / "index.md") -> list[list[tuple[int, range]]]:
     lectures = []
     for text in re.split(r"^## Lecture ", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         text = text.partition("\n## ")[0]
-        rows = re.findall(r"^\| (\d+) \| [^|]+ \| (\d+)–(\d+) \|", text, re.MULTILINE)
-        lectures.append([(int(m), range(int(a), int(b) + 1)) for m, a, b in rows])
+        rows = re.findall(r"^\| (\d+) \| [^|]+ \| (\d+)(?:–(\d+))? \|", text, re.MULTILINE)
+        lectures.append([(int(m), range(int(a), int(b or a) + 1)) for m, a, b in rows])
     return lectures
 
 
@@ -108,7 +108,7 @@ def main() -> None:
         took = f"{seconds(path):.0f}" if run else ""
         row = (f"{found['words']:,}", read, core or "–", found["lines"], took)
         print(f"| {path.stem} | {kind} |", " | ".join(map(str, row)), "|", flush=True)
-    print("\n| lecture | slides | plan, min | notes, min | activities, min | left for questions, min |")
+    print("\n| lecture | slides | plan, min | notes, min | activities, min | questions, min |")
     print("|---|---|--:|--:|--:|--:|")
     decks = sorted((HERE / "slides").glob("lecture_*.md"))
     for number, (deck, rows) in enumerate(zip(decks, plan(), strict=True), 1):

@@ -1,17 +1,20 @@
-"""Settings of the slides. docs/conf.py builds them with the site; alone, with
+"""Settings of the slides.
 
-    sphinx-build -b revealjs docs/teaching/slides docs/_build/html/teaching/slides
+docs/conf.py builds them with the site. To build them alone, after the site:
+``sphinx-build -b revealjs docs/teaching/slides docs/_build/html/teaching/slides``.
 """
 
 import shutil
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-import pictures
-from sphinx_revealjs._ext.notes import revealjs_notes
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
 
+sys.path.insert(0, str(Path(__file__).parent))
+import pictures
+
+HERE = Path(__file__).parent
 DECKS = sorted(HERE.glob("lecture_*.md"))
 shutil.rmtree(HERE / "pictures", ignore_errors=True)
 pictures.write(HERE / "pictures", DECKS)
@@ -44,16 +47,19 @@ revealjs_script_conf = {
 }
 
 
-def open_notes(translator, node):
-    """Write the notes with their paragraphs. The extension itself writes one long line."""
-    translator.body.append('<aside class="notes">')
+class Notes(SphinxDirective):
+    """Speaker notes. Those of sphinx-revealjs lose their paragraphs."""
 
+    has_content = True
 
-def close_notes(translator, node):
-    """End the notes."""
-    translator.body.append("</aside>\n")
+    def run(self):
+        """Parse the notes. reveal.js shows this element in the speaker's window only."""
+        inside = nodes.container()
+        self.state.nested_parse(self.content, self.content_offset, inside)
+        begin = nodes.raw("", '<aside class="notes">', format="html")
+        return [begin, *inside.children, nodes.raw("", "</aside>", format="html")]
 
 
 def setup(app):
-    """Connect the functions."""
-    app.add_node(revealjs_notes, override=True, revealjs=(open_notes, close_notes))
+    """Connect the directive."""
+    app.add_directive("notes", Notes)

@@ -3,13 +3,14 @@
 A slide names a picture as ``pictures/NAME.png``. NAME is one of
 
 - ``demo``: the file ``docs/images/demo.png``;
-- ``05_algorithm-1_1``: the first figure of this kind below the heading "Algorithm 1" of notebook 05;
-- ``demo@0,0,100,25``: a part of it. The numbers are left, top, right and bottom, in per cent.
+- ``05_algorithm-1_1``: the first figure of this kind below "Algorithm 1" in notebook 05;
+- ``demo--0-0-100-25``: a part of it. The numbers are left, top, right and bottom, in per cent.
 
 Animations have the suffix ``.gif`` or ``.webp`` and are not cut.
 """
 
 import base64
+import functools
 import io
 import json
 import re
@@ -27,6 +28,7 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
+@functools.cache
 def sections(notebook: Path) -> list[tuple[str, list[dict]]]:
     """Return the headings of a notebook, each with the cells below it. The first is the title."""
     found: list[tuple[str, list[dict]]] = []
@@ -53,7 +55,7 @@ def source(name: str) -> bytes:
         If no file and no figure has this name.
     """
     stem, suffix = name.rsplit(".", 1)
-    stem = stem.partition("@")[0]
+    stem = stem.partition("--")[0]
     if (file := DOCS / "images" / f"{stem}.{suffix}").is_file():
         return file.read_bytes()
     if parts := re.fullmatch(r"(\d\d)_(.+)_(\d+)", stem):
@@ -69,17 +71,16 @@ def source(name: str) -> bytes:
             ]
             if int(count) <= len(figures):
                 return base64.b64decode("".join(figures[int(count) - 1]))
-    raise FileNotFoundError(f"pictures/{name}: no such figure; see docs/teaching/slides/pictures.py")
+    raise FileNotFoundError(f"pictures/{name}: no such figure; see slides/pictures.py")
 
 
 def content(name: str) -> bytes:
     """Return the content of a picture, cut as its name says."""
     whole = source(name)
-    if "@" not in name:
+    if "--" not in name:
         return whole
-    box = [float(number) / 100 for number in name.split("@")[1].rsplit(".", 1)[0].split(",")]
+    left, top, right, bottom = (int(number) / 100 for number in re.findall(r"\d+", name)[-4:])
     picture = Image.open(io.BytesIO(whole)).convert("RGB")
-    left, top, right, bottom = box
     w, h = picture.size
     buffer = io.BytesIO()
     area = round(left * w), round(top * h), round(right * w), round(bottom * h)
