@@ -4,11 +4,14 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+from sphinx.errors import ExtensionError
 
 # Without compilation, Sphinx sees plain functions with their signatures.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
@@ -67,8 +70,8 @@ extensions = [
     "sphinx-mathjax-offline",  # MathJax is part of the site: formulas work offline
     "sphinx_copybutton",
 ]
-# The model answers are for the lecturer, so they are no page.
-exclude_patterns = ["_build", "**/.ipynb_checkpoints", "notebooks/solutions"]
+# The model answers are for the lecturer, so they are no page. The slides have their own settings.
+exclude_patterns = ["_build", "**/.ipynb_checkpoints", "notebooks/solutions", "teaching/slides"]
 default_role = "literal"  # `p` in a docstring is a name
 
 # Notebooks carry the outputs of their last run; the tests run them.
@@ -171,9 +174,21 @@ def source_links(app, name, template, context, doctree):
         context["theme_source_view_link"] = f"{REPOSITORY}/blob/main/{{filename}}"
 
 
+def build_slides(app, exception):
+    """Build the slides into the site. They have another builder and their own settings."""
+    if exception is None and app.builder.name == "html":
+        slides = Path("teaching", "slides")
+        command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "revealjs"]
+        doctrees = ["-d", Path(app.doctreedir) / slides]
+        done = subprocess.run([*command, *doctrees, HERE / slides, Path(app.outdir) / slides])
+        if done.returncode:
+            raise ExtensionError(f"docs/teaching/slides: sphinx-build ends with {done.returncode}")
+
+
 def setup(app):
     """Connect the functions. Math comes before napoleon (500), which splits the text."""
     app.connect("autodoc-process-docstring", dollars_to_roles, priority=400)
     app.connect("source-read", docs_links)
     app.connect("html-page-context", source_links)
+    app.connect("build-finished", build_slides)
     app.add_directive("measured", Measured)
