@@ -51,6 +51,7 @@ PURPOSES = {
     "sphinx": "builds the site",
     "sphinx-copybutton": "copy buttons",
     "sphinx-mathjax-offline": "formulas without a network",
+    "sphinx-revealjs": "the slides",
     "starlette": "routes of the local server",
     "threadpoolctl": "limits the threads of matrix products; scikit-learn needs it too",
     "torch": "trains the default network again",
