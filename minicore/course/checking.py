@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import html
 import inspect
 import sys
@@ -17,6 +18,7 @@ from minicore.course.diagnosis import diagnose, is_right
 from minicore.course.exercise import Exercise, Exercises, Function, Hint
 from minicore.course.exercises import auroc, eq1, eq2, eq3, eq4, eq5, eq6, eq7, top
 from minicore.course.guard import Outcome, call
+from minicore.course.library import library_name, refused
 
 _MODULES = (eq1, eq2, eq3, eq4, eq5, eq6, eq7, auroc, top)
 EXERCISES = Exercises(exercise for module in _MODULES for exercise in module.ALL)
@@ -75,7 +77,7 @@ def exercises() -> None:
     (notebook.display if notebook else print)(EXERCISES)
 
 
-def check(name: str, function: Function, *, seconds: float = 10.0) -> Result:
+def check(name: str, function: Function, *, seconds: float = 10.0, seed: int = 0) -> Result:
     """Check your own version of an equation.
 
     Parameters
@@ -86,30 +88,64 @@ def check(name: str, function: Function, *, seconds: float = 10.0) -> Result:
         Your function, with the parameters that `exercises` prints.
     seconds : float, default 10
         Time limit for all cases together.
+    seed : int, default 0
+        0 for the usual cases. Any other seed makes other random cases; a lecturer can grade with
+        a seed that the students do not know.
 
     Returns
     -------
     Result
-        True if all cases are right; otherwise it contains a hint.
+        True if all cases are right; otherwise it contains a hint. A function that uses minicore
+        instead of its own code is not right.
 
     Raises
     ------
     ValueError
-        If no exercise has this name.
+        If no exercise has this name, or `seed` is negative.
     TypeError
         If `function` is not callable.
     """
-    exercise = _find(name)
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or larger, got {seed}")
+    exercise = _find(name) if seed == 0 else dataclasses.replace(_find(name), seed=seed)
     if not callable(function):
         raise TypeError(
             f"check needs the function itself, not its result: check({exercise.name!r}, "
             f"my_function); got {type(function).__name__}"
         )
+    used = library_name(function)
+    if used is not None:
+        return _library(exercise, used)
     if not _accepts(function, exercise.cases[0].arguments):
         words = f"The parameters of your function are {inspect.signature(function)}. Expected: "
         words += exercise.signature + "."
         return Result(exercise.name, 0, len(exercise.cases), "arguments", words)
 
+    exercise.answers  # noqa: B018  # the reference calls the library
+    with refused() as calls:
+        result = run_cases(exercise, function, seconds)
+    return _library(exercise, calls[0]) if calls else result
+
+
+def _library(exercise: Exercise, name: str) -> Result:
+    words = f"Your function uses `{name}`. Write it yourself, with NumPy or plain loops."
+    return Result(exercise.name, 0, len(exercise.cases), "library", words)
+
+
+def run_cases(exercise: Exercise, function: Function, seconds: float = 10.0) -> Result:
+    """Compare the results of any function with the answers, also of one that uses the library.
+
+    Parameters
+    ----------
+    exercise : Exercise
+    function : callable
+    seconds : float, default 10
+        Time limit for all cases together.
+
+    Returns
+    -------
+    Result
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the hint describes NaN and overflow
         return _run_cases(exercise, function, seconds)
