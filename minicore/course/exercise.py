@@ -117,6 +117,10 @@ class Exercise:
     title : str
     question : str
         The task, in a few sentences.
+    goal : str
+        What a student can do afterwards; the end of "you can …".
+    minutes : int
+        Estimated time.
     returns : str
         Shape and type of the result.
     reference : callable
@@ -132,6 +136,8 @@ class Exercise:
     name: str
     title: str
     question: str
+    goal: str
+    minutes: int
     returns: str
     reference: Function
     make: Callable[[Draw], tuple[Case, ...]]

@@ -43,6 +43,8 @@ AUROC = Exercise(
     title="AUROC",
     question="Return the probability that an anomalous image (label 1) has a higher score than a "
     "good image (label 0). Use all pairs. A pair with equal scores counts one half.",
+    goal="compute the AUROC from pairs, also with equal scores",
+    minutes=10,
     returns="float",
     reference=auroc,
     make=lambda draw: (

@@ -29,6 +29,8 @@ EQ1 = Exercise(
     title="Neighbourhood",
     question="Return all positions (a, b) in the square of patchsize p around (h, w). Go row by "
     "row. Keep positions outside the map.",
+    goal="list the positions of a neighbourhood, also at the border and for an even p",
+    minutes=10,
     returns="(k, 2) array of int",
     reference=neighbourhood,
     make=lambda draw: (

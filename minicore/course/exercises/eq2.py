@@ -46,6 +46,8 @@ EQ2 = Exercise(
     title="Aggregation",
     question="Return one vector per neighbourhood: the mean of each channel over the p × p "
     "positions around (h, w). Positions outside the map are zeros and count too. p is odd here.",
+    goal="compute the mean of a neighbourhood, with the zeros outside the map",
+    minutes=15,
     returns="(c,) array of float",
     reference=aggregate,
     make=lambda draw: (
@@ -176,6 +178,8 @@ POOL = Exercise(
     title="Adaptive average pooling",
     question="Split a vector of L values into d segments and return the mean of each segment. "
     "Segment i begins at ⌊i L/d⌋ and ends before ⌈(i+1) L/d⌉.",
+    goal="divide a vector into segments that may share values",
+    minutes=15,
     returns="(d,) array of float",
     reference=adaptive_average_pool,
     make=lambda draw: (

@@ -33,6 +33,8 @@ EQ3 = Exercise(
     title="Patch collection",
     question="Return the aggregated feature (equation 2; zeros outside the map count) at each "
     "position whose row and column are multiples of the stride s. p is odd here.",
+    goal="compute one patch feature for every s-th position",
+    minutes=15,
     returns="(h', w', c) array of float",
     reference=patch_collection,
     make=lambda draw: (
@@ -175,6 +177,8 @@ UPSAMPLE = Exercise(
     question="Interpolate a grid of vectors bilinearly to another size. Row h of the finer grid is "
     "at row (h + ½) h*/height − ½ of the coarser grid; columns likewise. Beyond the outermost "
     "centres, repeat the border values.",
+    goal="enlarge a grid bilinearly, with the right place for each value",
+    minutes=30,
     returns="(height, width, d) array of float",
     reference=upsample,
     make=lambda draw: (

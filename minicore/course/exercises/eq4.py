@@ -16,6 +16,8 @@ EQ4 = Exercise(
     title="Memory bank",
     question="Put the patch features of n images, (n, h', w', D), into one array with one patch "
     "feature per row. Go image by image, and within each image row by row of its grid.",
+    goal="store all patches in an order from which image and position follow",
+    minutes=5,
     returns="(n h' w', D) array of float",
     reference=memory_bank,
     make=lambda draw: (

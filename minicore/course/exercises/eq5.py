@@ -34,6 +34,8 @@ EQ5 = Exercise(
     question="How good is a coreset? Return what equation 5 minimises: the largest distance from a "
     "row of M to its nearest row among M[indices]. (Algorithm 1 finds a coreset; see the exercise "
     '"algorithm1".)',
+    goal="compute how well a coreset covers the bank",
+    minutes=10,
     returns="float",
     reference=covering_radius,
     make=lambda draw: (
@@ -150,6 +152,8 @@ ALGORITHM1 = Exercise(
     question="Pick l rows of M. The first pick is `start`. Each next pick is the row with the "
     "largest distance to its nearest picked row. Pick no row twice. If distances are equal, pick "
     "the row with the lowest index.",
+    goal="choose a coreset greedily, also with equal distances",
+    minutes=25,
     returns="(l,) array of int, in the order of the picks",
     reference=greedy_coreset,
     make=lambda draw: (

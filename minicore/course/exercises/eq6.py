@@ -63,6 +63,8 @@ NEAREST = Exercise(
     question="For each query, find its k nearest rows of the bank. Return their Euclidean "
     "distances, smallest first, and their indices. If distances are equal, the row with the "
     "lowest index is first.",
+    goal="search the nearest rows, also with equal distances and far from the origin",
+    minutes=25,
     returns="(n, k) array of float, (n, k) array of int",
     reference=nearest,
     make=lambda draw: (
@@ -167,6 +169,8 @@ EQ6 = Exercise(
     question="Which patch of a test image is farthest from its nearest row of the bank? Return the "
     "index of the patch, the index of its nearest row, and their Euclidean distance s*. If "
     "distances are equal, use the lowest index.",
+    goal="find the patch that decides the score, and its nearest row",
+    minutes=15,
     returns="int, int, float",
     reference=deciding_patch,
     make=lambda draw: (

@@ -132,6 +132,8 @@ EQ7 = Exercise(
     title="The re-weighted score",
     question="Return the score s of the deciding patch m_test (D,). Find m*, its nearest row of "
     "the bank. Find the b rows of the bank nearest to m*; m* is one of them. Apply equation 7.",
+    goal="compute the score with the right neighbours, also for large distances",
+    minutes=30,
     returns="float",
     reference=anomaly_score,
     make=lambda draw: (

@@ -53,6 +53,8 @@ TOP = Exercise(
     title="Mean of the largest distances",
     question="Return the mean of the largest patch distances of one image. Use this share of the "
     "patches: round their number to the nearest whole number. Use at least one patch.",
+    goal="compute the mean of the right number of distances",
+    minutes=10,
     returns="float",
     reference=mean_of_top,
     make=lambda draw: (
