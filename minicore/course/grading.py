@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from minicore.course.release import read_manifest, read_notebook
-from minicore.course.student import asked
+from minicore.course.student import exercises_of
 from minicore.errors import DatasetError, MinicoreError
 
 HEADER = ("student", "minicore_points")  # how a table of grades begins; kinds.GRADES
@@ -129,7 +129,7 @@ def _grade(
     notes = [] if notebooks else ["no submission"]
     for notebook in notebooks:
         try:
-            if not asked({notebook.name: read_notebook(notebook)}).keys() & {*names}:
+            if not exercises_of(read_notebook(notebook), notebook.name) & {*names, ""}:
                 continue  # no exercise of this homework
             marks = _run(notebook, given, seconds)
         except MinicoreError as error:
@@ -139,7 +139,7 @@ def _grade(
             if name in names:
                 best[name] = max(best.get(name, (0.0, "")), (share, keyword))
     points = {name: round(best.get(name, (0.0, ""))[0], 2) for name in names}
-    wrong = (f"{name}: {keyword}" for name, (_, keyword) in best.items() if keyword)
+    wrong = [f"{name}: {best[name][1]}" for name in names if best.get(name, (0.0, ""))[1]]
     return Grade(student, points, (*wrong, *notes))
 
 

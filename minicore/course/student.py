@@ -93,12 +93,19 @@ def asked(notebooks: dict[str, Notebook]) -> Places:
     """
     found: Places = {}
     for name, notebook in notebooks.items():
-        for cell in notebook["cells"]:
-            if cell["cell_type"] == "code":
-                for exercise, _ in checks(parse(_text(cell), name)):
-                    if exercise and name not in found.setdefault(exercise, []):
-                        found[exercise].append(name)
+        for exercise in exercises_of(notebook, name) - {""}:
+            found.setdefault(exercise, []).append(name)
     return found
+
+
+def exercises_of(notebook: Notebook, name: str) -> set[str]:
+    """Return the exercises that a notebook checks; "" stands for names that it computes."""
+    return {
+        exercise
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+        for exercise, _ in checks(parse(_text(cell), name))
+    }
 
 
 def checks(tree: ast.AST) -> Iterable[tuple[str, ast.Call]]:

@@ -1,8 +1,8 @@
 """Run a student's notebook and check its functions: ``python -m minicore.course.submission FILE``.
 
-Only the cells on which a check depends are run. Standard input is a JSON object with ``seed``, the
-seed of the hidden cases, and ``drawn``, the seed of the student's drawn parts. The result is one
-JSON object on standard output: for each exercise the share of right cases and a keyword.
+Only the statements on which a check depends are run. Standard input is a JSON object with ``seed``,
+the seed of the hidden cases, and ``drawn``, the seed of the student's drawn parts. The result is
+one JSON object on standard output: for each exercise the share of right cases and a keyword.
 
 `minicore.course.grading` starts one such process for each notebook.
 """
@@ -27,7 +27,7 @@ Marks = dict[str, tuple[float, str]]  # exercise: share of right cases, keyword 
 
 
 def run(path: Path, seed: int, drawn: int) -> Marks:
-    """Run the cells on which the checks of a notebook depend, and check with the seeds.
+    """Run the statements on which the checks of a notebook depend, and check with the seeds.
 
     Parameters
     ----------
@@ -45,6 +45,7 @@ def run(path: Path, seed: int, drawn: int) -> Marks:
     """
     cells = read_notebook(path)["cells"]
     trees = [parse("".join(c["source"]), path.name) for c in cells if c["cell_type"] == "code"]
+    statements = [statement for tree in trees for statement in tree.body]
     handed_in: list[tuple[str, Any]] = []
 
     def record(name: str, value: Any, **_: Any) -> checking.Result:
@@ -56,11 +57,11 @@ def run(path: Path, seed: int, drawn: int) -> Marks:
     setattr(checking, "check", record)  # noqa: B010
     marks: Marks = {}
     names: dict[str, Any] = {"__name__": "__main__"}
-    for number in needed(trees):
+    for statement in needed(statements):
         try:
-            exec(compile(trees[number], f"<code cell {number}>", "exec"), names)
+            exec(compile(ast.Module([statement], []), path.name, "exec"), names)
         except (Exception, SystemExit) as error:
-            marks |= {name: (0.0, type(error).__name__) for name, _ in checks(trees[number])}
+            marks |= {name: (0.0, type(error).__name__) for name, _ in checks(statement)}
     for exercise, value in handed_in:
         try:
             result = check(exercise, value, seed=drawn if OPEN.fullmatch(exercise) else seed)
@@ -73,46 +74,65 @@ def run(path: Path, seed: int, drawn: int) -> Marks:
     return marks
 
 
-def needed(trees: list[ast.Module]) -> list[int]:
-    """Return the cells with checks, and the earlier cells that define what they use, in order.
+def needed(statements: list[ast.stmt]) -> list[ast.stmt]:
+    """Return the statements with checks, and those before them that set or change what they use.
 
     Parameters
     ----------
-    trees : list of ast.Module
-        The code cells of a notebook.
+    statements : list of ast.stmt
+        All statements of a notebook, in order.
 
     Returns
     -------
-    list of int
+    list of ast.stmt
+        In the same order.
     """
-    chosen: set[int] = set()
+    modules = {
+        (alias.asname or alias.name).partition(".")[0]
+        for statement in statements
+        if isinstance(statement, (ast.Import, ast.ImportFrom))
+        for alias in statement.names
+    }
+    chosen: list[ast.stmt] = []
     used: set[str] = set()
-    for number in reversed(range(len(trees))):
-        reads, sets = names_of(trees[number])
-        if sets & used or any(checks(trees[number])):
-            chosen.add(number)
+    for statement in reversed(statements):
+        reads, sets = names_of(statement)
+        if (sets | _changed(statement) - modules) & used or any(checks(statement)):
+            chosen.append(statement)
             used |= reads
-    return sorted(chosen)
+    return chosen[::-1]
 
 
-def names_of(tree: ast.Module) -> tuple[set[str], set[str]]:
-    """Return the global names that a cell reads, and those that it sets or changes."""
+def names_of(statement: ast.stmt) -> tuple[set[str], set[str]]:
+    """Return the global names that a statement reads, and those that it sets."""
     reads, sets = set(), set()
-    waiting = [symtable.symtable(ast.unparse(tree), "cell", "exec")]
+    waiting = [symtable.symtable(ast.unparse(statement), "statement", "exec")]
     while waiting:
         table = waiting.pop()
         waiting += table.get_children()
+        top = table.get_type() == "module"
         for symbol in table.get_symbols():
-            top = table.get_type() == "module"
             if symbol.is_referenced() and (top or symbol.is_global()):
                 reads.add(symbol.get_name())
             defined = symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
             if defined and (top or symbol.is_declared_global()):
                 sets.add(symbol.get_name())
-    for node in ast.walk(tree):  # results["a"] = 1 changes `results`
-        if isinstance(node, (ast.Subscript, ast.Attribute)) and isinstance(node.ctx, ast.Store):
-            sets |= {node.value.id} if isinstance(node.value, ast.Name) else set()
+    if isinstance(statement, ast.For):  # sets its target before its body reads it
+        reads -= {n.id for n in ast.walk(statement.target) if isinstance(n, ast.Name)}
     return reads, sets
+
+
+def _changed(statement: ast.stmt) -> set[str]:
+    """Return the names whose values a statement may change: ``a[0] = 1``, ``a.append(1)``."""
+    changed = set()
+    for node in ast.walk(statement):
+        inside = node.func if isinstance(node, ast.Call) else node
+        stored = isinstance(getattr(inside, "ctx", None), ast.Store)
+        if isinstance(inside, (ast.Subscript, ast.Attribute)) and (stored or inside is not node):
+            while isinstance(inside, (ast.Subscript, ast.Attribute)):
+                inside = inside.value
+            changed |= {inside.id} if isinstance(inside, ast.Name) else set()
+    return changed
 
 
 def main() -> None:
