@@ -19,15 +19,23 @@ from minicore.studies.reproduce import summary as tables
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
+SOLUTIONS = re.compile(r"\[[^\]]*\]\((solutions/[^)#]*)[^)]*\)")  # a link to them
 
 
 def copy_as_page(source, target):
-    """Copy a file. Below the title of a notebook, add a link that downloads the notebook."""
+    """Copy a file. Below the title of a notebook, add a link that downloads the notebook.
+
+    The solutions are not part of the site: links to them become names of files.
+    """
     if Path(source).suffix == ".ipynb":
         notebook = json.loads(Path(source).read_text(encoding="utf-8"))
         title, *rest = notebook["cells"][0]["source"]
         link = f"{{download}}`Download this notebook <../../notebooks/{Path(source).name}>`\n"
         notebook["cells"][0]["source"] = [title, "\n", link, *rest]
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = "".join(cell["source"])
+                cell["source"] = [SOLUTIONS.sub(r"`notebooks/\1` of the repository", text)]
         Path(target).write_text(json.dumps(notebook), encoding="utf-8")
         shutil.copystat(source, target)
     else:
@@ -40,7 +48,7 @@ shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 shutil.copytree(
     NOTEBOOKS,
     HERE / "notebooks",
-    ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"),
+    ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "solutions"),
     copy_function=copy_as_page,
 )
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import minicore
+from minicore import __version__
 from minicore.course.autograder import autograders
 from minicore.course.checking import EXERCISES
 from minicore.course.student import SITE, Notebook, asked, pictures, student_copy
@@ -67,7 +67,7 @@ def find_notebooks(folder: str | Path | None = None) -> Path:
     DatasetError
         If there are no notebooks.
     """
-    place = Path(minicore.__file__).parents[1] / "notebooks" if folder is None else Path(folder)
+    place = Path(__file__).parents[2] / "notebooks" if folder is None else Path(folder)
     if any(place.glob("*.ipynb")):
         return place
     raise DatasetError(
@@ -179,7 +179,7 @@ def release(
         for name, content in autograders(copies, seed, drawn=bool(seeds)).items():
             files[f"instructor/otter/{name}"] = content
     settings = {
-        "minicore": minicore.__version__,
+        "minicore": __version__,
         "seed": seed,
         "exercises": sorted(places, key=lambda name: (order.get(name, len(order)), name)),
         "students": seeds,

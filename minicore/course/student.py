@@ -22,6 +22,7 @@ OPEN = re.compile(r"\d\d\.\d+")  # the name of an open exercise, whose answer de
 _SOLUTIONS = re.compile(  # a sentence with a link to the solutions
     r"(?:(?<=\s)|^)[A-Z][^.]*?\[[^\]]*\]\(solutions/[^)]*\)\.?[ \n]?", re.MULTILINE
 )
+_OPEN_CHECK = re.compile(r'(course\.check\("\d\d\.\d+", [^`]*)\)`')  # in a text
 _PAGE = re.compile(r"\]\(\.\./docs/([\w/]+)\.md")
 _PICTURE = re.compile(r"\]\(\.\./docs/images/([\w.]+)\)")
 
@@ -99,13 +100,17 @@ def asked(notebooks: dict[str, Notebook]) -> Places:
 
 
 def exercises_of(notebook: Notebook, name: str) -> set[str]:
-    """Return the exercises that a notebook checks; "" stands for names that it computes."""
-    return {
-        exercise
-        for cell in notebook["cells"]
-        if cell["cell_type"] == "code"
-        for exercise, _ in checks(parse(_text(cell), name))
-    }
+    """Return the exercises that a notebook checks; "" stands for names that it computes.
+
+    A text can name a check too, for which the student writes the cell.
+    """
+    found: set[str] = set()
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            found |= {exercise for exercise, _ in checks(parse(_text(cell), name))}
+        else:
+            found |= {*re.findall(r'course\.check\("([\w.]+)"', _text(cell))}
+    return found
 
 
 def checks(tree: ast.AST) -> Iterable[tuple[str, ast.Call]]:
@@ -188,6 +193,8 @@ def _draw(cells: list[Cell], name: str, seed: int) -> None:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
             _set(cell, with_seed(_text(cell), name, seed))
+        else:
+            _set(cell, _OPEN_CHECK.sub(rf"\1, seed={seed})`", _text(cell)))
     note = (
         f"The parts of this copy are drawn with the seed {seed}. So your numbers and figures "
         "differ from those that the text describes.\n"
