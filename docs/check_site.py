@@ -48,7 +48,7 @@ def faults(site: Path) -> list[str]:
             found.append(f"{name}: the title does not begin with {number}")
         if not re.search(rf">{number} · [^<]+</a>", index):
             found.append(f"index.html: the sidebar does not number {notebook.stem}")
-        link = re.search(rf"href=\"([^\"]+/{notebook.name})\"", html)
+        link = re.search(rf"href=\"((?!https:)[^\"]+/{notebook.name})\"", html)
         copy = link and (site / name).parent / link.group(1)
         if not copy or not copy.is_file() or copy.read_bytes() != notebook.read_bytes():
             found.append(f"{name}: offers no download of the notebook as it is")

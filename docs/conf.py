@@ -56,6 +56,8 @@ project = "minicore"
 author = "The minicore authors"
 copyright = "2026, the minicore authors"
 release = version = __version__
+PYPROJECT = (HERE.parent / "pyproject.toml").read_text(encoding="utf-8")
+REPOSITORY = re.search(r'^Repository = "(.+)"$', PYPROJECT, re.MULTILINE).group(1)
 
 extensions = [
     "myst_nb",
@@ -92,7 +94,13 @@ html_favicon = "_static/favicon.svg"  # without it, browsers log an error
 html_css_files = ["minicore.css"]
 html_copy_source = False
 html_show_sourcelink = False
+html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "")
 html_theme_options = {
+    # Every page links to its source. The footer links to the repository.
+    "source_repository": REPOSITORY,
+    "source_branch": "main",
+    "source_directory": "docs",
+    "footer_icons": [{"name": "Repository", "url": REPOSITORY, "html": "Repository", "class": ""}],
     "light_css_variables": {"color-brand-primary": "#0072B2", "color-brand-content": "#0072B2"},
     "dark_css_variables": {"color-brand-primary": "#56B4E9", "color-brand-content": "#56B4E9"},
 }
@@ -155,8 +163,16 @@ def docs_links(app, name, source):
         source[0] = source[0].replace("](../docs/", "](../")
 
 
+def source_links(app, name, template, context, doctree):
+    """Link the page of a notebook to the notebook, not to its copy in this folder."""
+    if name.startswith("notebooks/"):
+        context["theme_source_directory"] = ""
+        context["theme_source_view_link"] = f"{REPOSITORY}/blob/main/{{filename}}"
+
+
 def setup(app):
     """Connect the functions. Math comes before napoleon (500), which splits the text."""
     app.connect("autodoc-process-docstring", dollars_to_roles, priority=400)
     app.connect("source-read", docs_links)
+    app.connect("html-page-context", source_links)
     app.add_directive("measured", Measured)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from minicore.runtime.distribution import check_files as _check_files
+
 if TYPE_CHECKING:
     from minicore import datasets
     from minicore.backbones import Backbone
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from minicore.patchcore.estimator import PatchCore
     from minicore.patchcore.saved import load
     from minicore.patchcore.trace import trace
+
+_check_files()
 
 __version__ = "0.1.0"
 __all__ = ["Backbone", "Ensemble", "PatchCore", "__version__", "datasets", "load", "trace"]

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from minicore.errors import BackboneError
+from minicore.runtime import distribution
 from minicore.runtime.progress import bar as progress_bar
 
 SECONDS_OF_SILENCE = 30
@@ -35,13 +36,9 @@ def download(url: str, path: Path, checksum: str, *, advice: str, progress: bool
         If the download fails. The message contains the path for a file that the user downloads in
         another way. No partial file remains.
     """
-    try:
-        import pooch  # type: ignore[import-untyped]
-        from requests.exceptions import HTTPError, RequestException
-    except ImportError as error:
-        raise BackboneError(
-            'downloading a network needs the package pooch: pip install "minicore[convert]"'
-        ) from error
+    distribution.require("downloading a network", "convert", "pooch", "requests")
+    import pooch  # type: ignore[import-untyped]
+    from requests.exceptions import HTTPError, RequestException
 
     remedy = f"download it in another way and put it at {path}, {advice}"
     if not _is_trusted(url):

@@ -10,7 +10,7 @@ import typer
 
 from minicore.cli.model import one_or_several
 from minicore.cli.options import BackbonesOption
-from minicore.errors import MinicoreError
+from minicore.runtime import distribution
 
 
 def play(
@@ -29,14 +29,9 @@ def play(
     backbone: BackbonesOption = None,
 ) -> None:
     """Open a page in the browser: paint a defect and watch every equation compute. Ctrl-C ends."""
-    try:
-        from minicore.play.server import Server
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in ("starlette", "uvicorn"):
-            raise
-        raise MinicoreError(f'play needs the package {package}: pip install -e ".[play]"') from None
+    distribution.require("play", "play", "starlette", "uvicorn")
     from minicore.play.examples import Parts
+    from minicore.play.server import Server
 
     server = Server(Parts(model, one_or_several(backbone)), port)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minicore.errors import MinicoreError
+from minicore.runtime import distribution
 
 OPSET, IR_VERSION = 17, 8  # onnxruntime 1.17, the oldest supported version, runs both
 
@@ -26,12 +26,9 @@ def import_onnx(purpose: str, extra: str) -> Any:
     MinicoreError
         If it is not installed.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise MinicoreError(
-            f'{purpose} needs the package onnx: pip install "minicore[{extra}]"'
-        ) from error
+    distribution.require(purpose, extra, "onnx")
+    import onnx
+
     return onnx
 
 

@@ -235,7 +235,7 @@ def test_a_failed_write_leaves_the_file_that_was_there(tmp_path, tiny, monkeypat
 
 def test_without_the_onnx_package_one_line_says_what_to_install(tmp_path, tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MinicoreError, match=r'pip install "minicore\[convert\]"'):
+    with pytest.raises(MinicoreError, match=r'pip install "minicore-patchcore\[convert\]"'):
         resnet_to_onnx(tiny, tmp_path / "tiny.onnx")
 
 

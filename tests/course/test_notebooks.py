@@ -199,7 +199,7 @@ def run(sources: list[str], name: str, names: dict) -> None:
 @every
 def test_the_changes_requested_in_the_text_run_without_errors(path, tmp_path, monkeypatch):
     for module in ("IPython", "ipywidgets"):
-        pytest.importorskip(module, reason="the notebooks need minicore[notebooks]")
+        pytest.importorskip(module, reason="the extra `notebooks` is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
     photographs(tmp_path)

@@ -12,7 +12,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     page
-    for pattern in ("*.md", "docs/*.md", "docs/reference/*.md", "weights/*.md", "notebooks/*.ipynb")
+    for pattern in (
+        "*.md",
+        ".github/*.md",
+        "docs/*.md",
+        "docs/reference/*.md",
+        "weights/*.md",
+        "notebooks/*.ipynb",
+    )
     for page in ROOT.glob(pattern)
 )
 BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)

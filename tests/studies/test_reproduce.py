@@ -637,7 +637,7 @@ def test_categories_of_a_layout_without_categories_are_refused(again, mvtec_root
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
 @pytest.mark.filterwarnings("default")  # Dask's own, when a worker dies
 def test_a_cluster_that_loses_a_worker_gives_the_same_table(again, undisturbed, tmp_path):
-    distributed = pytest.importorskip("distributed", reason='needs pip install ".[cluster]"')
+    distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
     import joblib
 
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
