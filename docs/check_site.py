@@ -2,8 +2,9 @@
 
 Sphinx checks the links between pages. This script checks the rest: every notebook has its number,
 copy buttons and a download, the landing page has its pictures, every part of the reference has a
-page, no page loads anything from another server, and no solutions are published. With the environment variable
-MINICORE_NODE_MODULES, the site must contain the playground (docs/playground.py).
+page, no page loads anything from another server, and no solutions are published. With the
+environment variable MINICORE_NODE_MODULES, the site must contain the playground
+(docs/playground.py).
 """
 
 import os

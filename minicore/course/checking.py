@@ -16,11 +16,13 @@ import numpy as np
 
 from minicore.course.diagnosis import diagnose, is_right
 from minicore.course.exercise import Exercise, Exercises, Function, Hint
-from minicore.course.exercises import auroc, eq1, eq2, eq3, eq4, eq5, eq6, eq7, top
+from minicore.course.exercises import auroc, eq1, eq2, eq3, eq4, eq5, eq6, eq7, lower_bound, top
 from minicore.course.guard import Outcome, call
 from minicore.course.library import library_name, refused
+from minicore.course.question import Question, find_mistake
+from minicore.course.questions import QUESTIONS
 
-_MODULES = (eq1, eq2, eq3, eq4, eq5, eq6, eq7, auroc, top)
+_MODULES = (eq1, eq2, eq3, eq4, eq5, eq6, eq7, auroc, lower_bound, top)
 EXERCISES = Exercises(exercise for module in _MODULES for exercise in module.ALL)
 
 
@@ -33,7 +35,7 @@ class Result:
     name : str
         Name of the exercise.
     passed, total : int
-        Number of right cases and of all cases.
+        Number of right cases and of all cases. A question has one case.
     keyword : str
         Short, stable name of the mistake; empty if all cases are right.
     hint : str
@@ -53,9 +55,13 @@ class Result:
         return self.passed == self.total
 
     def __repr__(self) -> str:
+        if self.total == 1:
+            words = "right." if self else "not right yet."
+        else:
+            words = f"{'all' if self else f'{self.passed} of'} {self.total} cases are right."
         if self:
-            return f"{self.name}: all {self.total} cases are right."
-        lines = [f"{self.name}: {self.passed} of {self.total} cases are right.", f"  {self.hint}"]
+            return f"{self.name}: {words}"
+        lines = [f"{self.name}: {words}", f"  {self.hint}"]
         return "\n".join(
             [*lines, f"  First wrong case: {self.example}."] if self.example else lines
         )
@@ -69,28 +75,31 @@ class Result:
 
 
 def exercises() -> None:
-    """Print the name, function and question of each exercise; a notebook displays a table.
+    """Print the name, answer and question of each exercise; a notebook displays a table.
 
-    The exercises are in the tuple `EXERCISES`.
+    The exercises with a function are in the tuple `EXERCISES`, those with numbers in `QUESTIONS`.
     """
     notebook = sys.modules.get("IPython.display")  # loaded in every notebook
-    (notebook.display if notebook else print)(EXERCISES)
+    (notebook.display if notebook else print)(Exercises((*EXERCISES, *QUESTIONS)))
 
 
-def check(name: str, function: Function, *, seconds: float = 10.0, seed: int = 0) -> Result:
-    """Check your own version of an equation.
+def check(name: str, answer: Any, *, seconds: float = 10.0, seed: int = 0) -> Result:
+    """Check your answer to an exercise: your version of an equation, or your numbers.
 
     Parameters
     ----------
     name : str
-        Name of the exercise: "eq1" to "eq7", "algorithm1" and others that `exercises` prints.
-    function : callable
-        Your function, with the parameters that `exercises` prints.
+        Name of the exercise: "eq1" to "eq7", "algorithm1", "05.3" (notebook 05, exercise 3) and
+        others that `exercises` prints.
+    answer : callable, number or sequence of numbers
+        Your function, with the parameters that `exercises` prints; or your numbers, in the order
+        that `exercises` prints. Fractions may have an error of 0.5 %. Whole numbers must be exact.
     seconds : float, default 10
-        Time limit for all cases together.
+        Time limit for all cases of a function together.
     seed : int, default 0
-        0 for the usual cases. Any other seed makes other random cases; a lecturer can grade with
-        a seed that the students do not know.
+        For a function, 0 means the usual cases. Any other seed makes other random cases; a lecturer
+        can grade with a seed that the students do not know. For numbers, the seed of the drawn
+        parts. The right numbers are computed from these parts, which takes up to a few seconds.
 
     Returns
     -------
@@ -103,16 +112,21 @@ def check(name: str, function: Function, *, seconds: float = 10.0, seed: int = 0
     ValueError
         If no exercise has this name, or `seed` is negative.
     TypeError
-        If `function` is not callable.
+        If a function is needed and `answer` is none, or the other way round.
     """
     if seed < 0:
-        raise ValueError(f"seed must be 0 or larger, got {seed}")
-    exercise = _find(name) if seed == 0 else dataclasses.replace(_find(name), seed=seed)
-    if not callable(function):
+        raise ValueError(f"seed: expected 0 or more, got {seed}")
+    exercise = _find(name)
+    if isinstance(exercise, Question):
+        return _check_numbers(exercise, answer, seed)
+    if seed:
+        exercise = dataclasses.replace(exercise, seed=seed)
+    if not callable(answer):
         raise TypeError(
             f"check needs the function itself, not its result: check({exercise.name!r}, "
-            f"my_function); got {type(function).__name__}"
+            f"my_function); got {type(answer).__name__}"
         )
+    function: Function = answer
     used = library_name(function)
     if used is not None:
         return _library(exercise, used)
@@ -151,6 +165,18 @@ def run_cases(exercise: Exercise, function: Function, seconds: float = 10.0) -> 
         return _run_cases(exercise, function, seconds)
 
 
+def _check_numbers(question: Question, answer: Any, seed: int) -> Result:
+    if callable(answer):
+        raise TypeError(
+            f"check needs your numbers, not a function: check({question.name!r}, answer) with "
+            f"{question.returns}"
+        )
+    hint = find_mistake(question, answer, seed)
+    if hint is None:
+        return Result(question.name, 1, 1)
+    return Result(question.name, 0, 1, hint.keyword, hint.words)
+
+
 def _run_cases(exercise: Exercise, function: Function, seconds: float) -> Result:
     answers, total = exercise.answers, len(exercise.cases)
     returned: list[Any] = []
@@ -176,8 +202,8 @@ def _run_cases(exercise: Exercise, function: Function, seconds: float) -> Result
     return Result(exercise.name, total - len(wrong), total, hint.keyword, hint.words, example)
 
 
-def _find(name: str) -> Exercise:
-    by_name = {exercise.name: exercise for exercise in EXERCISES}
+def _find(name: str) -> Exercise | Question:
+    by_name = {exercise.name: exercise for exercise in (*EXERCISES, *QUESTIONS)}
     key = str(name).lower().replace(" ", "")
     if key not in by_name:
         raise ValueError(f"no exercise {name!r}; choose one of {', '.join(by_name)}")

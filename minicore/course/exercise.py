@@ -164,14 +164,14 @@ class Exercise:
         return [self.reference(*copy.deepcopy(case.arguments)) for case in self.cases]
 
 
-class Exercises(tuple[Exercise, ...]):
-    """All exercises; a terminal prints them as text, a notebook as a table."""
+class Exercises(tuple[Any, ...]):
+    """Exercises and questions; a terminal prints them as text, a notebook as a table."""
 
     def __repr__(self) -> str:
         return "\n".join(map(repr, self))
 
     def _repr_markdown_(self) -> str:
-        rows = ["| name | function | question |", "|---|---|---|"]
+        rows = ["| name | answer | question |", "|---|---|---|"]
         for e in self:
             rows.append(f"| `{e.name}` | `{e.signature}` → {e.returns} | {e.question} |")
         return "\n".join(rows)

@@ -108,6 +108,14 @@ def auroc(labels, scores):
     return (bad > good).mean() + 0.5 * (bad == good).mean()
 
 
+def lower_bounds(x, y, k):
+    """Equation 10.2 for all pairs: k coordinates, and the length of the others."""
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    along = ((x[:, None, :k] - y[None, :, :k]) ** 2).sum(axis=2)
+    x_r, y_r = np.linalg.norm(x[:, k:], axis=1), np.linalg.norm(y[:, k:], axis=1)
+    return along + (x_r[:, None] - y_r[None]) ** 2
+
+
 def mean_of_top(distances, share):
     """The mean of the largest distances. Choose their number first, at least one."""
     k = max(1, round(share * len(distances)))
@@ -127,5 +135,6 @@ SOLUTIONS = {
     "eq6": deciding_patch,
     "eq7": anomaly_score,
     "auroc": auroc,
+    "bound": lower_bounds,
     "top": mean_of_top,
 }

@@ -35,13 +35,15 @@ def test_a_result_is_readable_in_a_terminal_and_in_a_notebook():
 def test_exercises_prints_a_list_and_a_notebook_displays_a_table(capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython.display", raising=False)
     assert course.exercises() is None
-    assert capsys.readouterr().out == f"{course.EXERCISES!r}\n"
+    printed = capsys.readouterr().out
+    assert all(f"{e.name}: " in printed for e in (*course.EXERCISES, *course.QUESTIONS))
 
     shown = []
     notebook = types.SimpleNamespace(display=shown.append)
     monkeypatch.setitem(sys.modules, "IPython.display", notebook)
     assert course.exercises() is None
-    assert shown == [course.EXERCISES] and capsys.readouterr().out == ""
+    assert shown == [(*course.EXERCISES, *course.QUESTIONS)] and capsys.readouterr().out == ""
+    assert "| `05.3` |" in shown[0]._repr_markdown_()
 
 
 def test_the_list_of_exercises_is_readable_in_a_terminal_and_in_a_notebook():

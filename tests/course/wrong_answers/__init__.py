@@ -4,7 +4,7 @@ They are written in the style of a student, often with loops, and not like the m
 `minicore.course`. `WRONG` contains a list of (keyword, function) for each exercise.
 """
 
-from wrong_answers import decision, grids, memory, positions
+from wrong_answers import bounds, decision, grids, memory, positions
 from wrong_answers.collection import WRONG
 
-__all__ = ["WRONG", "decision", "grids", "memory", "positions"]
+__all__ = ["WRONG", "bounds", "decision", "grids", "memory", "positions"]
