@@ -2,9 +2,9 @@
 
 Sphinx checks the links between pages. This script checks the rest: every notebook has its number,
 copy buttons and a download, the landing page has its pictures, every part of the reference has a
-page, no page loads anything from another server, and no solutions are published. With the
-environment variable MINICORE_NODE_MODULES, the site must contain the playground
-(docs/playground.py).
+page, the slides have notes, no page loads anything from another server, and no solutions are
+published. With the environment variable MINICORE_NODE_MODULES, the site must contain the
+playground (docs/playground.py).
 """
 
 import os
@@ -34,7 +34,7 @@ def faults(site: Path) -> list[str]:
                 target = (site / name).parent / address.split("?")[0].split("#")[0]
                 if not target.exists():
                     found.append(f"{name}: {address} is missing")
-        if "copybutton.js" not in html:
+        if "copybutton.js" not in html and not name.startswith("teaching/slides/"):
             found.append(f"{name}: has no copy buttons")
     index = pages.get("index.html", "")
     found += [
@@ -53,6 +53,10 @@ def faults(site: Path) -> list[str]:
         copy = link and (site / name).parent / link.group(1)
         if not copy or not copy.is_file() or copy.read_bytes() != notebook.read_bytes():
             found.append(f"{name}: offers no download of the notebook as it is")
+    for deck in sorted((ROOT / "docs" / "teaching" / "slides").glob("*.md")):
+        html = pages.get(f"teaching/slides/{deck.stem}.html", "")
+        if "reveal.js" not in html or 'class="notes"' not in html:
+            found.append(f"teaching/slides/{deck.stem}.html: is missing, or has no notes")
     for page in sorted((ROOT / "docs" / "reference").glob("*.md")):
         if f"reference/{page.stem}.html" not in pages:
             found.append(f"reference/{page.stem}.html: is missing")

@@ -4,11 +4,14 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+from sphinx.errors import ExtensionError
 
 # Without compilation, Sphinx sees plain functions with their signatures.
 os.environ["NUMBA_DISABLE_JIT"] = "1"
@@ -19,19 +22,30 @@ from minicore.studies.reproduce import summary as tables
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE.parent / "notebooks"
+PYPROJECT = (HERE.parent / "pyproject.toml").read_text(encoding="utf-8")
+REPOSITORY = re.search(r'^Repository = "(.+)"$', PYPROJECT, re.MULTILINE).group(1)
+OWNER_AND_NAME = REPOSITORY.removeprefix("https://github.com/")
+BINDER = f"https://mybinder.org/v2/gh/{OWNER_AND_NAME}/HEAD?urlpath=lab/tree/notebooks"
+COLAB = f"https://colab.research.google.com/github/{OWNER_AND_NAME}/blob/main/notebooks"
+
 SOLUTIONS = re.compile(r"\[[^\]]*\]\((solutions/[^)#]*)[^)]*\)")  # a link to them
 
 
 def copy_as_page(source, target):
-    """Copy a file. Below the title of a notebook, add a link that downloads the notebook.
+    """Copy a file. Below the title of a notebook, add links that download it or run it online.
 
     The solutions are not part of the site: links to them become names of files.
     """
     if Path(source).suffix == ".ipynb":
         notebook = json.loads(Path(source).read_text(encoding="utf-8"))
         title, *rest = notebook["cells"][0]["source"]
-        link = f"{{download}}`Download this notebook <../../notebooks/{Path(source).name}>`\n"
-        notebook["cells"][0]["source"] = [title, "\n", link, *rest]
+        name = Path(source).name
+        links = (
+            f"{{download}}`Download this notebook <../../notebooks/{name}>` "
+            f"· run it online in [Binder]({BINDER}/{name}) or in [Colab]({COLAB}/{name}) "
+            "(in Colab, first run `!pip install minicore-patchcore`)\n"
+        )
+        notebook["cells"][0]["source"] = [title, "\n", links, *rest]
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
                 text = "".join(cell["source"])
@@ -56,8 +70,6 @@ project = "minicore"
 author = "The minicore authors"
 copyright = "2026, the minicore authors"
 release = version = __version__
-PYPROJECT = (HERE.parent / "pyproject.toml").read_text(encoding="utf-8")
-REPOSITORY = re.search(r'^Repository = "(.+)"$', PYPROJECT, re.MULTILINE).group(1)
 
 extensions = [
     "myst_nb",
@@ -67,7 +79,11 @@ extensions = [
     "sphinx-mathjax-offline",  # MathJax is part of the site: formulas work offline
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+exclude_patterns = [
+    "_build",
+    "**/.ipynb_checkpoints",
+    "teaching/slides",
+]  # the slides' own settings
 default_role = "literal"  # `p` in a docstring is a name
 
 # Notebooks carry the outputs of their last run; the tests run them.
@@ -170,9 +186,21 @@ def source_links(app, name, template, context, doctree):
         context["theme_source_view_link"] = f"{REPOSITORY}/blob/main/{{filename}}"
 
 
+def build_slides(app, exception):
+    """Build the slides into the site. They have another builder and their own settings."""
+    if exception is None and app.builder.name == "html":
+        slides = Path("teaching", "slides")
+        command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "revealjs"]
+        doctrees = ["-d", Path(app.doctreedir) / slides]
+        done = subprocess.run([*command, *doctrees, HERE / slides, Path(app.outdir) / slides])
+        if done.returncode:
+            raise ExtensionError(f"docs/teaching/slides: sphinx-build ends with {done.returncode}")
+
+
 def setup(app):
     """Connect the functions. Math comes before napoleon (500), which splits the text."""
     app.connect("autodoc-process-docstring", dollars_to_roles, priority=400)
     app.connect("source-read", docs_links)
     app.connect("html-page-context", source_links)
+    app.connect("build-finished", build_slides)
     app.add_directive("measured", Measured)

@@ -17,6 +17,7 @@ PAGES = sorted(
         ".github/*.md",
         "docs/*.md",
         "docs/reference/*.md",
+        "docs/teaching/*.md",
         "weights/*.md",
         "notebooks/*.ipynb",
     )
@@ -25,8 +26,8 @@ PAGES = sorted(
 BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)|<(?:a|img)\b[^>]*?(?:href|src)=[\"']([^\"']+)")
-# https:, mailto:, and the folder that docs/playground.py adds to the built site
-ELSEWHERE = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|playground/)")
+# https:, mailto:, and the folders that docs/playground.py and the slides add to the built site
+ELSEWHERE = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|playground/|slides/)")
 
 
 def prose(page: Path) -> str:

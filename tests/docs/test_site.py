@@ -83,6 +83,10 @@ def site(tmp_path, monkeypatch):
     )
     for page in (ROOT / "docs" / "reference").glob("*.md"):
         (tmp_path / "reference" / f"{page.stem}.html").write_text(script.format("../"))
+    (tmp_path / "teaching" / "slides").mkdir(parents=True)
+    for deck in (ROOT / "docs" / "teaching" / "slides").glob("*.md"):
+        text = '<aside class="notes"></aside><script src="../../_static/copybutton.js">reveal.js'
+        (tmp_path / "teaching" / "slides" / f"{deck.stem}.html").write_text(text)
     return tmp_path
 
 
@@ -130,6 +134,10 @@ SABOTAGE = {
     "offers no download": (
         "notebooks/10_make_it_fast.html",
         lambda html: html.replace("_downloads", "_sources"),
+    ),
+    "is missing, or has no notes": (
+        "teaching/slides/lecture_2.html",
+        lambda html: html.replace('class="notes"', ""),
     ),
     "has no copy buttons": ("reference/fast.html", lambda html: ""),
 }
