@@ -2,8 +2,9 @@
 
 Sphinx checks the links between pages. This script checks the rest: every notebook has its number,
 copy buttons and a download, the landing page has its pictures, every part of the reference has a
-page, the slides have notes, and no page loads anything from another server. With the environment
-variable MINICORE_NODE_MODULES, the site must contain the playground (docs/playground.py).
+page, the slides have notes, no page loads anything from another server, and no solutions are
+published. With the environment variable MINICORE_NODE_MODULES, the site must contain the
+playground (docs/playground.py).
 """
 
 import os
@@ -59,6 +60,11 @@ def faults(site: Path) -> list[str]:
     for page in sorted((ROOT / "docs" / "reference").glob("*.md")):
         if f"reference/{page.stem}.html" not in pages:
             found.append(f"reference/{page.stem}.html: is missing")
+    solutions = {path.name for path in (ROOT / "notebooks" / "solutions").glob("*.*")}
+    published = sorted(path for path in site.rglob("*") if path.name in solutions)
+    found += [
+        f"{path.relative_to(site).as_posix()}: solutions are not published" for path in published
+    ]
     if os.environ.get("MINICORE_NODE_MODULES"):
         playground = site / "playground"
         size = sum(path.stat().st_size for path in playground.glob("*"))

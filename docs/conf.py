@@ -28,9 +28,14 @@ OWNER_AND_NAME = REPOSITORY.removeprefix("https://github.com/")
 BINDER = f"https://mybinder.org/v2/gh/{OWNER_AND_NAME}/HEAD?urlpath=lab/tree/notebooks"
 COLAB = f"https://colab.research.google.com/github/{OWNER_AND_NAME}/blob/main/notebooks"
 
+SOLUTIONS = re.compile(r"\[[^\]]*\]\((solutions/[^)#]*)[^)]*\)")  # a link to them
+
 
 def copy_as_page(source, target):
-    """Copy a file. Below the title of a notebook, add links that download it or run it online."""
+    """Copy a file. Below the title of a notebook, add links that download it or run it online.
+
+    The solutions are not part of the site: links to them become names of files.
+    """
     if Path(source).suffix == ".ipynb":
         notebook = json.loads(Path(source).read_text(encoding="utf-8"))
         title, *rest = notebook["cells"][0]["source"]
@@ -41,6 +46,10 @@ def copy_as_page(source, target):
             "(in Colab, first run `!pip install minicore-patchcore`)\n"
         )
         notebook["cells"][0]["source"] = [title, "\n", links, *rest]
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = "".join(cell["source"])
+                cell["source"] = [SOLUTIONS.sub(r"`notebooks/\1` of the repository", text)]
         Path(target).write_text(json.dumps(notebook), encoding="utf-8")
         shutil.copystat(source, target)
     else:
@@ -53,7 +62,7 @@ shutil.rmtree(HERE / "notebooks", ignore_errors=True)
 shutil.copytree(
     NOTEBOOKS,
     HERE / "notebooks",
-    ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__"),
+    ignore=shutil.ignore_patterns(".ipynb_checkpoints", "__pycache__", "solutions"),
     copy_function=copy_as_page,
 )
 
@@ -70,8 +79,11 @@ extensions = [
     "sphinx-mathjax-offline",  # MathJax is part of the site: formulas work offline
     "sphinx_copybutton",
 ]
-# The model answers are for the lecturer, so they are no page. The slides have their own settings.
-exclude_patterns = ["_build", "**/.ipynb_checkpoints", "notebooks/solutions", "teaching/slides"]
+exclude_patterns = [
+    "_build",
+    "**/.ipynb_checkpoints",
+    "teaching/slides",
+]  # the slides' own settings
 default_role = "literal"  # `p` in a docstring is a name
 
 # Notebooks carry the outputs of their last run; the tests run them.

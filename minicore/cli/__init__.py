@@ -31,6 +31,7 @@ from minicore import __version__
 from minicore.cli import (
     backbone,
     bench,
+    course,
     demo,
     evaluate_dataset,
     export_model,
@@ -66,6 +67,7 @@ app.command()(bench.bench)
 app.command()(reproduce.reproduce)
 app.command()(report.report)
 app.add_typer(backbone.app, name="backbone")
+app.add_typer(course.app, name="course")
 
 
 def _print_version(requested: bool) -> None:

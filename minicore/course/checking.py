@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import html
 import inspect
 import sys
@@ -17,6 +18,7 @@ from minicore.course.diagnosis import diagnose, is_right
 from minicore.course.exercise import Exercise, Exercises, Function, Hint
 from minicore.course.exercises import auroc, eq1, eq2, eq3, eq4, eq5, eq6, eq7, lower_bound, top
 from minicore.course.guard import Outcome, call
+from minicore.course.library import library_name, refused
 from minicore.course.question import Question, find_mistake
 from minicore.course.questions import QUESTIONS
 
@@ -95,35 +97,69 @@ def check(name: str, answer: Any, *, seconds: float = 10.0, seed: int = 0) -> Re
     seconds : float, default 10
         Time limit for all cases of a function together.
     seed : int, default 0
-        Seed of the drawn parts, for the exercises with numbers. The right numbers are computed
-        from these parts, which takes up to a few seconds.
+        For a function, 0 means the usual cases. Any other seed makes other random cases; a lecturer
+        can grade with a seed that the students do not know. For numbers, the seed of the drawn
+        parts. The right numbers are computed from these parts, which takes up to a few seconds.
 
     Returns
     -------
     Result
-        True if all cases are right; otherwise it contains a hint.
+        True if all cases are right; otherwise it contains a hint. A function that uses minicore
+        instead of its own code is not right.
 
     Raises
     ------
     ValueError
-        If no exercise has this name, or the seed is negative.
+        If no exercise has this name, or `seed` is negative.
     TypeError
         If a function is needed and `answer` is none, or the other way round.
     """
+    if seed < 0:
+        raise ValueError(f"seed: expected 0 or more, got {seed}")
     exercise = _find(name)
     if isinstance(exercise, Question):
         return _check_numbers(exercise, answer, seed)
+    if seed:
+        exercise = dataclasses.replace(exercise, seed=seed)
     if not callable(answer):
         raise TypeError(
             f"check needs the function itself, not its result: check({exercise.name!r}, "
             f"my_function); got {type(answer).__name__}"
         )
     function: Function = answer
+    used = library_name(function)
+    if used is not None:
+        return _library(exercise, used)
     if not _accepts(function, exercise.cases[0].arguments):
         words = f"The parameters of your function are {inspect.signature(function)}. Expected: "
         words += exercise.signature + "."
         return Result(exercise.name, 0, len(exercise.cases), "arguments", words)
 
+    exercise.answers  # noqa: B018  # the reference calls the library
+    with refused() as calls:
+        result = run_cases(exercise, function, seconds)
+    return _library(exercise, calls[0]) if calls else result
+
+
+def _library(exercise: Exercise, name: str) -> Result:
+    words = f"Your function uses `{name}`. Write it yourself, with NumPy or plain loops."
+    return Result(exercise.name, 0, len(exercise.cases), "library", words)
+
+
+def run_cases(exercise: Exercise, function: Function, seconds: float = 10.0) -> Result:
+    """Compare the results of any function with the answers, also of one that uses the library.
+
+    Parameters
+    ----------
+    exercise : Exercise
+    function : callable
+    seconds : float, default 10
+        Time limit for all cases together.
+
+    Returns
+    -------
+    Result
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the hint describes NaN and overflow
         return _run_cases(exercise, function, seconds)
@@ -135,8 +171,6 @@ def _check_numbers(question: Question, answer: Any, seed: int) -> Result:
             f"check needs your numbers, not a function: check({question.name!r}, answer) with "
             f"{question.returns}"
         )
-    if seed < 0:
-        raise ValueError(f"seed: expected 0 or more, got {seed}")
     hint = find_mistake(question, answer, seed)
     if hint is None:
         return Result(question.name, 1, 1)

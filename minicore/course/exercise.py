@@ -54,6 +54,38 @@ class Case:
     trap: Hint | None = None
 
 
+class Draw:
+    """The random numbers of the cases of an exercise.
+
+    Parameters
+    ----------
+    seed : int, default 0
+        0 for the usual cases. Any other seed makes other cases of the same kind.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def generator(self, key: int) -> np.random.Generator:
+        """Return the random numbers with this key; each key has its own."""
+        return np.random.default_rng([self.seed, key] if self.seed else key)
+
+    def random(self, key: int, *shape: int) -> Array:
+        """Return features, float32; positive, so that a missing zero changes the result."""
+        return self.generator(key).uniform(0.5, 2.0, shape).astype(np.float32)
+
+    def whole(self, key: int, usual: int) -> int:
+        """Return a whole number: the usual one, or at most nine more."""
+        return usual + (int(self.generator(key).integers(10)) if self.seed else 0)
+
+    def points(self, *rows: Sequence[float]) -> Array:
+        """Return rows of whole numbers, (n, d) float32, all moved by one whole number.
+
+        Their distances can be exactly equal.
+        """
+        return np.array(rows, np.float32) + np.float32(self.whole(0, 0))
+
+
 @dataclass(frozen=True)
 class Mistake:
     """A common mistake, recognised because a wrong version returns the same values.
@@ -85,22 +117,37 @@ class Exercise:
     title : str
     question : str
         The task, in a few sentences.
+    goal : str
+        What a student can do afterwards; the end of "you can …".
+    minutes : int
+        Estimated time.
     returns : str
         Shape and type of the result.
     reference : callable
         The right function; its parameters are those of the student's function.
-    cases : tuple of Case
+    make : callable
+        Makes the cases from a `Draw`.
     mistakes : tuple of Mistake
         They are checked in this order.
+    seed : int, default 0
+        0 for the usual cases, any other seed for hidden cases.
     """
 
     name: str
     title: str
     question: str
+    goal: str
+    minutes: int
     returns: str
     reference: Function
-    cases: tuple[Case, ...]
+    make: Callable[[Draw], tuple[Case, ...]]
     mistakes: tuple[Mistake, ...]
+    seed: int = 0
+
+    @functools.cached_property
+    def cases(self) -> tuple[Case, ...]:
+        """The arguments that the function is called with."""
+        return self.make(Draw(self.seed))
 
     @property
     def signature(self) -> str:
@@ -128,16 +175,6 @@ class Exercises(tuple[Any, ...]):
         for e in self:
             rows.append(f"| `{e.name}` | `{e.signature}` → {e.returns} | {e.question} |")
         return "\n".join(rows)
-
-
-def random(seed: int, *shape: int) -> Array:
-    """Return random features, float32; positive, so that a missing zero changes the result."""
-    return np.random.default_rng(seed).uniform(0.5, 2.0, shape).astype(np.float32)
-
-
-def points(*rows: Sequence[float]) -> Array:
-    """Return rows of whole numbers, (n, d) float32; their distances can be exactly equal."""
-    return np.array(rows, np.float32)
 
 
 def distances(queries: Array, bank: Array, order: float = 2) -> Array:

@@ -12,6 +12,7 @@ HEAD = 2**16  # bytes in which a mark is searched
 MODEL, NETWORK, EXPORT = "a model", "a network", "an exported model"
 PICTURE, REPORT = "a picture", "a report"
 RUN, NUMBERS, SCORES = "the settings of a run", "a file of numbers", "a table of scores"
+GRADES = "a table of grades"
 MARKS = tuple(  # how a file of each kind begins
     (re.compile(mark, re.DOTALL), kind)
     for mark, kind in (
@@ -25,6 +26,7 @@ MARKS = tuple(  # how a file of each kind begins
         (rb'\s*\{\s*"minicore": "[^"]*",\s*"command":.*"data_sha256":', RUN),
         (rb'\s*\{\s*"minicore": "[^"]*",', NUMBERS),  # JSON with the version first
         (",".join(FIELDS).encode() + rb"\n", SCORES),
+        (rb"student,minicore_points,", GRADES),
     )
 )
 PDF_MARK = b"/Creator (minicore)"  # near the end of the file

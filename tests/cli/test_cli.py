@@ -33,7 +33,8 @@ from minicore.studies.bench import STAGES
 from minicore.studies.reproduce import STUDIES
 
 COMMANDS = [[], ["demo"], ["fit"], ["score"], ["evaluate"], ["info"], ["bench"], ["backbone"]]
-COMMANDS += [["report"], ["export"], ["update"]]
+COMMANDS += [["report"], ["export"], ["update"], ["course"], ["course", "release"]]
+COMMANDS += [["course", "grade"]]
 COMMANDS += [["backbone", name] for name in ("info", "list", "get", "convert")]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import minicore
 from minicore import course, equations
+from minicore.course.checking import run_cases
 
 EXERCISES = {exercise.name: exercise for exercise in course.EXERCISES}
 
@@ -18,11 +19,11 @@ def test_a_function_that_changes_its_input_does_not_change_the_cases():
         return result
 
     assert course.check("eq4", overwrite).keyword == "modifies-input"
-    assert course.check("eq4", EXERCISES["eq4"].reference)
+    assert course.check("eq4", lambda patches: patches.reshape(-1, patches.shape[-1]))
 
 
 def test_a_result_is_readable_in_a_terminal_and_in_a_notebook():
-    good = course.check("eq1", equations.neighbourhood)
+    good = run_cases(EXERCISES["eq1"], equations.neighbourhood)
     assert repr(good) == "eq1: all 7 cases are right." and "all 7 cases" in good._repr_html_()
     bad = course.check("eq1", lambda h, w, p: [(h, w)])
     first, hint, example = repr(bad).splitlines()
@@ -54,9 +55,9 @@ def test_the_list_of_exercises_is_readable_in_a_terminal_and_in_a_notebook():
 
 
 def test_names_ignore_case_and_spaces_and_an_unknown_name_is_an_error_with_all_names():
-    assert course.check("Eq 1", equations.neighbourhood).name == "eq1"
+    assert course.check("Eq 1", lambda h, w, p: None).name == "eq1"
     with pytest.raises(ValueError, match=r"no exercise 'eq8'; choose one of eq1, eq2, .*auroc"):
-        course.check("eq8", equations.neighbourhood)
+        course.check("eq8", lambda h, w, p: None)
 
 
 def test_a_result_instead_of_a_function_is_an_error_with_the_remedy():

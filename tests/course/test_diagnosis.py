@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minicore import course, equations
+from minicore.course.checking import run_cases
 
 EXERCISES = {exercise.name: exercise for exercise in course.EXERCISES}
 
@@ -30,10 +31,10 @@ def test_of_two_mistakes_the_hint_names_the_one_in_all_cases():
 
 
 def test_lists_and_float32_are_accepted():
-    assert course.check("eq1", lambda h, w, p: equations.neighbourhood(h, w, p).tolist())
-    reference = EXERCISES["eq3"].reference
-    assert course.check("eq3", lambda phi, p, s: reference(phi, p, s).astype(np.float32))
-    assert course.check("eq6", lambda a, b: list(EXERCISES["eq6"].reference(a, b)))
+    eq1, eq3, eq6 = (EXERCISES[name] for name in ("eq1", "eq3", "eq6"))
+    assert run_cases(eq1, lambda h, w, p: equations.neighbourhood(h, w, p).tolist())
+    assert run_cases(eq3, lambda phi, p, s: eq3.reference(phi, p, s).astype(np.float32))
+    assert run_cases(eq6, lambda a, b: list(eq6.reference(a, b)))
 
 
 def test_wrong_indices_are_wrong_even_with_right_distances():
@@ -41,7 +42,7 @@ def test_wrong_indices_are_wrong_even_with_right_distances():
         distances, indices = equations.nearest(queries, bank, k)
         return distances, indices + 1
 
-    result = course.check("nearest", off)
+    result = run_cases(EXERCISES["nearest"], off)
     assert "the second" in result.hint and not result
 
 
@@ -63,8 +64,8 @@ def test_wrong_indices_are_wrong_even_with_right_distances():
     ],
 )
 def test_the_hint_for_an_unknown_mistake_describes_the_difference(value, keyword):
-    reference = EXERCISES["eq4"].reference
-    result = course.check("eq4", lambda patches: value(reference(patches)))
+    eq4 = EXERCISES["eq4"]
+    result = run_cases(eq4, lambda patches: value(eq4.reference(patches)))
     assert result.keyword == keyword, result
 
 
@@ -74,7 +75,7 @@ def test_a_hint_mentions_that_values_are_wrong_only_on_the_border():
         patches[0] += np.linspace(1, 2, patches.shape[1])[:, None]
         return patches
 
-    assert "all of them lie on the border" in course.check("eq3", wrong_border).hint
+    assert "all of them lie on the border" in run_cases(EXERCISES["eq3"], wrong_border).hint
 
 
 @pytest.mark.parametrize(
@@ -89,8 +90,9 @@ def test_a_hint_mentions_that_values_are_wrong_only_on_the_border():
 )
 def test_hints_mention_one_number_if_the_right_answer_is_one_number(value, words):
     for name in ("eq5", "eq7"):
-        answer = EXERCISES[name].reference
-        hint = course.check(name, lambda *given, answer=answer: value(answer(*given))).hint
+        exercise = EXERCISES[name]
+        answer = exercise.reference
+        hint = run_cases(exercise, lambda *given, answer=answer: value(answer(*given))).hint
         assert hint.startswith(words) and "()" not in hint
 
 

@@ -1,5 +1,6 @@
 """Exercises: right answers pass, and each wrong answer gets the hint for its mistake."""
 
+import dataclasses
 import importlib.util
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from wrong_answers import WRONG
 
 from minicore import course
+from minicore.course.checking import run_cases
 
 EXERCISES = {exercise.name: exercise for exercise in course.EXERCISES}
 WRONG_ANSWERS = [(name, *answer) for name, answers in WRONG.items() for answer in answers]
@@ -31,7 +33,7 @@ def test_every_equation_and_the_algorithm_has_an_exercise_and_a_solution(solutio
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXERCISES)
 def test_the_reference_is_right(name):
-    result = course.check(name, EXERCISES[name].reference)
+    result = run_cases(EXERCISES[name], EXERCISES[name].reference)
     assert result and result.passed == result.total >= 4 and result.keyword == ""
 
 
@@ -55,12 +57,24 @@ def test_the_wrong_answers_of_an_exercise_have_at_least_five_different_mistakes(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 33, 2**62])
 @pytest.mark.parametrize("name", EXERCISES)
-def test_each_variant_of_a_mistake_gets_the_hint_of_this_mistake(name):
-    for known in EXERCISES[name].mistakes:
+def test_each_variant_of_a_mistake_gets_the_hint_of_this_mistake_in_hidden_cases_too(name, seed):
+    exercise = dataclasses.replace(EXERCISES[name], seed=seed)
+    for known in exercise.mistakes:
         for variant in known.variants:
-            result = course.check(name, variant)
+            result = run_cases(exercise, variant)
             assert not result and result.keyword == known.hint.keyword
+
+
+def test_a_seed_makes_other_cases_of_the_same_kind_and_the_solution_is_right_there(solutions):
+    for name, exercise in EXERCISES.items():
+        hidden = dataclasses.replace(exercise, seed=7)
+        again = dataclasses.replace(exercise, seed=7)
+        assert [case.about for case in hidden.cases] == [case.about for case in exercise.cases]
+        arguments = [repr([case.arguments for case in e.cases]) for e in (exercise, hidden, again)]
+        assert arguments[0] != arguments[1] == arguments[2]
+        assert course.check(name, solutions[name], seed=7)
 
 
 @pytest.mark.parametrize("name", EXERCISES)

@@ -104,6 +104,11 @@ def test_a_site_without_the_playground_is_a_fault_if_it_can_be_built(check, site
     assert len(check.faults(site)) == 1
 
 
+def test_published_solutions_are_a_fault(check, site):
+    (site / "_downloads" / "solutions.py").touch()
+    assert check.faults(site) == ["_downloads/solutions.py: solutions are not published"]
+
+
 SABOTAGE = {
     "loads https://cdn.example/x.js": (
         "index.html",

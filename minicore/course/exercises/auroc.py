@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicore.course.exercise import Array, Case, Exercise, Hint, mistake
+from minicore.course.exercise import Array, Case, Draw, Exercise, Hint, mistake
 from minicore.evaluation import metrics
 
 
@@ -25,9 +25,9 @@ def _trapezoid(labels: Array, scores: Array, ascending: bool = False) -> float:
     return float(((hit[1:] + hit[:-1]) / 2 * np.diff(alarm)).sum())
 
 
-def _labels(seed: int, n: int, levels: int) -> tuple[Array, Array]:
+def _labels(draw: Draw, key: int, n: int, levels: int) -> tuple[Array, Array]:
     """Return random labels and scores, (n,) each; scores are rounded to 1 / `levels`."""
-    rng = np.random.default_rng(seed)
+    rng = draw.generator(key)
     labels = rng.permutation(np.arange(n) % 3 == 0).astype(np.int64)
     return labels, (rng.normal(labels, 1.0) * levels).round() / levels
 
@@ -43,14 +43,16 @@ AUROC = Exercise(
     title="AUROC",
     question="Return the probability that an anomalous image (label 1) has a higher score than a "
     "good image (label 0). Use all pairs. A pair with equal scores counts one half.",
+    goal="compute the AUROC from pairs, also with equal scores",
+    minutes=10,
     returns="float",
     reference=auroc,
-    cases=(
-        Case("twelve images", _labels(1, 12, 1000)),
-        Case("thirty images", _labels(2, 30, 1000)),
+    make=lambda draw: (
+        Case("twelve images", _labels(draw, 1, 12, 1000)),
+        Case("thirty images", _labels(draw, 2, 30, 1000)),
         Case("separated classes", (np.array([0, 1, 0, 1]), np.array([0.1, 0.8, 0.3, 0.9]))),
         Case("wrong order", (np.array([1, 0]), np.array([0.2, 0.7]))),
-        Case("some equal scores", _labels(3, 30, 1), _EQUAL_SCORES),
+        Case("some equal scores", _labels(draw, 3, 30, 1), _EQUAL_SCORES),
         Case("all scores equal", (np.array([0, 1, 0, 1, 1]), np.full(5, 0.5)), _EQUAL_SCORES),
     ),
     mistakes=(

@@ -29,16 +29,18 @@ EQ1 = Exercise(
     title="Neighbourhood",
     question="Return all positions (a, b) in the square of patchsize p around (h, w). Go row by "
     "row. Keep positions outside the map.",
+    goal="list the positions of a neighbourhood, also at the border and for an even p",
+    minutes=10,
     returns="(k, 2) array of int",
     reference=neighbourhood,
-    cases=(
-        Case("a position inside", (4, 5, 3)),
-        Case("a larger square", (5, 3, 5)),
-        Case("p = 1", (2, 7, 1)),
+    make=lambda draw: (
+        Case("a position inside", (draw.whole(1, 4), draw.whole(2, 5), 3)),
+        Case("a larger square", (draw.whole(3, 5), draw.whole(4, 3), 5)),
+        Case("p = 1", (draw.whole(5, 2), draw.whole(6, 7), 1)),
         Case("a corner of the map", (0, 0, 3)),
-        Case("the upper border", (1, 9, 5)),
-        Case("an even p", (6, 6, 2)),
-        Case("an even p", (4, 8, 4)),
+        Case("the upper border", (1, draw.whole(7, 9), 5)),
+        Case("an even p", (draw.whole(8, 6), draw.whole(9, 6), 2)),
+        Case("an even p", (draw.whole(10, 4), draw.whole(11, 8), 4)),
     ),
     mistakes=(
         mistake(

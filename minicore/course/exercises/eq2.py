@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minicore import equations
-from minicore.course.exercise import Array, Case, Exercise, Hint, mistake, random
+from minicore.course.exercise import Array, Case, Exercise, Hint, mistake
 
 
 def aggregate(phi: Array, h: int, w: int, p: int) -> Array:
@@ -46,16 +46,18 @@ EQ2 = Exercise(
     title="Aggregation",
     question="Return one vector per neighbourhood: the mean of each channel over the p × p "
     "positions around (h, w). Positions outside the map are zeros and count too. p is odd here.",
+    goal="compute the mean of a neighbourhood, with the zeros outside the map",
+    minutes=15,
     returns="(c,) array of float",
     reference=aggregate,
-    cases=(
-        Case("a position inside", (random(1, 3, 6, 7), 2, 3, 3)),
-        Case("p = 1", (random(2, 3, 6, 7), 4, 1, 1)),
-        Case("a wide neighbourhood", (random(3, 2, 8, 7), 3, 3, 5)),
-        Case("the upper left corner", (random(4, 3, 6, 7), 0, 0, 3)),
-        Case("the lower right corner", (random(5, 3, 6, 7), 5, 6, 3)),
-        Case("the right border", (random(6, 4, 6, 7), 2, 6, 5)),
-        Case("a map smaller than the neighbourhood", (random(7, 2, 2, 3), 1, 1, 5)),
+    make=lambda draw: (
+        Case("a position inside", (draw.random(1, 3, 6, 7), 2, 3, 3)),
+        Case("p = 1", (draw.random(2, 3, 6, 7), 4, 1, 1)),
+        Case("a wide neighbourhood", (draw.random(3, 2, 8, 7), 3, 3, 5)),
+        Case("the upper left corner", (draw.random(4, 3, 6, 7), 0, 0, 3)),
+        Case("the lower right corner", (draw.random(5, 3, 6, 7), 5, 6, 3)),
+        Case("the right border", (draw.random(6, 4, 6, 7), 2, 6, 5)),
+        Case("a map smaller than the neighbourhood", (draw.random(7, 2, 2, 3), 1, 1, 5)),
     ),
     mistakes=(
         mistake(
@@ -176,15 +178,17 @@ POOL = Exercise(
     title="Adaptive average pooling",
     question="Split a vector of L values into d segments and return the mean of each segment. "
     "Segment i begins at ⌊i L/d⌋ and ends before ⌈(i+1) L/d⌉.",
+    goal="divide a vector into segments that may share values",
+    minutes=15,
     returns="(d,) array of float",
     reference=adaptive_average_pool,
-    cases=(
-        Case("d divides L", (random(11, 12), 4)),
-        Case("as many segments as values", (random(12, 5), 5)),
-        Case("one segment", (random(13, 7), 1)),
-        Case("d does not divide L", (random(14, 10), 4), _UNEVEN),
-        Case("d does not divide L", (random(15, 9), 2), _UNEVEN),
-        Case("more segments than values", (random(16, 3), 7), _UNEVEN),
+    make=lambda draw: (
+        Case("d divides L", (draw.random(11, 12), 4)),
+        Case("as many segments as values", (draw.random(12, 5), 5)),
+        Case("one segment", (draw.random(13, 7), 1)),
+        Case("d does not divide L", (draw.random(14, 10), 4), _UNEVEN),
+        Case("d does not divide L", (draw.random(15, 9), 2), _UNEVEN),
+        Case("more segments than values", (draw.random(16, 3), 7), _UNEVEN),
     ),
     mistakes=(
         mistake(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minicore import equations
-from minicore.course.exercise import Array, Case, Exercise, mistake, random
+from minicore.course.exercise import Array, Case, Exercise, mistake
 
 
 def patch_collection(phi: Array, p: int, s: int) -> Array:
@@ -33,14 +33,16 @@ EQ3 = Exercise(
     title="Patch collection",
     question="Return the aggregated feature (equation 2; zeros outside the map count) at each "
     "position whose row and column are multiples of the stride s. p is odd here.",
+    goal="compute one patch feature for every s-th position",
+    minutes=15,
     returns="(h', w', c) array of float",
     reference=patch_collection,
-    cases=(
-        Case("every position", (random(21, 2, 5, 6), 3, 1)),
-        Case("p = 1", (random(22, 3, 4, 5), 1, 1)),
-        Case("every second position", (random(23, 2, 5, 6), 3, 2)),
-        Case("every third position", (random(24, 3, 7, 5), 1, 3)),
-        Case("a wide neighbourhood and a stride", (random(25, 2, 8, 7), 5, 2)),
+    make=lambda draw: (
+        Case("every position", (draw.random(21, 2, 5, 6), 3, 1)),
+        Case("p = 1", (draw.random(22, 3, 4, 5), 1, 1)),
+        Case("every second position", (draw.random(23, 2, 5, 6), 3, 2)),
+        Case("every third position", (draw.random(24, 3, 7, 5), 1, 3)),
+        Case("a wide neighbourhood and a stride", (draw.random(25, 2, 8, 7), 5, 2)),
     ),
     mistakes=(
         mistake(
@@ -175,14 +177,16 @@ UPSAMPLE = Exercise(
     question="Interpolate a grid of vectors bilinearly to another size. Row h of the finer grid is "
     "at row (h + ½) h*/height − ½ of the coarser grid; columns likewise. Beyond the outermost "
     "centres, repeat the border values.",
+    goal="enlarge a grid bilinearly, with the right place for each value",
+    minutes=30,
     returns="(height, width, d) array of float",
     reference=upsample,
-    cases=(
-        Case("the same size", (random(31, 3, 3, 1), 3, 3)),
-        Case("twice the size", (random(32, 2, 3, 2), 4, 6)),
-        Case("no whole factor", (random(33, 3, 2, 1), 5, 7)),
-        Case("one cell", (random(34, 1, 1, 2), 3, 4)),
-        Case("one row", (random(35, 1, 4, 1), 1, 8)),
+    make=lambda draw: (
+        Case("the same size", (draw.random(31, 3, 3, 1), 3, 3)),
+        Case("twice the size", (draw.random(32, 2, 3, 2), 4, 6)),
+        Case("no whole factor", (draw.random(33, 3, 2, 1), 5, 7)),
+        Case("one cell", (draw.random(34, 1, 1, 2), 3, 4)),
+        Case("one row", (draw.random(35, 1, 4, 1), 1, 8)),
     ),
     mistakes=(
         mistake(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicore import equations
-from minicore.course.exercise import Array, Case, Exercise, mistake, random
+from minicore.course.exercise import Array, Case, Exercise, mistake
 
 
 def memory_bank(patches: Array) -> Array:
@@ -11,21 +11,20 @@ def memory_bank(patches: Array) -> Array:
     return np.asarray(equations.memory_bank(patches))
 
 
-_TWICE = random(42, 2, 2, 3, 4)
-_TWICE[1] = _TWICE[0]
-
 EQ4 = Exercise(
     name="eq4",
     title="Memory bank",
     question="Put the patch features of n images, (n, h', w', D), into one array with one patch "
     "feature per row. Go image by image, and within each image row by row of its grid.",
+    goal="store all patches in an order from which image and position follow",
+    minutes=5,
     returns="(n h' w', D) array of float",
     reference=memory_bank,
-    cases=(
-        Case("three images", (random(41, 3, 2, 4, 5),)),
-        Case("one image", (random(43, 1, 3, 2, 4),)),
-        Case("two equal images", (_TWICE,)),
-        Case("one value per patch", (random(44, 2, 3, 2, 1),)),
+    make=lambda draw: (
+        Case("three images", (draw.random(41, 3, 2, 4, 5),)),
+        Case("one image", (draw.random(43, 1, 3, 2, 4),)),
+        Case("two equal images", (draw.random(42, 1, 2, 3, 4).repeat(2, axis=0),)),
+        Case("one value per patch", (draw.random(44, 2, 3, 2, 1),)),
     ),
     mistakes=(
         mistake(

@@ -15,8 +15,6 @@ from minicore.course.exercise import (
     Mistake,
     distances,
     mistake,
-    points,
-    random,
 )
 
 
@@ -36,14 +34,16 @@ EQ5 = Exercise(
     question="How good is a coreset? Return what equation 5 minimises: the largest distance from a "
     "row of M to its nearest row among M[indices]. (Algorithm 1 finds a coreset; see the exercise "
     '"algorithm1".)',
+    goal="compute how well a coreset covers the bank",
+    minutes=10,
     returns="float",
     reference=covering_radius,
-    cases=(
-        Case("three of twelve rows", (random(51, 12, 3), np.array([0, 4, 7]))),
-        Case("one row", (random(52, 9, 2), np.array([5]))),
-        Case("many rows", (random(53, 40, 4), np.arange(0, 40, 5))),
-        Case("points on a line", (points([0], [1], [2], [9], [10]), np.array([1, 3]))),
-        Case("all rows chosen", (random(54, 6, 3), np.arange(6))),
+    make=lambda draw: (
+        Case("three of twelve rows", (draw.random(51, 12, 3), np.array([0, 4, 7]))),
+        Case("one row", (draw.random(52, 9, 2), np.array([5]))),
+        Case("many rows", (draw.random(53, 40, 4), np.arange(0, 40, 5))),
+        Case("points on a line", (draw.points([0], [1], [2], [9], [10]), np.array([1, 3]))),
+        Case("all rows chosen", (draw.random(54, 6, 3), np.arange(6))),
     ),
     mistakes=(
         mistake(
@@ -139,9 +139,8 @@ def _greedy(
     return np.array(picked)
 
 
-_ORIGINAL = random(61, 14, 3)
-_TIES = points([0, 0], [2, 0], [0, 2], [-2, 0], [0, -2], [1, 1], [-1, -1], [2, 2])
-_PAIRS = points([0, 0], [4, 0], [0, 0], [4, 0], [0, 3], [0, 3])
+_TIES = ([0, 0], [2, 0], [0, 2], [-2, 0], [0, -2], [1, 1], [-1, -1], [2, 2])
+_PAIRS = ([0, 0], [4, 0], [0, 0], [4, 0], [0, 3], [0, 3])
 _TIE = Hint(
     "ties",
     "Your picks are right until two distances are equal. Then pick the row with the lowest index.",
@@ -153,17 +152,19 @@ ALGORITHM1 = Exercise(
     question="Pick l rows of M. The first pick is `start`. Each next pick is the row with the "
     "largest distance to its nearest picked row. Pick no row twice. If distances are equal, pick "
     "the row with the lowest index.",
+    goal="choose a coreset greedily, also with equal distances",
+    minutes=25,
     returns="(l,) array of int, in the order of the picks",
     reference=greedy_coreset,
-    cases=(
-        Case("five of fourteen rows", (_ORIGINAL, 5, 0)),
-        Case("another first pick", (_ORIGINAL, 6, 9)),
-        Case("only the first pick", (random(62, 7, 2), 1, 3)),
-        Case("many picks", (random(63, 40, 4), 25, 11)),
-        Case("equal distances", (_TIES, 6, 0), _TIE),
+    make=lambda draw: (
+        Case("five of fourteen rows", (draw.random(61, 14, 3), 5, 0)),
+        Case("another first pick", (draw.random(61, 14, 3), 6, 9)),
+        Case("only the first pick", (draw.random(62, 7, 2), 1, 3)),
+        Case("many picks", (draw.random(63, 40, 4), 25, 11)),
+        Case("equal distances", (draw.points(*_TIES), 6, 0), _TIE),
         Case(
             "duplicate rows, all picked",
-            (_PAIRS, 6, 0),
+            (draw.points(*_PAIRS), 6, 0),
             Hint(
                 "repeats",
                 "Your picks are right until only copies of picked rows remain. The maximum is over "

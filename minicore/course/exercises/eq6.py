@@ -7,14 +7,13 @@ from minicore.course.exercise import (
     NOT_EUCLIDEAN,
     Array,
     Case,
+    Draw,
     Exercise,
     Function,
     Hint,
     Mistake,
     distances,
     mistake,
-    points,
-    random,
 )
 
 
@@ -34,8 +33,7 @@ def _nearest(
     return sign * np.take_along_axis(table, ranked, axis=1), ranked
 
 
-_FAR = random(73, 6, 8) + np.float32(3000)
-_SQUARE = points([0, 0], [2, 0], [0, 2], [2, 2], [1, 1], [1, 1])
+_SQUARE = ([0, 0], [2, 0], [0, 2], [2, 2], [1, 1], [1, 1])
 _CANCEL = Hint(
     "cancellation",
     "Your result is right except for rounding errors. These rows are far from the origin. There, "
@@ -53,20 +51,34 @@ _TIE_DECIDING = Hint(
     "lowest index.",
 )
 
+
+def _far(draw: Draw) -> Array:
+    """Return rows far from the origin, (6, 8)."""
+    return draw.random(73, 6, 8) + np.float32(3000)
+
+
 NEAREST = Exercise(
     name="nearest",
     title="Nearest neighbours",
     question="For each query, find its k nearest rows of the bank. Return their Euclidean "
     "distances, smallest first, and their indices. If distances are equal, the row with the "
     "lowest index is first.",
+    goal="search the nearest rows, also with equal distances and far from the origin",
+    minutes=25,
     returns="(n, k) array of float, (n, k) array of int",
     reference=nearest,
-    cases=(
-        Case("one neighbour", (random(71, 5, 3), random(72, 9, 3), 1)),
-        Case("three neighbours", (random(74, 4, 3), random(75, 8, 3), 3)),
-        Case("the whole bank", (random(76, 2, 2), random(77, 5, 2), 5)),
-        Case("equal distances", (points([1, 0], [1, 1], [0, 0]), _SQUARE, 4), _TIE_NEAREST),
-        Case("rows far from the origin", (_FAR[:3] + np.float32(0.25), _FAR, 2), _CANCEL),
+    make=lambda draw: (
+        Case("one neighbour", (draw.random(71, 5, 3), draw.random(72, 9, 3), 1)),
+        Case("three neighbours", (draw.random(74, 4, 3), draw.random(75, 8, 3), 3)),
+        Case("the whole bank", (draw.random(76, 2, 2), draw.random(77, 5, 2), 5)),
+        Case(
+            "equal distances",
+            (draw.points([1, 0], [1, 1], [0, 0]), draw.points(*_SQUARE), 4),
+            _TIE_NEAREST,
+        ),
+        Case(
+            "rows far from the origin", (_far(draw)[:3] + np.float32(0.25), _far(draw), 2), _CANCEL
+        ),
     ),
     mistakes=(
         mistake(
@@ -157,17 +169,22 @@ EQ6 = Exercise(
     question="Which patch of a test image is farthest from its nearest row of the bank? Return the "
     "index of the patch, the index of its nearest row, and their Euclidean distance s*. If "
     "distances are equal, use the lowest index.",
+    goal="find the patch that decides the score, and its nearest row",
+    minutes=15,
     returns="int, int, float",
     reference=deciding_patch,
-    cases=(
-        Case("six patches", (random(81, 6, 3), random(82, 9, 3))),
-        Case("many patches", (random(83, 30, 2), random(84, 7, 2))),
-        Case("one patch", (random(85, 1, 4), random(86, 5, 4))),
-        Case("a bank with one row", (random(87, 5, 2), random(88, 1, 2))),
-        Case("more dimensions", (random(89, 8, 20), random(90, 12, 20))),
+    make=lambda draw: (
+        Case("six patches", (draw.random(81, 6, 3), draw.random(82, 9, 3))),
+        Case("many patches", (draw.random(83, 30, 2), draw.random(84, 7, 2))),
+        Case("one patch", (draw.random(85, 1, 4), draw.random(86, 5, 4))),
+        Case("a bank with one row", (draw.random(87, 5, 2), draw.random(88, 1, 2))),
+        Case("more dimensions", (draw.random(89, 8, 20), draw.random(90, 12, 20))),
         Case(
             "equal distances",
-            (points([0, 0], [1, 0], [3, 0], [-3, 0]), points([1, 0], [-1, 0], [1, 0], [0, 0])),
+            (
+                draw.points([0, 0], [1, 0], [3, 0], [-3, 0]),
+                draw.points([1, 0], [-1, 0], [1, 0], [0, 0]),
+            ),
             _TIE_DECIDING,
         ),
     ),

@@ -8,14 +8,13 @@ from minicore import equations
 from minicore.course.exercise import (
     Array,
     Case,
+    Draw,
     Exercise,
     Function,
     Hint,
     Mistake,
     distances,
     mistake,
-    points,
-    random,
 )
 
 
@@ -121,26 +120,39 @@ _OVERFLOW = Hint(
     "number type: float32 overflows above exp 88, float64 above exp 709. The quotient is at most "
     "1. Can you compute it without such large numbers?",
 )
-_LONG = random(96, 12, 6) * np.float32(60)
+
+
+def _long(draw: Draw) -> Array:
+    """Return rows far from each other, (12, 6)."""
+    return draw.random(96, 12, 6) * np.float32(60)
+
 
 EQ7 = Exercise(
     name="eq7",
     title="The re-weighted score",
     question="Return the score s of the deciding patch m_test (D,). Find m*, its nearest row of "
     "the bank. Find the b rows of the bank nearest to m*; m* is one of them. Apply equation 7.",
+    goal="compute the score with the right neighbours, also for large distances",
+    minutes=30,
     returns="float",
     reference=anomaly_score,
-    cases=(
-        Case("three neighbours", (random(91, 3) + 1, random(92, 12, 3), 3)),
-        Case("two neighbours", (random(93, 2), random(94, 9, 2), 2)),
-        Case("nine neighbours", (random(97, 5) * 2, random(98, 30, 5), 9)),
-        Case("the whole bank", (random(99, 4) + 2, random(100, 5, 4), 5)),
+    make=lambda draw: (
+        Case("three neighbours", (draw.random(91, 3) + 1, draw.random(92, 12, 3), 3)),
+        Case("two neighbours", (draw.random(93, 2), draw.random(94, 9, 2), 2)),
+        Case("nine neighbours", (draw.random(97, 5) * 2, draw.random(98, 30, 5), 9)),
+        Case("the whole bank", (draw.random(99, 4) + 2, draw.random(100, 5, 4), 5)),
         Case(
             "a patch near an isolated row",
-            (points([0, 4])[0], points([0, 0], [0, 9], [0, 10], [0, 11], [1, 0], [-1, 0]), 3),
+            (
+                draw.points([0, 4])[0],
+                draw.points([0, 0], [0, 9], [0, 10], [0, 11], [5, 0], [-5, 0]),
+                3,
+            ),
         ),
-        Case("distances around 100", (_LONG[0] + np.float32(40), _LONG, 4), _OVERFLOW),
-        Case("distances around 1000", (_LONG[3] + np.float32(500), _LONG, 4), _OVERFLOW),
+        Case("distances around 100", (_long(draw)[0] + np.float32(40), _long(draw), 4), _OVERFLOW),
+        Case(
+            "distances around 1000", (_long(draw)[3] + np.float32(500), _long(draw), 4), _OVERFLOW
+        ),
     ),
     mistakes=(
         Mistake(

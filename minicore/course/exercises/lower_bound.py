@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicore.course.exercise import Array, Case, Exercise, Hint, mistake
+from minicore.course.exercise import Array, Case, Draw, Exercise, Hint, mistake
 
 
 def lower_bounds(x: Array, y: Array, k: int) -> Array:
@@ -23,10 +23,10 @@ def _rest(x: Array, k: int) -> Array:
     return length
 
 
-def _rows(seed: int, n: int, D: int) -> Array:
+def _rows(draw: Draw, key: int, n: int, D: int) -> Array:
     """Return rows along principal axes: the first coordinates vary most, (n, D) float32."""
     strength = 3.0 / np.arange(1, D + 1)
-    return (strength * np.random.default_rng(seed).standard_normal((n, D))).astype(np.float32)
+    return (strength * draw.generator(key).standard_normal((n, D))).astype(np.float32)
 
 
 _ALL_AXES = Hint(
@@ -39,13 +39,15 @@ BOUND = Exercise(
     title="Lower bound",
     question="Return the right-hand side of equation 10.2 for each pair of a query x and a row y. "
     "The columns are coordinates along the principal axes, largest variance first.",
+    goal="compute a lower bound of a squared distance from a few coordinates",
+    minutes=15,
     returns="(n, N) array of float",
     reference=lower_bounds,
-    cases=(
-        Case("two of six axes", (_rows(1, 3, 6), _rows(2, 5, 6), 2)),
-        Case("one axis", (_rows(3, 2, 4), _rows(4, 3, 4), 1)),
-        Case("many rows", (_rows(5, 8, 12), _rows(6, 40, 12), 4)),
-        Case("all axes", (_rows(7, 3, 5), _rows(8, 4, 5), 5), _ALL_AXES),
+    make=lambda draw: (
+        Case("two of six axes", (_rows(draw, 1, 3, 6), _rows(draw, 2, 5, 6), 2)),
+        Case("one axis", (_rows(draw, 3, 2, 4), _rows(draw, 4, 3, 4), 1)),
+        Case("many rows", (_rows(draw, 5, 8, 12), _rows(draw, 6, 40, 12), 4)),
+        Case("all axes", (_rows(draw, 7, 3, 5), _rows(draw, 8, 4, 5), 5), _ALL_AXES),
     ),
     mistakes=(
         mistake(

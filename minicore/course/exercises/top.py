@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minicore.course.exercise import Array, Case, Exercise, Hint, mistake
+from minicore.course.exercise import Array, Case, Draw, Exercise, Hint, mistake
 
 
 def mean_of_top(distances: Array, share: float) -> float:
@@ -24,10 +24,17 @@ def _above(distances: Array, share: float, keep: Callable[[Array, float], Array]
     return float(chosen.mean()) if len(chosen) else float("nan")
 
 
-def _distances(seed: int, P: int, levels: int | None = None) -> Array:
-    """Return random distances, (P,) float32; with `levels`, many of them are equal."""
-    found = np.random.default_rng(seed).gamma(4.0, 0.5, P)
-    return (found if levels is None else np.ceil(found * levels) / levels).astype(np.float32)
+def _distances(draw: Draw, key: int, P: int) -> Array:
+    """Return random distances, (P,) float32."""
+    return draw.generator(key).gamma(4.0, 0.5, P).astype(np.float32)
+
+
+def _with_equal(draw: Draw, key: int, P: int, k: int) -> Array:
+    """Return random distances, many of them equal, also the k-th largest and the next one."""
+    found = np.ceil(2 * _distances(draw, key, P)) / 2
+    order = np.argsort(found)
+    found[order[-k - 1]] = found[order[-k]]
+    return found
 
 
 _NO_PATCH = Hint(
@@ -46,15 +53,17 @@ TOP = Exercise(
     title="Mean of the largest distances",
     question="Return the mean of the largest patch distances of one image. Use this share of the "
     "patches: round their number to the nearest whole number. Use at least one patch.",
+    goal="compute the mean of the right number of distances",
+    minutes=10,
     returns="float",
     reference=mean_of_top,
-    cases=(
-        Case("a whole number of patches", (_distances(1, 100), 0.05)),
-        Case("784 patches", (_distances(2, 784), 0.01)),
-        Case("a number to round down", (_distances(3, 60), 0.04)),
-        Case("half of the patches", (_distances(4, 36), 0.5)),
-        Case("less than one patch", (_distances(5, 20), 0.01), _NO_PATCH),
-        Case("some equal distances", (_distances(6, 90, 2), 0.1), _EQUAL_DISTANCES),
+    make=lambda draw: (
+        Case("a whole number of patches", (_distances(draw, 1, 100), 0.05)),
+        Case("784 patches", (_distances(draw, 2, 784), 0.01)),
+        Case("a number to round down", (_distances(draw, 3, 60), 0.04)),
+        Case("half of the patches", (_distances(draw, 4, 36), 0.5)),
+        Case("less than one patch", (_distances(draw, 5, 20), 0.01), _NO_PATCH),
+        Case("some equal distances", (_with_equal(draw, 6, 90, 9), 0.1), _EQUAL_DISTANCES),
     ),
     mistakes=(
         mistake(
