@@ -25,6 +25,7 @@ from minicore.backbones.feature_maps import FeatureMaps
 from minicore.errors import BackboneError, ImageError, MinicoreError, OutputError
 from minicore.images import ImageLike, Preprocessing
 from minicore.images.listing import fingerprint
+from minicore.runtime import system
 from minicore.runtime.clock import Seconds
 from minicore.runtime.files import is_folder, temporary_path, write_all
 from minicore.runtime.progress import bar as progress_bar
@@ -270,7 +271,7 @@ def _replace(partial: Path, folder: Path) -> None:
     _check_own(folder)
     remove(folder)
     try:
-        partial.rename(folder)
+        system.replace(partial, folder)
     except OSError:
         if _index(folder) is None:
             raise
@@ -295,7 +296,7 @@ def remove(folder: Path) -> None:
         return
     with contextlib.suppress(OSError):
         for file in [folder / INDEX, *folder.glob(f"*{SUFFIX}")]:
-            file.unlink(missing_ok=True)
+            system.unlink(file)
         folder.rmdir()
 
 
