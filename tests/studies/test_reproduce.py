@@ -323,8 +323,8 @@ def test_half_written_files_of_minicore_are_removed(again, tmp_path):
         out / ".settings.json.0123abcd.partial",
         out / ".table.csv.0123abcd.partial",
         out / "units/gear/PatchCore-5/.seed7.safetensors.0123abcd.partial",
-        out / "features/.gear.0123abcd.partial/layer2.float32",
-        out / "features/gear/layer2.float32",
+        out / "features/.gear.0123abcd.partial/0.float32",
+        out / "features/gear/0.float32",
     ]
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)
