@@ -62,7 +62,7 @@ class MemoryBank:
 
         `rows[i]` are all rows of image i, and `rows[i, 0]` those of the image as it is.
         """
-        return np.arange(len(self)).reshape(self.n, self.turns, -1)
+        return np.arange(len(self), dtype=np.int64).reshape(self.n, self.turns, -1)
 
     def __enter__(self) -> MemoryBank:
         return self

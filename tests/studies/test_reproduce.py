@@ -229,7 +229,7 @@ with mock.patch.object(owner, name, deadly):
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
+@pytest.mark.usefixtures("posix")
 @pytest.mark.parametrize(
     "stage, target, call, finished",
     [
@@ -280,6 +280,7 @@ def test_a_run_with_other_settings_needs_another_folder(again, tmp_path, other, 
 # The folder
 
 
+@pytest.mark.usefixtures("links")
 @pytest.mark.parametrize(
     "foreign",
     [
@@ -537,6 +538,7 @@ def test_data_or_a_network_that_changes_during_a_run_gives_no_unit(
     assert (out / "features" / "gear").exists() == (what == "network" or stage == "evaluate")
 
 
+@pytest.mark.usefixtures("links")
 def test_a_file_that_cannot_be_read_is_named_before_anything_is_written(again, data, tmp_path):
     path = data / "gear/test/good/000.png"
     path.unlink()
@@ -634,7 +636,7 @@ def test_categories_of_a_layout_without_categories_are_refused(again, mvtec_root
 # More than one machine
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
+@pytest.mark.usefixtures("posix")
 @pytest.mark.filterwarnings("default")  # Dask's own, when a worker dies
 def test_a_cluster_that_loses_a_worker_gives_the_same_table(again, undisturbed, tmp_path):
     distributed = pytest.importorskip("distributed", reason='needs pip install ".[cluster]"')
@@ -781,7 +783,7 @@ def test_names_that_are_not_utf8_stop_neither_run_nor_report(mvtec_root, tiny, t
     assert run("report", tmp_path / "run")[0] == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.usefixtures("pipes")
 def test_a_pipe_instead_of_a_mask_is_an_error(again, data, tmp_path):
     mask = next((data / "gear/ground_truth").glob("*/*.png"))
     mask.unlink()

@@ -303,7 +303,7 @@ def test_a_table_stays_aligned_on_a_console_that_lacks_its_symbols(console, enco
     assert ("224 × 224" if encoding in ("cp1252", "cp949") else "224 x 224") in legend
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no names that are not text")
+@pytest.mark.usefixtures("any_name")
 def test_a_name_that_is_not_text_is_printed_as_its_bytes(monkeypatch, tiny, gear, tmp_path):
     model = PatchCore(tiny, progress=False).fit(gear.train).save(tmp_path / "m")
     name = os.fsencode(tmp_path) + b"/gr\xfcn.png"
