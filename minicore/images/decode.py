@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from minicore.errors import ImageError, MinicoreWarning
+from minicore.runtime.files import is_folder
 
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
@@ -172,7 +173,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         ) from error
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:  # an error of the disk, not of Pillow
-            if Path(path).is_dir():
+            if is_folder(path):
                 raise ImageError(f"{path}: {expected}, found a folder; name a file in it") from None
             raise ImageError(
                 f"{path}: {expected}, found: {error.strerror}; check the path"

@@ -132,6 +132,8 @@ def check_writable(
         folder = Path(os.path.realpath(named)).parent
         missing = []
         while not os.path.lexists(folder):
+            if folder == folder.parent:  # a drive of Windows
+                raise FileNotFoundError(errno.ENOENT, f"there is no {folder}")
             missing.append(folder.name)
             folder = folder.parent
         for name in missing:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import minicore
-from minicore import PatchCore
+from minicore import PatchCore, datasets
 from minicore.backbones import Backbone
 from minicore.backbones.recording import record
 from minicore.cli import app, main
@@ -135,12 +135,18 @@ def test_a_file_that_is_read_only_is_named_before_the_work(windows, tmp_path, mo
     path.chmod(0o644)
 
 
-@pytest.mark.parametrize("name", ["a:b", "a?b", 'a"b', "a|b", "a<b", "x:/y", "deep/a*"])
+@pytest.mark.parametrize("name", ["a:b", "a?b", 'a"b', "a|b", "a<b", "deep/a*"])
 def test_a_name_that_windows_would_change_or_refuse_is_named(windows, tmp_path, name):
     for write in (check_writable, lambda path: atomic_write(path).__enter__()):
         with pytest.raises(OutputError, match="cannot be written: a name cannot contain < > :"):
             write(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_on_a_drive_that_does_not_exist_is_named(monkeypatch):
+    monkeypatch.setattr("os.path.lexists", lambda _: False)
+    with pytest.raises(OutputError, match="out: cannot be written: there is no "):
+        check_writable(Path("deep", "out"))
 
 
 def test_a_drive_without_file_numbers_protects_inputs_by_their_path(tmp_path, monkeypatch):
@@ -159,6 +165,13 @@ def test_a_drive_without_file_numbers_protects_inputs_by_their_path(tmp_path, mo
     with pytest.raises(OutputError, match="the file is also read"):
         check_writable(tmp_path / "x" / ".." / "image.png", inputs=inputs)
     check_writable(other, inputs=inputs)
+
+
+def test_a_category_has_the_name_on_the_disk_where_case_does_not_matter(mvtec_root, monkeypatch):
+    monkeypatch.setattr("minicore.datasets.folders.is_folder", lambda _: True)
+    assert datasets.category_name(mvtec_root, "GEAR/") == "gear"
+    assert datasets.category_name(mvtec_root, "gear") == "gear"
+    assert datasets.category_name(mvtec_root, "nut") == "nut"
 
 
 def test_layers_whose_names_no_file_can_have_are_recorded(tiny, mvtec_root, tmp_path):
