@@ -22,6 +22,7 @@ WINDOWS: Final[bool] = os.name == "nt"
 WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # seconds between two tries to replace a file
 NOT_IN_NAMES = '<>:"|?*'  # Windows: a colon would write into a hidden part of another file
 CPU, STATUS, CLEAR = Path("/proc/cpuinfo"), Path("/proc/self/status"), Path("/proc/self/clear_refs")
+LONGEST = 255  # characters in a name on Windows
 
 # The signals that end a process and that Python does not turn into an exception. SIGHUP: the
 # terminal was closed. SIGBREAK: the same on Windows, and Ctrl-Break.
@@ -105,9 +106,12 @@ def is_private(found: os.stat_result) -> bool:
 
 
 def check_name(path: Path) -> None:
-    """Raise an OSError on Windows if a name contains a character that Windows excludes."""
-    if WINDOWS and any(set(part) & set(NOT_IN_NAMES) for part in path.parts[bool(path.anchor) :]):
+    """Raise an OSError on Windows if a name is too long or contains an excluded character."""
+    names = path.parts[bool(path.anchor) :] if WINDOWS else ()
+    if any(set(name) & set(NOT_IN_NAMES) for name in names):
         raise OSError(errno.EINVAL, f"a name cannot contain {' '.join(NOT_IN_NAMES)}")
+    if any(len(name) > LONGEST for name in names):
+        raise OSError(errno.ENAMETOOLONG, f"a name can have {LONGEST} characters")
 
 
 def check_replaceable(path: Path) -> None:

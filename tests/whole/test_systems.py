@@ -135,10 +135,10 @@ def test_a_file_that_is_read_only_is_named_before_the_work(windows, tmp_path, mo
     path.chmod(0o644)
 
 
-@pytest.mark.parametrize("name", ["a:b", "a?b", 'a"b', "a|b", "a<b", "deep/a*"])
+@pytest.mark.parametrize("name", ["aa:b", "a?b", 'a"b', "a|b", "a<b", "deep/a*", "x" * 300])
 def test_a_name_that_windows_would_change_or_refuse_is_named(windows, tmp_path, name):
     for write in (check_writable, lambda path: atomic_write(path).__enter__()):
-        with pytest.raises(OutputError, match="cannot be written: a name cannot contain < > :"):
+        with pytest.raises(OutputError, match=r"written: (a name can|File name too)"):
             write(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
