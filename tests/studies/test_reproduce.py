@@ -20,13 +20,13 @@ from minicore import PatchCore, datasets
 from minicore.cli import main
 from minicore.errors import DatasetError, MinicoreError, ModelError, OutputError
 from minicore.evaluation.evaluate import evaluate
+from minicore.runtime import system
 from minicore.studies.reproduce import (
     BASELINES,
     Finished,
     Row,
     Run,
     Unit,
-    lock,
     measure,
     published,
     reproduce,
@@ -420,7 +420,7 @@ def test_a_file_system_without_locks_causes_a_warning(again, tmp_path, monkeypat
     def no_locks(handle):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(lock, "_lock", no_locks)
+    monkeypatch.setattr(system, "lock", no_locks)
     with pytest.warns(UserWarning, match="run: this file system has no locks"):
         assert len(again(tmp_path / "run", **ONE).finished()) == 1
 
