@@ -1,6 +1,7 @@
 """Fixtures for all test files."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -27,6 +28,44 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("needs ../shared: real images, weights and golden files, not in the repository")
     return folder
+
+
+# Tests that need what some systems lack use one of these fixtures, which skip them there.
+
+
+@pytest.fixture(scope="session")
+def posix():
+    """Skip on Windows, which has no POSIX signals, limits and permissions."""
+    if os.name == "nt":
+        pytest.skip("needs POSIX signals, limits and permissions")
+
+
+@pytest.fixture(scope="session")
+def any_name():
+    """Skip on Windows, where a name cannot contain all characters."""
+    if os.name == "nt":
+        pytest.skip("needs names with control characters or bars, or names that are not text")
+
+
+@pytest.fixture(scope="session")
+def pipes():
+    """Skip where a named pipe cannot be made."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("needs named pipes")
+
+
+@pytest.fixture(scope="session")
+def links(tmp_path_factory):
+    """Skip where this user cannot make symbolic links, as most users of Windows."""
+    folder = tmp_path_factory.mktemp("links")
+    (folder / "file").touch()
+    try:
+        (folder / "link").symlink_to(folder / "file")
+        made = (folder / "link").is_symlink() and (folder / "link").samefile(folder / "file")
+    except OSError:
+        made = False
+    if not made:
+        pytest.skip("needs the right to make symbolic links")
 
 
 @pytest.fixture(scope="session")

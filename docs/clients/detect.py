@@ -64,6 +64,7 @@ def compare(what, expected, found, within):
 
 if len(sys.argv) < 3:
     sys.exit(__doc__)
+sys.stdout.reconfigure(errors="backslashreplace")  # for names that the console cannot print
 model, *arguments = sys.argv[1:]
 try:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])

@@ -320,7 +320,8 @@ def measure(
 
 def run(folder: Path, out: Path) -> None:
     """Measure every setting that is not in the file yet."""
-    done = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    lines = out.read_text("utf-8").splitlines() if out.exists() else []
+    done = [json.loads(line) for line in lines]
     have = {(r["set"], r["size"], r["ratio"], r["seed"]) for r in done}
     for name in SETS:
         todo = [
@@ -345,7 +346,7 @@ def run(folder: Path, out: Path) -> None:
                 started = time.perf_counter()
                 result = measure(data, size, ratio, seed, projected, name in QUICK)
                 record = {"set": name, "size": size, "ratio": ratio, "seed": seed, **result}
-                with out.open("a") as file:
+                with out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(record) + "\n")
                 print(
                     name,
@@ -381,7 +382,7 @@ def chance(records: list[dict[str, Any]], method: str, alpha: float) -> tuple[fl
 
 def tables(path: Path) -> None:
     """Print the pooled table: false alarms at each nominal rate; defects found at 5 %."""
-    records = [json.loads(line) for line in path.read_text().splitlines()]
+    records = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     methods = list(dict.fromkeys(m for r in records for m in r["found"]))
     groups = {
         f"{ratio:.0%}, {name}": [r for r in records if r["ratio"] == ratio and r["size"] in sizes]

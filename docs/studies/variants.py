@@ -128,7 +128,7 @@ def run(folder: Path) -> None:
                 began = time.perf_counter()
                 for result in measure(white if whiten else plain, masks, sizes, seed):
                     line = {"set": name, "whiten": whiten, "seed": seed, **result}
-                    with OUT.open("a") as file:
+                    with OUT.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(line) + "\n")
                 took = time.perf_counter() - began
                 print(name, whiten, sizes, seed, f"{took:.1f} s", file=sys.stderr, flush=True)
@@ -144,7 +144,8 @@ def whitened(plain: Material) -> Material:
 
 def read() -> list[dict[str, Any]]:
     """Return the results so far."""
-    return [json.loads(line) for line in OUT.read_text().splitlines()] if OUT.exists() else []
+    lines = OUT.read_text("utf-8").splitlines() if OUT.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def tables() -> None:

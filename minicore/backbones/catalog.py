@@ -18,7 +18,7 @@ from minicore.backbones.convert.graph import Storage
 from minicore.backbones.convert.resnet import ARCHITECTURES, STAGES, resnet_to_onnx
 from minicore.backbones.download import download, sha256
 from minicore.errors import BackboneError, quoted
-from minicore.runtime import cache
+from minicore.runtime import cache, system
 from minicore.runtime.files import check_writable, identities, is_file
 from minicore.runtime.kinds import NETWORK
 
@@ -231,7 +231,7 @@ def get(
         )
     convert(checkpoint, target, name=name, layers=layers, storage=storage)
     if fetched:
-        checkpoint.unlink(missing_ok=True)
+        system.unlink(checkpoint)
     return target
 
 

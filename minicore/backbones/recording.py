@@ -4,8 +4,9 @@ On a CPU the network takes most of the time of a fit. Its feature maps do not de
 the seed, the patchsize or the method that uses them. A recording replaces the network: it is a
 `Backbone` that reads the maps of recorded images instead of computing them.
 
-Each layer is one file, (n, c_j, h_j, w_j) float32. The files are read in pieces, not mapped into
-memory: mapped pages would count as memory of the process when a study measures it.
+Each layer is one file, (n, c_j, h_j, w_j) float32. Its name is the number of the layer in the
+index, because the name of a layer may be impossible for a file. The files are read in pieces, not
+mapped into memory: mapped pages would count as memory of the process when a study measures it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from minicore.backbones.feature_maps import FeatureMaps
 from minicore.errors import BackboneError, ImageError, MinicoreError, OutputError
 from minicore.images import ImageLike, Preprocessing
 from minicore.images.listing import fingerprint
+from minicore.runtime import system
 from minicore.runtime.clock import Seconds
 from minicore.runtime.files import is_folder, temporary_path, write_all
 from minicore.runtime.progress import bar as progress_bar
@@ -84,6 +86,7 @@ class Recording(Backbone):
         self.seconds_an_image: float = index["seconds"] / len(index["images"])
         self.network_seconds: float = index["network_seconds"]
         self._shapes = {layer: tuple(index["layers"][layer]) for layer in wanted}
+        self._numbers = {layer: i for i, layer in enumerate(index["layers"])}
         self._at = {name: i for i, name in enumerate(index["images"])}
         self._digests = [bytes.fromhex(digest) for digest in index["digests"]]
 
@@ -126,7 +129,9 @@ class Recording(Backbone):
             )
         with contextlib.ExitStack() as open_files:
             files = [
-                open_files.enter_context(_file(self.folder, layer).open("rb", buffering=0))
+                open_files.enter_context(
+                    _file(self.folder, self._numbers[layer]).open("rb", buffering=0)
+                )
                 for layer in self.layers
             ]
             for first in range(0, len(images), batch_size):
@@ -229,8 +234,8 @@ def _write(
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.closing(recorded))
         files = [
-            stack.enter_context(_file(folder, layer).open("wb", buffering=0))
-            for layer in network.layers
+            stack.enter_context(_file(folder, i).open("wb", buffering=0))
+            for i in range(len(network.layers))
         ]
         bar = stack.enter_context(progress_bar(len(images), "features", "image", show=progress))
         for found in recorded:
@@ -257,8 +262,8 @@ def _index(folder: Path) -> dict[str, Any] | None:
             return None
         if len(index["digests"]) != len(index["images"]):
             return None
-        for layer, shape in index["layers"].items():
-            if _file(folder, layer).stat().st_size != 4 * len(index["images"]) * np.prod(shape):
+        for i, shape in enumerate(index["layers"].values()):
+            if _file(folder, i).stat().st_size != 4 * len(index["images"]) * np.prod(shape):
                 return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -270,7 +275,7 @@ def _replace(partial: Path, folder: Path) -> None:
     _check_own(folder)
     remove(folder)
     try:
-        partial.rename(folder)
+        system.replace(partial, folder)
     except OSError:
         if _index(folder) is None:
             raise
@@ -295,12 +300,12 @@ def remove(folder: Path) -> None:
         return
     with contextlib.suppress(OSError):
         for file in [folder / INDEX, *folder.glob(f"*{SUFFIX}")]:
-            file.unlink(missing_ok=True)
+            system.unlink(file)
         folder.rmdir()
 
 
-def _file(folder: Path, layer: str) -> Path:
-    return folder / f"{layer.replace('/', '_')}{SUFFIX}"
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"{number}{SUFFIX}"
 
 
 def _name(image: ImageLike) -> str:

@@ -16,7 +16,6 @@ Exit codes:
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -43,10 +42,10 @@ from minicore.cli import (
     score_images,
     update_model,
 )
+from minicore.cli.console import replace_missing_characters
 from minicore.cli.messages import print_message, with_option_names
 from minicore.errors import MinicoreError, MinicoreWarning, OutputError
-
-DISK_OR_PIPE = (errno.ENOSPC, errno.EPIPE, errno.EFBIG)  # standard output cannot be written
+from minicore.runtime import system
 
 app = typer.Typer(
     help="PatchCore on a CPU: learn from good images, find defective images and the defects.",
@@ -107,6 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
+    replace_missing_characters()
     _clean_up_on_signals()
     try:
         try:
@@ -131,7 +131,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and not isinstance(error, MinicoreError):
         if error.filename:
             return f"{os.fsdecode(error.filename)}: {error.strerror}"
-        if error.errno in DISK_OR_PIPE:  # errors of files have a name (`files.atomic_write`)
+        if error.errno in system.DISK_OR_PIPE:  # errors of files have a name (`files.atomic_write`)
             return f"standard output: cannot be written: {error.strerror}"
     return with_option_names(error) or text
 
@@ -154,16 +154,15 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 def _clean_up_on_signals() -> None:
-    """Turn SIGTERM and SIGHUP into an exception, so that half-written files are removed."""
+    """Turn SIGTERM and similar signals into an exception, so that no half-written file remains."""
 
     def end(number: int, _: Any) -> None:
         raise SystemExit(128 + number)
 
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        main_thread = threading.current_thread() is threading.main_thread()
-        if number is not None and main_thread and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, end)
+    if threading.current_thread() is threading.main_thread():
+        for number in system.ENDING:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, end)
 
 
 def _flush_standard_output() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ from minicore.cli.messages import count, print_message
 from minicore.cli.model import one_or_several
 from minicore.cli.options import BackbonesOption, BatchOption, OverwriteOption, ThreadsOption
 from minicore.errors import MinicoreError, ModelError, one_line
+from minicore.runtime import system
 
 if TYPE_CHECKING:
     from minicore.patchcore.estimator import PatchCore
@@ -86,7 +86,9 @@ def update(
         command = ["minicore", "update", str(model), str(images)]
         command += [] if out is None else ["--out", str(out)]
         command += [word for name in backbone or [] for word in ("--backbone", name)]
-        print_message(f"the model is not changed; if all new patches are good: {_quoted(command)}")
+        print_message(
+            f"the model is not changed; if all new patches are good: {system.quoted(command)}"
+        )
         return
     before = detector.threshold_
     with cores.limit(threads):
@@ -148,7 +150,3 @@ def _summary(growth: Growth, model: PatchCore) -> list[str]:
                 f"{names}{more}; if an image is defective, its defect is learned (--show draws it)"
             )
     return lines
-
-
-def _quoted(command: list[str]) -> str:
-    return " ".join(map(shlex.quote, command))

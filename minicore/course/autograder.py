@@ -8,8 +8,9 @@ from pathlib import Path
 
 from minicore.course.student import OPEN, Notebook, checks, parse
 from minicore.errors import MinicoreError
+from minicore.runtime import distribution
 
-REQUIREMENTS = "minicore-patchcore @ git+https://github.com/minicore-patchcore/minicore\n"
+REQUIREMENTS = f"{distribution.NAME}\n"
 TEST = """OK_FORMAT = False
 
 from otter.test_files import test_case

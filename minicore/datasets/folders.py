@@ -16,7 +16,7 @@ from minicore.datasets.dataset import Dataset
 from minicore.errors import DatasetError, ImageError, MinicoreWarning
 from minicore.images.decode import SUFFIXES
 from minicore.images.listing import list_images
-from minicore.runtime.files import is_file, is_folder
+from minicore.runtime.files import folded, is_file, is_folder
 
 GOOD = "good"
 Labelled: TypeAlias = tuple[Path, Path | None, str]  # image, mask, defect
@@ -44,6 +44,8 @@ def images_in(folder: Path, what: str = "a folder of images") -> list[Path]:
 def category_name(root: str | Path, category: str) -> str:
     """Return the name of a category without a slash at its end, which a shell may have added.
 
+    On a disk that ignores upper and lower case, this is the name on the disk.
+
     Parameters
     ----------
     root : str or Path
@@ -67,6 +69,9 @@ def category_name(root: str | Path, category: str) -> str:
         raise DatasetError(
             f"category {category!r}: expected the name of one folder in {root}{remedy}"
         )
+    if is_folder(Path(root, name)):
+        alike = [p.name for p in Path(root).iterdir() if folded(p.name) == folded(name)]
+        return name if name in alike or not alike else alike[0]
     return name
 
 

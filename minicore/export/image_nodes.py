@@ -162,9 +162,9 @@ def pixels(g: OnnxGraph, image: str, size: ImageSize, preprocessing: Preprocessi
     columns = Pass.of(size[1], w, left, crop_w)
     x = image
     if (rows.end - rows.first, columns.end - columns.first) != size:
-        start = g.constant("image/crop.first", np.array([rows.first, columns.first]))
-        end = g.constant("image/crop.end", np.array([rows.end, columns.end]))
-        axes = g.constant("image/crop.axes", np.array([1, 2]))
+        start = g.constant("image/crop.first", np.array([rows.first, columns.first], np.int64))
+        end = g.constant("image/crop.end", np.array([rows.end, columns.end], np.int64))
+        axes = g.constant("image/crop.axes", np.array([1, 2], np.int64))
         x = g.node("Slice", [x, start, end, axes], "image/crop")
     x = g.node("Cast", [x], "image/float32", to=g.onnx.TensorProto.FLOAT)
     x = g.node("Transpose", [x], "image/channels_first", perm=[0, 3, 1, 2])

@@ -290,7 +290,7 @@ def opened(
     if not half:
         yield backbone
         return
-    with tempfile.TemporaryDirectory(prefix="minicore-") as folder:
+    with tempfile.TemporaryDirectory(prefix="minicore-", ignore_cleanup_errors=True) as folder:
         opened = []
         for k, (model, network) in enumerate(zip(models, backbone.networks, strict=True)):
             file = Path(folder) / f"{k}.onnx"

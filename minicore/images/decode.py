@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from minicore.errors import ImageError, MinicoreWarning
+from minicore.runtime.files import is_folder
 
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp",
@@ -166,14 +167,14 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         raise
     except FileNotFoundError:
         raise ImageError(f"{path}: {expected}, found no such file; check the path") from None
-    except IsADirectoryError:
-        raise ImageError(f"{path}: {expected}, found a folder; name a file in it") from None
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"{path}: {error}; if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:  # an error of the disk, not of Pillow
+            if is_folder(path):
+                raise ImageError(f"{path}: {expected}, found a folder; name a file in it") from None
             raise ImageError(
                 f"{path}: {expected}, found: {error.strerror}; check the path"
             ) from error

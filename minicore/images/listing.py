@@ -146,7 +146,8 @@ def fingerprint(images: Sequence[ImageLike]) -> bytes:
             digest.update(np.ascontiguousarray(image).tobytes())
         else:
             path = Path(image)
-            digest.update(os.fsencode(path.absolute()) + b"\0" + _content(path))
+            name = str(path.absolute()).encode("utf-8", "surrogatepass")
+            digest.update(name + b"\0" + _content(path))
     return digest.digest()
 
 

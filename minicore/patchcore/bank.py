@@ -11,7 +11,6 @@ killed.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from typing import IO, Literal, TypeAlias
@@ -19,6 +18,7 @@ from typing import IO, Literal, TypeAlias
 import numpy as np
 
 from minicore.errors import OutputError
+from minicore.runtime import system
 from minicore.runtime.files import write_all
 
 Storage: TypeAlias = Literal["float32", "float16", "disk"]
@@ -62,7 +62,7 @@ class MemoryBank:
 
         `rows[i]` are all rows of image i, and `rows[i, 0]` those of the image as it is.
         """
-        return np.arange(len(self)).reshape(self.n, self.turns, -1)
+        return np.arange(len(self), dtype=np.int64).reshape(self.n, self.turns, -1)
 
     def __enter__(self) -> MemoryBank:
         return self
@@ -128,8 +128,7 @@ class MemoryBank:
             return
         try:
             self._file = tempfile.TemporaryFile(prefix="minicore-", buffering=0)  # noqa: SIM115
-            if hasattr(os, "posix_fallocate"):  # fails now, not later, if the disk is full
-                os.posix_fallocate(self._file.fileno(), 0, N * D * 4)
+            system.reserve(self._file, N * D * 4)
         except OSError as error:
             raise self._refused(error) from error
 

@@ -291,4 +291,4 @@ class Detector(OutlierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return +1 for good and -1 for anomalous, (n,) int64."""
-        return np.where(self.decision_function(X) >= 0, 1, -1)
+        return np.where(self.decision_function(X) >= 0, np.int64(1), np.int64(-1))

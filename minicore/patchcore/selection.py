@@ -78,7 +78,7 @@ def pick(
     l = max(1, round(config.coreset_ratio * N))
     rng = np.random.default_rng([config.seed, N])
     if config.selection == "random":
-        return rng.permutation(N)[:l], np.empty(0)
+        return rng.permutation(N)[:l].astype(np.int64), np.empty(0)  # Windows: NumPy 1 has int32
     if config.selection == "kmeans":
         return _nearest_centres(psi_M, l, rng, config), np.empty(0)
     start = int(rng.integers(N))

@@ -131,7 +131,7 @@ def find_growth(model: PatchCore, X: Any) -> Growth:
     skipped = np.array(copies)
     _warn_of_copies(images, skipped)
     picks = [one for each in batches for one in each.picks]
-    rows = np.array([len(one) for one in picks])
+    rows = np.array([len(one) for one in picks], np.int64)
     patches = np.concatenate(picks)
     corners = np.stack(np.divmod(patches, model.grid_[1]), axis=1) * model.config_.stride
     cells = np.broadcast_to(batch.cell, corners.shape)
@@ -161,7 +161,7 @@ def grow(model: PatchCore, growth: Growth) -> None:
     new, made, alpha = ~growth.copies, model.made_, model.config_.false_positive_rate
     height, width = model.grid_
     # The numbers of the learned images continue those of the fit; copies have no number.
-    number = made.images + np.cumsum(new) - 1
+    number = made.images + np.cumsum(new, dtype=np.int64) - 1
     indices = number[growth.origins[:, 0]] * height * width + growth.origins[:, 1]
     bank = np.concatenate([model.memory_bank_, growth.features])
     search = Search(bank, model.config_.b, score=model.config_.score)

@@ -35,6 +35,7 @@ from minicore.play.message import Message
 from minicore.play.scene import Scene, prepare
 from minicore.play.sources import FUNCTIONS, PAGE, source
 from minicore.play.static_graphs import graphs
+from minicore.runtime import system
 from minicore.runtime.progress import bar as progress_bar
 
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs")  # of onnxruntime-web
@@ -138,7 +139,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
         yield new
         if folder.exists():
             folder.rmdir()  # empty; Windows does not replace it
-        new.replace(folder)
+        system.replace(new, folder)
 
 
 def _chosen(examples: Examples) -> Examples:

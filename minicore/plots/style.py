@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.font_manager import get_font_names
 
 from minicore.runtime.files import atomic_write
 
@@ -24,6 +26,7 @@ ORDER = ListedColormap(colormaps["viridis"](np.linspace(0, 0.91, 256)))
 WIDTH = 7.2  # inches: 1080 pixels, sharp in a README
 DASHED = (0, (4, 3))
 SUFFIXES = (".pdf", ".png", ".svg")
+EAST_ASIAN = ("Malgun Gothic", "Apple SD Gothic Neo", "Noto Sans CJK KR")  # for names of files
 METADATA: Any = {  # the program, which `kinds.kind_of` reads; no date
     "pdf": {"Creator": "minicore", "CreationDate": None},
     "png": {"Software": "minicore"},
@@ -43,7 +46,8 @@ STYLE: Any = {
     "figure.dpi": 150,
     "figure.facecolor": "white",
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # part of matplotlib: the same figure everywhere
+    # Part of matplotlib: the same figure everywhere. The others have what it lacks.
+    "font.sans-serif": ["DejaVu Sans", *(f for f in EAST_ASIAN if f in get_font_names())],
     "font.size": 8.5,
     "legend.frameon": False,
     "savefig.dpi": 150,
@@ -82,7 +86,9 @@ def one_axes(width: float, height: float) -> tuple[Figure, Axes]:
 def render(figure: MatplotlibFigure, suffix: str) -> bytes:
     """Return the figure as PNG, SVG or PDF; without a date, so that files are reproducible."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix, metadata=METADATA[suffix])
+    with warnings.catch_warnings():  # without a font for a name, the figure shows boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing from ", UserWarning)
+        figure.savefig(buffer, format=suffix, metadata=METADATA[suffix])
     return buffer.getvalue()
 
 

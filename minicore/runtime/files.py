@@ -21,9 +21,11 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 
 from minicore.errors import MinicoreError, OutputError
+from minicore.runtime import system
 from minicore.runtime.kinds import kind_of
 
-Inputs: TypeAlias = Mapping[tuple[int, int], Path]  # the result of `identities`
+Identity: TypeAlias = tuple[int, int] | str
+Inputs: TypeAlias = Mapping[Identity, Path]  # the result of `identities`
 NO_INPUTS: Inputs = {}
 
 
@@ -85,12 +87,12 @@ def atomic_write(
                 os.fsync(file.fileno())
             # Check again: minutes may have passed, and the new file's kind is known only now.
             _check_replaceable(named, inputs, overwrite, kind_of(partial))
-            partial.replace(target)
+            system.replace(partial, target)
         finally:
             with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
+                system.unlink(partial)
     except OSError as error:
-        about_this_file = error.filename in (None, str(partial), str(target))
+        about_this_file = error.filename in (None, str(partial), str(target), str(named))
         if isinstance(error, MinicoreError) or not about_this_file:
             raise  # the block failed with another file
         raise _cannot_write(named, error) from error
@@ -125,18 +127,20 @@ def check_writable(
             raise OutputError(f"{named}: a folder; name a file in it, such as {named / 'result'}")
         if named.exists() and not named.is_file():
             return
-        _check_name(named)  # the name of the probe below is shorter
+        _check_name(named)  # the name of the probe below may be shorter
         _check_replaceable(named, inputs, overwrite, kind)
         folder = Path(os.path.realpath(named)).parent
         missing = []
         while not os.path.lexists(folder):
+            if folder == folder.parent:  # a drive of Windows
+                raise FileNotFoundError(errno.ENOENT, f"there is no {folder}")
             missing.append(folder.name)
             folder = folder.parent
         for name in missing:
             _check_name(folder / name)
-        probe = temporary_path(folder / "x", "probe")
+        probe = temporary_path(folder / named.name, "probe")  # some disks refuse characters
         probe.touch()
-        probe.unlink()
+        system.unlink(probe)
     except OutputError:
         raise
     except (OSError, ValueError) as error:
@@ -205,8 +209,10 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def identities(paths: Iterable[str | Path]) -> dict[tuple[int, int], Path]:
+def identities(paths: Iterable[str | Path]) -> dict[Identity, Path]:
     """Return the device and file number of each file, which identify it behind any path or link.
+
+    Some network drives have no numbers; there the path must be enough.
 
     Parameters
     ----------
@@ -215,9 +221,9 @@ def identities(paths: Iterable[str | Path]) -> dict[tuple[int, int], Path]:
 
     Returns
     -------
-    dict of (int, int) to Path
+    dict of (int, int) or str to Path
     """
-    found: dict[tuple[int, int], Path] = {}
+    found: dict[Identity, Path] = {}
     for path in paths:
         with contextlib.suppress(OSError, ValueError):
             found.setdefault(_identity(path), Path(path))
@@ -236,8 +242,13 @@ def _check_replaceable(
         raise OutputError(
             f"{path}: the file is also read{same}; choose another name for the output"
         )
-    if overwrite:
-        return
+    if not overwrite:
+        _check_own(path, kind)
+    system.check_replaceable(path)
+
+
+def _check_own(path: Path, kind: str | None) -> None:
+    """Raise an error unless minicore made a file and it is of the same kind as the new file."""
     found = kind_of(path)
     why = "exists, and minicore did not make it" if found is None else f"exists, and is {found}"
     if found is None or (found and kind and found != kind):
@@ -247,9 +258,11 @@ def _check_replaceable(
         )
 
 
-def _identity(path: str | Path) -> tuple[int, int]:
+def _identity(path: str | Path) -> Identity:
     found = Path(path).stat()
-    return found.st_dev, found.st_ino
+    if found.st_ino:
+        return found.st_dev, found.st_ino
+    return os.path.normcase(os.path.realpath(path))
 
 
 def _copy_permissions(source: Path, target: Path) -> None:
@@ -263,6 +276,7 @@ def _check_name(target: Path) -> None:
 
     For such a name `Path.exists` returns False instead of raising an error.
     """
+    system.check_name(target)
     with contextlib.suppress(FileNotFoundError):
         target.stat()
 
@@ -278,7 +292,7 @@ def temporary_path(target: Path, purpose: str) -> Path:
 
 def _cannot_write(target: Path, error: OSError | ValueError) -> OutputError:
     reason = getattr(error, "strerror", None) or error
-    return OutputError(f"{target}: cannot be written: {reason}")
+    return OutputError(f"{target}: cannot be written: {reason}{system.advice(error)}")
 
 
 def is_file(path: str | Path) -> bool:

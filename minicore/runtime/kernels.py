@@ -23,7 +23,7 @@ from typing import Any
 import numba
 from numba.core import caching
 
-from minicore.runtime import cache, threads
+from minicore.runtime import cache, system, threads
 
 PACKAGE = Path(__file__).resolve().parents[1]
 SETTINGS: Any = numba.config
@@ -104,14 +104,11 @@ def _private_folder() -> Path:
 
     All processes of the user share one folder. If that is not possible, this process gets its own.
     """
-    user = str(os.getuid()) if hasattr(os, "getuid") else "user"
-    folder = Path(tempfile.gettempdir()) / f"minicore-kernels-{user}"
+    folder = Path(tempfile.gettempdir()) / f"minicore-kernels-{system.user()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()  # does not follow a link, which another user could have created
-        owned = not hasattr(os, "getuid") or found.st_uid == os.getuid()
-        private = os.name == "nt" or not found.st_mode & 0o077
-        if stat.S_ISDIR(found.st_mode) and owned and private and _writable(folder):
+        if stat.S_ISDIR(found.st_mode) and system.is_private(found) and _writable(folder):
             return folder
     except OSError:
         pass

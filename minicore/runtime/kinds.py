@@ -25,7 +25,7 @@ MARKS = tuple(  # how a file of each kind begins
         (rb'<!DOCTYPE html>.*<meta name="generator" content="minicore', REPORT),
         (rb'\s*\{\s*"minicore": "[^"]*",\s*"command":.*"data_sha256":', RUN),
         (rb'\s*\{\s*"minicore": "[^"]*",', NUMBERS),  # JSON with the version first
-        (",".join(FIELDS).encode() + rb"\n", SCORES),
+        (",".join(FIELDS).encode() + rb"\r?\n", SCORES),
         (rb"student,minicore_points,", GRADES),
     )
 )

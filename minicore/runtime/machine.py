@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
-import shlex
 import sys
-from pathlib import Path
 from typing import Any
 
-from minicore.runtime import threads
+from minicore.runtime import system, threads
 
 LIBRARIES = ("numpy", "scipy", "numba", "onnxruntime", "scikit-learn", "faiss-cpu")
 
@@ -42,25 +39,16 @@ def describe(used: int) -> dict[str, Any]:
         if pool["user_api"] == "blas"
     ]
     return {
-        "cpu": _cpu(),
+        "cpu": system.processor(),
         "cores": threads.available(),
         "threads": used,
         "system": platform.platform(),
         "blas": sorted(set(blas)),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load": system.load(),
         "versions": versions,
     }
 
 
 def command() -> str:
     """Return the command line of this process, quoted for a shell."""
-    return shlex.join(["minicore", *sys.argv[1:]])
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    return system.quoted(["minicore", *sys.argv[1:]])

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import numba
+
+from minicore.runtime import system
 
 NUMBA: Any = numba  # the types of numba lack `threading_layer` and its settings
 
@@ -33,9 +34,7 @@ def count() -> int:
 
 def available() -> int:
     """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return system.cores()
 
 
 @contextlib.contextmanager
@@ -107,8 +106,7 @@ def _after_fork() -> None:
     _forked = _forked or _network_started or _layer() is not None
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_after_fork)
+system.call_after_fork(_after_fork)
 
 
 # -------------------------------------------------------------------- threads

@@ -519,5 +519,5 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path):
     refused(write_zip(path, dictionary(epoch=number(3))), "save only model.state_dict")
     refused(write_zip(path, tensor()), "save only model.state_dict")
     refused(write_zip(path, dictionary(**{"a\nb": tensor()})), "a weight is named")
-    refused(tmp_path / "absent.pth", "No such file")
-    refused(tmp_path, "directory")
+    refused(tmp_path / "absent.pth", "cannot be read")
+    refused(tmp_path, "cannot be read")

@@ -90,7 +90,7 @@ def test_a_recording_of_other_files_or_another_network_is_replaced(
 def test_an_incomplete_recording_is_none(network, parts, folder, spoil):
     index = folder / "index.json"
     if spoil == "shorter":
-        maps = folder / "layer2.float32"
+        maps = folder / "0.float32"
         maps.write_bytes(maps.read_bytes()[:-1])
     elif spoil == "no index":
         index.unlink()

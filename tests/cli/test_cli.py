@@ -227,7 +227,7 @@ def test_an_image_can_have_any_file_name(run, model, good, tmp_path, name):
         assert next(csv.DictReader(lines))["image"] == str(tmp_path / name)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+@pytest.mark.usefixtures("any_name")
 def test_control_characters_in_a_name_are_escaped_in_the_picture(run, model, tmp_path, good):
     (tmp_path / "\x1b[2J\n.png").write_bytes(next(good.iterdir()).read_bytes())
     code, _, error = run("score", model, tmp_path, "--maps", tmp_path / "maps")
@@ -538,6 +538,7 @@ def test_an_error_names_the_folder_where_good_images_belong(refused, own):
 # Dangerous names
 
 
+@pytest.mark.usefixtures("any_name")
 def test_control_characters_and_bars_in_names_are_escaped(run, own, tiny, mvtec_root):
     named = own.with_name("a\033[2J|b")
     own.rename(named)
@@ -559,6 +560,7 @@ def test_scores_on_a_terminal_have_no_control_characters(monkeypatch, tmp_path):
         assert screen.getvalue().splitlines()[1] == f"{shown},1.0,2.0,,"
 
 
+@pytest.mark.usefixtures("any_name")
 @pytest.mark.parametrize("first", "=+-@\t")
 def test_no_cell_of_a_csv_is_a_formula(run, model, good, tmp_path, monkeypatch, first):
     monkeypatch.chdir(tmp_path)

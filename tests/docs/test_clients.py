@@ -113,7 +113,7 @@ def node_modules() -> Path:
 
 
 @pytest.fixture(scope="module")
-def javascript(node_modules, tmp_path_factory) -> Path:
+def javascript(links, node_modules, tmp_path_factory) -> Path:
     """A folder with the JavaScript clients and a link to node_modules."""
     folder = tmp_path_factory.mktemp("javascript")
     for file in CLIENTS.glob("*.mjs"):

@@ -70,5 +70,6 @@ def test_install_and_demo_are_the_first_commands_after_the_environment():
 
 
 def test_the_readme_names_the_oldest_python_that_the_package_takes():
-    needed = re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    needed = re.search(r'requires-python = ">=([\d.]+)"', project)
     assert f"Python {needed.group(1)} to " in (ROOT / "README.md").read_text(encoding="utf-8")

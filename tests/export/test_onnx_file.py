@@ -475,6 +475,7 @@ def test_large_check_images_are_coarse(good, tiny, out):
 # Files that stay
 
 
+@pytest.mark.usefixtures("links")
 def test_the_network_is_never_replaced(fit, tiny, tmp_path):
     network = tmp_path / "net.onnx"
     shutil.copy(tiny, network)

@@ -527,7 +527,7 @@ def test_images_that_a_listing_leaves_out_are_named(tmp_path):
     assert len(left_out(tmp_path)) == 7
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.usefixtures("pipes")
 def test_a_pipe_with_the_name_of_an_image_is_left_out_not_waited_for(tmp_path):
     listed = saved(tmp_path / "a.png", RGB)
     os.mkfifo(tmp_path / "b.png")
@@ -535,12 +535,13 @@ def test_a_pipe_with_the_name_of_an_image_is_left_out_not_waited_for(tmp_path):
         assert as_images(tmp_path) == [listed]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.usefixtures("pipes")
 def test_what_comes_through_a_pipe_is_never_known_already(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     assert fingerprint([tmp_path / "a.png"]) != fingerprint([tmp_path / "a.png"])
 
 
+@pytest.mark.usefixtures("links")
 def test_images_behind_a_link_to_a_folder_are_left_out_too(tmp_path):
     gate, elsewhere = tmp_path / "gate", tmp_path / "elsewhere"
     for folder in (gate, elsewhere / "deep"):

@@ -202,15 +202,15 @@ PatchCore(sys.argv[1], bank_storage="disk", resize="none", crop="none").fit(imag
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.usefixtures("posix")
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGKILL"])
 def test_a_fit_that_is_stopped_leaves_no_file(tiny, tmp_path, how):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-c", FIT, str(tiny)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
         assert process.stdout.readline() == "halfway\n", process.stderr.read()
-        process.send_signal(how)
+        process.send_signal(getattr(signal, how))
         process.communicate(timeout=60)
     assert process.returncode != 0
     assert list(tmp_path.glob("minicore*")) == []

@@ -28,7 +28,7 @@ else:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="no getrusage on Windows")
+@pytest.mark.usefixtures("posix")
 @pytest.mark.parametrize("storage, bank", [("float32", 1.3), ("float16", 0.65), ("disk", 0.3)])
 def test_a_fit_stays_within_the_memory_promised(wide, storage, bank):
     command = [sys.executable, "-c", FIT, str(wide), storage]

@@ -215,7 +215,7 @@ def test_saving_over_a_model_is_all_or_nothing(model, path, monkeypatch):
 
 
 def test_a_model_that_cannot_be_written_says_where(model, path):
-    with pytest.raises(OutputError, match=r"gear\.minicore/model: cannot be written"):
+    with pytest.raises(OutputError, match=r"gear\.minicore[/\\]model: cannot be written"):
         model.save(path / "model")
     assert issubclass(OutputError, MinicoreError)
 

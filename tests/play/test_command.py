@@ -1,6 +1,5 @@
 """``minicore play``: it prints the address, ends with Ctrl-C, and names a missing package."""
 
-import os
 import re
 import signal
 import subprocess
@@ -10,7 +9,7 @@ import urllib.request
 import pytest
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+@pytest.mark.usefixtures("posix")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_it_is_stopped(saved, number):
     command = [sys.executable, "-m", "minicore", "play", saved, "--no-browser"]

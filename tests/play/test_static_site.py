@@ -54,7 +54,7 @@ def test_the_graphs_compute_what_the_local_engine_computes(scene, sessions, gear
     picture = run("picture", **patches, **levels)
     eq6 = run("eq6", **patches, bank=bank, squared_norms=norms)
     star = {name: eq6[name] for name in ("star", "m_star", "s_star")}
-    eq7 = run("eq7", **patches, bank=bank, **star, b=np.array([b]))
+    eq7 = run("eq7", **patches, bank=bank, **star, b=np.array([b], np.int64))
     cell, s = scene.levels[0]["cell"], model.config_.stride
     rows, columns = (
         upsampling_matrix(model.grid_[k], model.input_size_[k], sigma, s, cell[k]) for k in (0, 1)

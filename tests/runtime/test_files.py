@@ -1,6 +1,7 @@
 """Files appear complete or not at all, and an error names the file that failed."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.usefixtures("posix")  # Windows: tests/whole/test_systems.py
 def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
@@ -60,13 +62,13 @@ def test_a_failing_disk_leaves_what_was_there(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old" and names(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("below", ["", "/x", "/x/y/z"])
+@pytest.mark.parametrize("below", ["", "x", "x/y/z"])
 def test_a_path_that_cannot_be_written_is_named(tmp_path, below):
     (tmp_path / "file").touch()
-    path = tmp_path / "file" if below else tmp_path
-    with pytest.raises(OutputError) as caught, atomic_write(f"{path}{below}") as file:
+    path = tmp_path / "file" / below if below else tmp_path
+    with pytest.raises(OutputError) as caught, atomic_write(path) as file:
         file.write(b"")
-    assert str(caught.value).startswith(f"{path}{below}: cannot be written: ")
+    assert str(caught.value).startswith(f"{path}: cannot be written: ")
     assert isinstance(caught.value, MinicoreError) and isinstance(caught.value, OSError)
 
 
@@ -83,7 +85,7 @@ def test_trouble_of_the_block_keeps_its_own_name(tmp_path):
     # A DatasetError is an OSError too, without a file name.
     with pytest.raises(DatasetError, match=r"^no data$"), atomic_write(tmp_path / "file"):
         raise DatasetError("no data")
-    message = f"^{tmp_path}/a/b: cannot"
+    message = f"^{re.escape(str(tmp_path / 'a' / 'b'))}: cannot"
     with pytest.raises(OutputError, match=message), atomic_write(tmp_path / "file"):
         (tmp_path / "a").touch()
         with atomic_write(tmp_path / "a" / "b"):
@@ -91,7 +93,7 @@ def test_trouble_of_the_block_keeps_its_own_name(tmp_path):
     assert names(tmp_path) == ["a"]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.usefixtures("pipes")
 def test_a_pipe_or_device_is_written_and_not_replaced(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

@@ -20,13 +20,13 @@ from minicore import PatchCore, datasets
 from minicore.cli import main
 from minicore.errors import DatasetError, MinicoreError, ModelError, OutputError
 from minicore.evaluation.evaluate import evaluate
+from minicore.runtime import system
 from minicore.studies.reproduce import (
     BASELINES,
     Finished,
     Row,
     Run,
     Unit,
-    lock,
     measure,
     published,
     reproduce,
@@ -229,7 +229,7 @@ with mock.patch.object(owner, name, deadly):
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
+@pytest.mark.usefixtures("posix")
 @pytest.mark.parametrize(
     "stage, target, call, finished",
     [
@@ -280,6 +280,7 @@ def test_a_run_with_other_settings_needs_another_folder(again, tmp_path, other, 
 # The folder
 
 
+@pytest.mark.usefixtures("links")
 @pytest.mark.parametrize(
     "foreign",
     [
@@ -323,8 +324,8 @@ def test_half_written_files_of_minicore_are_removed(again, tmp_path):
         out / ".settings.json.0123abcd.partial",
         out / ".table.csv.0123abcd.partial",
         out / "units/gear/PatchCore-5/.seed7.safetensors.0123abcd.partial",
-        out / "features/.gear.0123abcd.partial/layer2.float32",
-        out / "features/gear/layer2.float32",
+        out / "features/.gear.0123abcd.partial/0.float32",
+        out / "features/gear/0.float32",
     ]
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -419,7 +420,7 @@ def test_a_file_system_without_locks_causes_a_warning(again, tmp_path, monkeypat
     def no_locks(handle):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(lock, "_lock", no_locks)
+    monkeypatch.setattr(system, "lock", no_locks)
     with pytest.warns(UserWarning, match="run: this file system has no locks"):
         assert len(again(tmp_path / "run", **ONE).finished()) == 1
 
@@ -537,6 +538,7 @@ def test_data_or_a_network_that_changes_during_a_run_gives_no_unit(
     assert (out / "features" / "gear").exists() == (what == "network" or stage == "evaluate")
 
 
+@pytest.mark.usefixtures("links")
 def test_a_file_that_cannot_be_read_is_named_before_anything_is_written(again, data, tmp_path):
     path = data / "gear/test/good/000.png"
     path.unlink()
@@ -634,7 +636,7 @@ def test_categories_of_a_layout_without_categories_are_refused(again, mvtec_root
 # More than one machine
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL on Windows")
+@pytest.mark.usefixtures("posix")
 @pytest.mark.filterwarnings("default")  # Dask's own, when a worker dies
 def test_a_cluster_that_loses_a_worker_gives_the_same_table(again, undisturbed, tmp_path):
     distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
@@ -781,7 +783,7 @@ def test_names_that_are_not_utf8_stop_neither_run_nor_report(mvtec_root, tiny, t
     assert run("report", tmp_path / "run")[0] == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.usefixtures("pipes")
 def test_a_pipe_instead_of_a_mask_is_an_error(again, data, tmp_path):
     mask = next((data / "gear/ground_truth").glob("*/*.png"))
     mask.unlink()

@@ -163,6 +163,7 @@ def test_at_the_command_line_it_is_one_line_wherever_it_stands(run, tiny, mvtec_
         assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
 
+@pytest.mark.usefixtures("links")
 @pytest.mark.slow
 def test_links_that_lead_round_in_a_circle_end(run, tiny, mvtec_root, tmp_path):
     good = tmp_path / "good"
@@ -189,6 +190,7 @@ def test_links_that_lead_round_in_a_circle_end(run, tiny, mvtec_root, tmp_path):
 # Data
 
 
+@pytest.mark.usefixtures("links")
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["good", "anomalous"])
 def test_with_one_class_to_test_on_what_is_not_defined_is_a_dash_and_null(

@@ -93,6 +93,7 @@ def beside(tiny, tmp_path):
     return write
 
 
+@pytest.mark.usefixtures("links")
 @pytest.mark.parametrize("where", ["../out.bin", "absolute", "link.bin"])
 def test_weights_outside_the_folder_are_refused(beside, tmp_path, where):
     outside = tmp_path / "out.bin"

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import stat
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +158,7 @@ def refuse(run, world, monkeypatch):
 # An output that is an input
 
 
+@pytest.mark.usefixtures("links")
 @pytest.mark.slow
 @names_its_file
 def test_an_input_is_never_replaced(world, refuse, command):
@@ -184,6 +184,7 @@ def test_an_input_is_never_replaced_through_a_link(world, refuse, command, link)
         target.unlink()
 
 
+@pytest.mark.usefixtures("links")
 @pytest.mark.slow
 @names_its_file
 def test_an_input_is_never_replaced_through_a_link_to_its_folder(world, refuse, command):
@@ -208,6 +209,7 @@ def test_a_folder_is_no_output(world, refuse, command):
     assert "a folder; name a file in it" in refuse(command, "good")
 
 
+@pytest.mark.usefixtures("links")
 @pytest.mark.slow
 @draws_images
 def test_a_folder_of_input_images_takes_no_pictures(world, refuse, command):
@@ -307,6 +309,7 @@ def test_maps_of_images_called_like_maps_go_elsewhere(world, run):
     assert len(list((world / "new" / "maps").iterdir())) == len(before)
 
 
+@pytest.mark.usefixtures("links")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
@@ -485,7 +488,7 @@ def test_a_check_leaves_no_folder(tmp_path):
             check_writable(path)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+@pytest.mark.usefixtures("posix")
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o755])
 def test_a_file_keeps_its_permissions_and_a_new_one_has_the_usual(tmp_path, mode):
     path, new = tmp_path / "file", tmp_path / "new"
@@ -504,6 +507,7 @@ def test_a_file_keeps_its_permissions_and_a_new_one_has_the_usual(tmp_path, mode
         os.umask(before)
 
 
+@pytest.mark.usefixtures("links")
 def test_a_link_stays_and_its_file_is_written(tmp_path):
     (tmp_path / "far").mkdir()
     for name in ("there", "not there yet"):
@@ -518,6 +522,7 @@ def test_a_link_stays_and_its_file_is_written(tmp_path):
     assert len(list((tmp_path / "far").iterdir())) == 2 == len(list(tmp_path.glob("link*")))
 
 
+@pytest.mark.usefixtures("links")
 def test_a_link_that_leads_in_a_circle_is_refused(tmp_path):
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")

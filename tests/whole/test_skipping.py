@@ -1,6 +1,7 @@
 """Unusable images: an error, or they are skipped and listed and change no other result."""
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -154,12 +155,11 @@ def test_the_rest_of_a_folder_is_scored_and_what_was_skipped_is_listed(score, fo
     whole = score(folder)[1].splitlines()
     spoil(folder, (0, 4, 5))
     code, out, error = score(folder, "--on-error", "skip", "--batch-size", batch_size)
-    kept = [
-        line for line in whole if not line.startswith(tuple(f"{folder}/{i}" for i in (0, 4, 5)))
-    ]
+    bad = [str(folder / f"{i}.png") for i in (0, 4, 5)]
+    kept = [line for line in whole if not line.startswith(tuple(bad))]
     assert code == 4 and out.splitlines() == kept and len(kept) == 8
     *listed, count, last = error.splitlines()
-    assert [line.split(": ")[1] for line in listed] == [f"{folder}/{i}.png" for i in (0, 4, 5)]
+    assert [line.split(": ")[1] for line in listed] == bad
     assert "an empty file" in listed[0] and count == "3 of 10 images skipped"
     assert "of 7 images anomalous" in last
 
@@ -269,8 +269,8 @@ def test_an_image_of_another_size_than_the_training_images_is_refused_or_left_ou
     model.fit(gear.train)
     large = Image.fromarray(gear.test[0]).resize((200, 256))
     large.save(folder / "0.png")
-    expected = rf"{folder / '0.png'}: expected 128 × 128 pixels like the training images, found 256"
-    with pytest.raises(ImageError, match=expected):
+    expected = f"{folder / '0.png'}: expected 128 × 128 pixels like the training images, found 256"
+    with pytest.raises(ImageError, match=re.escape(expected)):
         model.anomaly_score([folder / "0.png"])
     with pytest.raises(ImageError, match="image 0: expected 128 × 128 pixels"):
         model.anomaly_map(np.asarray(large))

@@ -15,7 +15,7 @@ import pytest
 from minicore.errors import OutputError
 from minicore.runtime.files import atomic_write, check_writable
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and limits")
+pytestmark = pytest.mark.usefixtures("posix")
 
 # Runs a command once for each stage and signal, and stops it at the start of the stage. One process
 # for all runs: most of the time of one run is the start of a process.

@@ -260,7 +260,7 @@ def export(m: Material) -> Stage:
     ).fit(m.train)  # fmt: skip
     n = min(EXPORTED, len(m.test))
     images = [image if isinstance(image, np.ndarray) else read_image(image) for image in m.test[:n]]
-    with tempfile.TemporaryDirectory(prefix="minicore-") as folder:
+    with tempfile.TemporaryDirectory(prefix="minicore-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "model.onnx"
         to_onnx(model, file, check_images="none", progress=False)
         megabytes = file.stat().st_size / 1e6

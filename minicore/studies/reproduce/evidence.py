@@ -129,10 +129,13 @@ def _clipped(window: Rectangle, height: int, width: int) -> tuple[int, int, int,
 
 
 def _names(images: Any) -> tuple[str, ...]:
-    """Return a name per image: the end of its path, such as test/broken_large/000.png."""
+    """Return a name per image: the end of its path, such as test/broken_large/000.png.
+
+    With slashes on every system: reports compare runs of different machines by these names.
+    """
     return tuple(
         f"image {i}"
         if isinstance(image, np.ndarray)
-        else os.fsencode(Path(*Path(image).parts[-3:])).decode(errors="replace")
+        else os.fsencode(Path(*Path(image).parts[-3:]).as_posix()).decode(errors="replace")
         for i, image in enumerate(images)
     )

@@ -23,6 +23,7 @@ from typing import Any
 
 from minicore.backbones import recording
 from minicore.errors import DatasetError, ModelError, OutputError, cut
+from minicore.runtime import system
 from minicore.runtime.files import atomic_write
 from minicore.studies.reproduce.lock import LOCK
 from minicore.studies.reproduce.methods import Row
@@ -264,4 +265,4 @@ def _folders(parents: Iterable[Path]) -> list[Path]:
 
 def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):
-        path.unlink()
+        system.unlink(path)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from minicore.errors import MinicoreWarning, OutputError
+from minicore.runtime import system
 
 LOCK = ".lock"
 
@@ -54,7 +54,7 @@ def locked(folder: str | Path) -> Iterator[None]:
         ) from error
     try:
         try:
-            _lock(handle)
+            system.lock(handle)
         except (BlockingIOError, PermissionError) as error:  # PermissionError on Windows
             raise OutputError(
                 f"{folder}: another `minicore reproduce` is running in this folder; wait until it "
@@ -70,14 +70,3 @@ def locked(folder: str | Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)  # releases the lock
-
-
-def _lock(handle: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+from minicore.runtime import system
 
 
 class Peak:
@@ -25,16 +24,9 @@ def peak_memory() -> Iterator[Peak]:
     ------
     Peak
     """
-    peak = Peak()
-    try:
-        CLEAR.write_text("5")  # resets the peak (proc(5))
-        started = True
-    except OSError:
-        started = False
+    peak, started = Peak(), system.start_peak()
     try:
         yield peak
     finally:
         if started:
-            with contextlib.suppress(OSError, StopIteration, ValueError):
-                line = next(s for s in STATUS.read_text().splitlines() if s.startswith("VmHWM:"))
-                peak.bytes = 1024 * int(line.split()[1])
+            peak.bytes = system.peak()
