@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 from minicore.course.release import read_manifest, read_notebook
 from minicore.course.student import exercises_of
 from minicore.errors import DatasetError, MinicoreError
+from minicore.runtime import system
 
 HEADER = ("student", "minicore_points")  # how a table of grades begins; kinds.GRADES
 
@@ -169,12 +169,8 @@ def _run(notebook: Path, given: dict[str, int], seconds: float) -> dict[str, Any
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process, and the processes that it started where the system has groups of them."""
     with contextlib.suppress(OSError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+        system.end(process)
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:

@@ -85,6 +85,17 @@ def call_after_fork(function: Callable[[], Any]) -> None:
         os.register_at_fork(after_in_child=function)
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that was started with ``start_new_session``, and those that it started.
+
+    Windows ends only the process itself.
+    """
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def quoted(command: Sequence[str]) -> str:
     """Return a command line that the user can paste into the shell of this system."""
     return subprocess.list2cmdline(command) if WINDOWS else shlex.join(command)
