@@ -8,7 +8,8 @@ exact distance cannot be the next pick. So most rows need no update at a pick:
   the largest of them is above the bounds of all other rows, its row is the next pick, and the
   other rows are not read.
 * **Refresh.** Otherwise the rows with the largest bounds are compared with the picks that they
-  have missed, many rows at a time. New candidates are chosen from these rows.
+  have missed, many rows at a time (`minicore.fast.farthest`). New candidates are chosen from these
+  rows.
 
 `minicore.fast.sieve` searches the missed picks for a nearer one. Its lower bounds from a few
 principal axes are also used at each pick, so most candidates need no distance. The bounds only
@@ -25,17 +26,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from minicore.fast.arithmetic import (
-    HUGE,
-    inner,
-    rounding_errors,
-    squared_distance,
-    squared_norms,
-)
-from minicore.fast.axes import AXES_BOUND, principal_axes
-from minicore.fast.rows import Rows, as_queries, bank_rows
-from minicore.fast.sieve import search
-from minicore.runtime import threads
+from minicore.fast.arithmetic import inner, rounding_errors, squared_distance
+from minicore.fast.axes import AXES_BOUND
+from minicore.fast.farthest import NOTHING, Farthest, Outside
 
 CANDIDATES = 8192  # rows that are updated together; the farthest are updated at every pick
 ENOUGH = 256  # candidates that must be farther than all other rows before picking starts
@@ -60,10 +53,10 @@ class _Candidates(NamedTuple):
     floor: float
 
 
-class _Picks(NamedTuple):
-    """The picks so far."""
+class Picks(NamedTuple):
+    """The picks, in the order picked."""
 
-    rows: npt.NDArray[np.int64]  # (l,) in the order picked
+    rows: npt.NDArray[np.int64]  # (l,)
     radii: npt.NDArray[np.float64]  # (l,) largest distance of any row, after each pick
     radius: float  # stop when it is reached; -1: never stop
 
@@ -189,52 +182,84 @@ def greedy_coreset(
     if radius is not None and not radius >= 0:
         raise ValueError(f"radius must be at least 0, got {radius}")
     l = N if l is None else l
-    norms = squared_norms(bank)
-    if not np.isfinite(norms.max()):
-        raise ValueError("M must be finite: found NaN or infinity")
-    literal = bool(norms.max() >= HUGE)
-
-    to_nearest = np.full(N, np.inf)  # squared, to the picks seen so far; -1 where picked
-    seen = np.zeros(N, np.int64)  # number of these picks
+    remaining = Farthest(bank)
     # If all rows are picked, the last radius stays 0.
-    picks = _Picks(np.empty(l, np.int64), np.zeros(l), -1.0 if radius is None else float(radius))
+    picks = Picks(np.empty(l, np.int64), np.zeros(l), -1.0 if radius is None else float(radius))
     picks.rows[0] = start
-    to_nearest[start] = -1.0
-    i, reached = 1, False
+    remaining.remove(picks.rows[:1])
+    remaining.add_own(picks.rows[:1])
+    i = pick_farthest(remaining, picks, 1, progress=progress)
     # The radius after the last pick is the distance of the next pick.
-    one_more = (return_radii or radius is not None) and l < N
-
-    with threads.single_threaded_blas():
-        mean, axes = principal_axes(bank[:1] if literal else bank)
-        rows = bank_rows(bank, norms, mean, axes)
-        while not reached and i < l + one_more:
-            candidates = _refresh(rows, picks.rows[:i], seen, to_nearest, literal)
-            if i == l:
-                picks.radii[-1] = np.sqrt(candidates.to_nearest.max())
-                break
-            ahead = True
-            while ahead and not reached and i < l:
-                before, end = i, min(i + STEP, l)
-                i, reached = _pick(bank, candidates, picks, i, end)
-                if progress is not None:
-                    progress(i - before)
-                ahead = i == end
-            to_nearest[candidates.rows] = candidates.to_nearest
-            seen[candidates.rows] = i
+    if i == l < N and return_radii:
+        picks.radii[-1] = largest(remaining)
     return (picks.rows[:i], picks.radii[:i]) if return_radii else picks.rows[:i]
 
 
-def _candidates(
-    bank: Rows,
-    rows: npt.NDArray[np.int64],
-    to_nearest: npt.NDArray[np.float64],
-    outside: tuple[float, int],
-    literal: bool,
-) -> _Candidates:
+def largest(remaining: Farthest) -> float:
+    """Return the largest distance of any row to its nearest pick; 0 if all rows are picked."""
+    top = remaining.candidates(1, 1)[0]
+    return float(np.sqrt(remaining.to_nearest[top].max(initial=0.0)))
+
+
+def pick_farthest(
+    remaining: Farthest,
+    picks: Picks,
+    i: int,
+    beyond: Outside = NOTHING,
+    progress: Progress | None = None,
+) -> int:
+    """Pick rows by Algorithm 1, while the farthest is ahead of all rows that are elsewhere.
+
+    Parameters
+    ----------
+    remaining : Farthest
+        The rows to pick from.
+    picks : Picks
+        Filled from row `i` on.
+    i : int
+        Number of rows that are picked already.
+    beyond : Outside
+        Of the rows that are elsewhere. By default there are none.
+    progress : callable, optional
+        As for `greedy_coreset`.
+
+    Returns
+    -------
+    int
+        Number of picked rows: all of `picks`, or fewer if the radius is reached, or if a row that
+        is elsewhere may be farther.
+    """
+    l = len(picks.rows)
+    n = CANDIDATES if len(remaining) > 2 * CANDIDATES else len(remaining)
+    reached = False
+    while i < l and not reached:
+        rows, outside = remaining.candidates(n, min(ENOUGH, n))
+        first = i
+        candidates = _candidates(remaining, rows, max(outside, beyond, key=_key))
+        ahead = len(rows) > 0
+        while ahead and not reached and i < l:
+            before, end = i, min(i + STEP, l)
+            i, reached = _pick(remaining.rows.whole, candidates, picks, i, end)
+            if progress is not None:
+                progress(i - before)
+            ahead = i == end
+        remaining.add_own(picks.rows[first:i])
+        remaining.store(rows, candidates.to_nearest)
+        if _key(beyond) >= _key(outside):
+            break
+    return i
+
+
+def _key(outside: Outside) -> tuple[float, int]:
+    """Return a key that increases with the distance, then with the order of the picks."""
+    return outside.squared, -outside.row
+
+
+def _candidates(remaining: Farthest, rows: npt.NDArray[np.int64], outside: Outside) -> _Candidates:
     """Prepare the bounds of the candidates' distances from each other."""
-    d = bank.whole.shape[1]
-    errors = rounding_errors(d)
-    if literal:  # every bound is -floor, so every distance is computed
+    bank = remaining.rows
+    errors = rounding_errors(bank.whole.shape[1])
+    if remaining.literal:  # every bound is -floor, so every distance is computed
         n = len(rows)
         lanes, norms, error = np.zeros((n, 1), np.float32), np.zeros(n, np.float32), 0.0
     elif bank.short.shape[1]:
@@ -242,59 +267,6 @@ def _candidates(
     else:
         lanes, norms, error = bank.whole[rows], bank.norms[rows], errors.product
     return _Candidates(
-        rows, to_nearest[rows], float(outside[0]), int(outside[1]),
+        rows, remaining.to_nearest[rows], outside.squared, outside.row,
         np.ascontiguousarray(lanes.T), norms.astype(np.float64), error, errors.floor,
     )  # fmt: skip
-
-
-def _catch_up(
-    bank: Rows,
-    rows: npt.NDArray[np.int64],
-    picked: Rows,
-    seen: npt.NDArray[np.int64],
-    to_nearest: npt.NDArray[np.float64],
-    literal: bool,
-) -> None:
-    """Update `to_nearest` of `rows` (ordered by `seen`) with all picks."""
-    nearest = to_nearest[rows][:, None]
-    who = np.zeros((len(rows), 1), np.int64)
-    search(as_queries(bank.take(rows)), picked, seen[rows], nearest, who, literal)
-    to_nearest[rows] = nearest[:, 0]
-    seen[rows] = len(picked.whole)
-
-
-def _refresh(
-    bank: Rows,
-    picks: npt.NDArray[np.int64],
-    seen: npt.NDArray[np.int64],
-    to_nearest: npt.NDArray[np.float64],
-    literal: bool,
-) -> _Candidates:
-    """Choose candidates: rows with exact distances above the bounds of all other rows."""
-    N, picked = len(bank.whole), bank.take(picks)
-    while True:
-        if N > 2 * CANDIDATES:
-            order = np.argpartition(to_nearest, N - CANDIDATES)
-            top, rest = order[N - CANDIDATES :], order[: N - CANDIDATES]
-            # Several rows may have the largest bound outside. The lowest of them come first, so
-            # they become candidates.
-            outside = to_nearest[rest].max()
-            level = np.sort(rest[to_nearest[rest] == outside])
-            top = np.concatenate([top, level[:CANDIDATES]])
-            if len(level) > CANDIDATES:
-                outside_row = level[CANDIDATES]
-            else:
-                rest = rest[to_nearest[rest] < outside]
-                outside = to_nearest[rest].max(initial=-1.0)
-                outside_row = rest[to_nearest[rest] == outside].min(initial=N)
-        else:
-            top, outside, outside_row = np.arange(N), -1.0, N
-
-        behind = top[(seen[top] < len(picks)) & (to_nearest[top] >= 0)]
-        if len(behind):
-            behind = behind[np.argsort(seen[behind], kind="stable")]
-            _catch_up(bank, behind, picked, seen, to_nearest, literal)
-        ahead = (to_nearest[top] > outside) | ((to_nearest[top] == outside) & (top < outside_row))
-        if len(behind) == 0 or np.count_nonzero(ahead) >= ENOUGH:
-            rows = np.sort(top[(to_nearest[top] >= outside) & (to_nearest[top] >= 0)])
-            return _candidates(bank, rows, to_nearest, (outside, outside_row), literal)

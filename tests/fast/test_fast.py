@@ -14,6 +14,7 @@ from minicore import equations as eq
 from minicore import fast
 from minicore.fast import coreset
 from minicore.fast.axes import AXES, AXES_OF_WIDE, WIDE, principal_axes
+from minicore.fast.farthest import Farthest
 from minicore.runtime import threads
 
 seeds = st.integers(0, 2**32 - 1)
@@ -179,8 +180,8 @@ def test_coreset_equals_algorithm_1(N, d, kind, seed, data):
 def test_coreset_equals_algorithm_1_through_many_refreshes(kind, monkeypatch):
     """Few candidates, so that bounds grow stale and catch up at almost every pick."""
     rng = np.random.default_rng(len(kind))
-    refresh, refreshes = coreset._refresh, []
-    monkeypatch.setattr(coreset, "_refresh", lambda *a: refreshes.append(1) or refresh(*a))
+    refresh, refreshes = Farthest.candidates, []
+    monkeypatch.setattr(Farthest, "candidates", lambda *a: refreshes.append(1) or refresh(*a))
     for candidates, enough in ((1, 1), (8, 3)):
         monkeypatch.setattr(coreset, "CANDIDATES", candidates)
         monkeypatch.setattr(coreset, "ENOUGH", enough)
