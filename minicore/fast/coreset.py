@@ -173,15 +173,7 @@ def greedy_coreset(
     if bank.ndim != 2 or bank.shape[1] < 1:
         raise ValueError(f"M must be a (rows, dimensions) array, got shape {bank.shape}")
     N = len(bank)
-    if l is None and radius is None:
-        raise ValueError("pass the size l of the coreset, or a radius, or both")
-    if l is not None and not 1 <= l <= N:
-        raise ValueError(f"coreset size l must be between 1 and the {N} rows of M, got {l}")
-    if not 0 <= start < N:
-        raise ValueError(f"start must be one of the {N} rows of M, got {start}")
-    if radius is not None and not radius >= 0:
-        raise ValueError(f"radius must be at least 0, got {radius}")
-    l = N if l is None else l
+    l = check_picks(N, l, start, radius)
     remaining = Farthest(bank)
     # If all rows are picked, the last radius stays 0.
     picks = Picks(np.empty(l, np.int64), np.zeros(l), -1.0 if radius is None else float(radius))
@@ -195,9 +187,22 @@ def greedy_coreset(
     return (picks.rows[:i], picks.radii[:i]) if return_radii else picks.rows[:i]
 
 
+def check_picks(N: int, l: int | None, start: int, radius: float | None) -> int:
+    """Return the largest number of picks, or raise the errors of `greedy_coreset`."""
+    if l is None and radius is None:
+        raise ValueError("pass the size l of the coreset, or a radius, or both")
+    if l is not None and not 1 <= l <= N:
+        raise ValueError(f"coreset size l must be between 1 and the {N} rows of M, got {l}")
+    if not 0 <= start < N:
+        raise ValueError(f"start must be one of the {N} rows of M, got {start}")
+    if radius is not None and not radius >= 0:
+        raise ValueError(f"radius must be at least 0, got {radius}")
+    return N if l is None else l
+
+
 def largest(remaining: Farthest) -> float:
     """Return the largest distance of any row to its nearest pick; 0 if all rows are picked."""
-    top = remaining.candidates(1, 1)[0]
+    top = remaining.candidates(CANDIDATES, 1)[0]
     return float(np.sqrt(remaining.to_nearest[top].max(initial=0.0)))
 
 

@@ -22,6 +22,7 @@ from minicore.fast.rows import Rows, as_queries, bank_rows
 from minicore.fast.sieve import search
 from minicore.runtime import threads
 
+FEWEST = 1024  # rows that are compared with the picks together
 BLOCK = 65536  # rows that are copied at a time to compare them with the picks
 
 
@@ -132,10 +133,14 @@ class Farthest:
         outside : Outside
             Of all other rows.
         """
+        width = max(n, FEWEST)
         while True:
             top, outside = farthest_first(self.to_nearest, n)
             behind = top[self._seen[top] < self.picks]
-            self._catch_up(behind)
+            if len(behind):
+                wide = top if width == n else farthest_first(self.to_nearest, width)[0]
+                self._catch_up(wide[self._seen[wide] < self.picks])
+                width *= 2  # the number of turns grows with the logarithm of the rows only
             squared = self.to_nearest[top]
             level = squared == outside.squared
             ahead = top[(squared > outside.squared) | (level & (top < outside.row))]

@@ -17,6 +17,8 @@ SECONDS_BETWEEN_LINES = 10
 def bar(total: int, label: str, unit: str, *, show: bool = True, initial: int = 0) -> Any:
     """Return a progress bar: a context manager with a method ``update(n)``.
 
+    ``set_postfix_str(text)`` adds a text, which is shown with the next update.
+
     Parameters
     ----------
     total : int
@@ -52,6 +54,7 @@ class _Lines:
     def __init__(self, total: int, label: str, unit: str, done: int) -> None:
         self.total, self.label, self.unit, self.done = total, label, unit, done
         self._started = self._printed = time.monotonic()
+        self._postfix = ""
 
     def __enter__(self) -> _Lines:
         return self
@@ -69,10 +72,13 @@ class _Lines:
             if self.unit == "B":
                 amount = f"{self.done / 1e6:.0f} of {self.total / 1e6:.0f} MB"
             print(
-                f"{self.label}: {amount}, {seconds:.0f} s",
+                f"{self.label}: {amount}, {seconds:.0f} s{self._postfix}",
                 file=sys.stderr,
                 flush=True,
             )
+
+    def set_postfix_str(self, text: str) -> None:
+        self._postfix = f", {text}"
 
     def reset(self) -> None:
         self.done = 0
