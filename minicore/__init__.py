@@ -36,6 +36,7 @@ _LAZY = {
 }
 _ROOMS = {
     "backbones",
+    "cluster",
     "course",
     "datasets",
     "equations",

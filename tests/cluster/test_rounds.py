@@ -73,7 +73,7 @@ def few(monkeypatch):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=150000)
 @given(
     st.integers(1, 120), st.integers(1, 12), st.sampled_from(COUNTS),
     st.sampled_from(sorted(KINDS)), st.integers(0, 2**32 - 1), st.data(),
@@ -164,7 +164,7 @@ def test_rounds_continue_from_the_picks_of_any_round(same_parts, radius, few):
     expected = literal_coreset(M, 60, 4, radius)
     states = list(rounds(evenly(M, 3), 60, 4, radius=radius))
     assert len(states) > 5
-    for i, state in enumerate(states):
+    for i, state in list(enumerate(states))[::4]:
         workers = evenly(M, 3)
         if same_parts:
             list(itertools.islice(rounds(workers, 60, 4, radius=radius), i))
