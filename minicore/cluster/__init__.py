@@ -5,8 +5,8 @@ Algorithm 1 in a few rounds, and `two_round_coreset` an approximation in two. Bo
 through `Workers`, and send only arrays.
 """
 
-from minicore.cluster.part import Part, Reply
 from minicore.cluster.coordinator import Coreset, greedy_coreset, rounds
+from minicore.cluster.part import Part, Reply
 from minicore.cluster.two_round import Approximation, two_round_coreset
 from minicore.cluster.workers import InProcess, Workers
 

@@ -1,14 +1,16 @@
 """The parts of a memory bank on the workers of a Dask cluster.
 
-Each part is the result of a Dask task, and a call to it is another task. A call changes the part in
-place. Dask allows this only because a call may be repeated, and because a part that lacks picks
-asks for them (`Part.farthest`): so a copy of a part from any moment gives the same results. If a
-worker dies, Dask makes its parts again on another worker.
+Each part is the result of a Dask task, and each call to it is another task. A call changes the part
+in place. Dask does not expect this, but here it changes no result: a part that lacks picks asks for
+them, and does not learn a pick twice (`Part.farthest`). So a copy of a part is as good as the part,
+from whatever moment it is. If a worker dies, Dask makes its parts again on another worker.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
 import numpy as np
@@ -18,31 +20,79 @@ from distributed import Client
 from minicore.cluster.part import Part
 from minicore.runtime import threads
 
-LARGE = 100_000  # bytes from which an array that several parts get is sent to each worker once
-
-
-@sizeof.register(Part)
-def _bytes_of_part(part: Part) -> int:
-    """Return the bytes of a part, so that Dask calls it where it is."""
-    return part.nbytes
+LARGE = 65536  # bytes from which an array goes to each worker once, not to each part
+ATTEMPTS = 10  # of a call, if workers die
 
 
 class DaskWorkers:
     """Parts on the workers of a Dask cluster; a `Workers`.
 
+    Every task has one thread. So a part for each thread of the cluster uses all of them.
+
     Parameters
     ----------
     client : distributed.Client
+        Connected to a cluster. Parts wait until it has workers.
     make : callable
-        Makes a part. Called on a worker, and again if that worker dies.
+        Returns a part. Called on a worker, and again if this worker dies.
     arguments : sequence of tuple
-        For each part, the arguments of `make`.
+        For each part, the arguments of `make`. To read files on the worker is faster than to send
+        arrays.
     """
 
     def __init__(
         self, client: Client, make: Callable[..., Part], arguments: Sequence[tuple[Any, ...]]
     ) -> None:
         self._client = client
-        self._parts = [
-            client.submit(_run, make, own, pure=False, key=...) for own in arguments
-        ]
+        # Without a choice of workers: Dask 2026.8 forgets such a task if its only worker dies.
+        self._parts = [client.submit(_make, make, own, pure=False) for own in arguments]
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def call(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+        """Call a method of several parts; see `Workers`.
+
+        Raises
+        ------
+        distributed.KilledWorker
+            If several workers die while they run the same task.
+        concurrent.futures.CancelledError
+            If the parts are lost, because the cluster was stopped or restarted.
+        """
+        for _ in range(ATTEMPTS - 1):
+            with contextlib.suppress(CancelledError):  # the workers with a shared array died
+                return self._call(method, arguments)
+        return self._call(method, arguments)
+
+    def _call(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+        shared = {
+            id(value): self._client.scatter(value, broadcast=True, hash=False)
+            for value in {id(value): value for own in arguments.values() for value in own}.values()
+            if isinstance(value, np.ndarray) and value.nbytes >= LARGE
+        }
+        tasks = {
+            i: self._client.submit(
+                _call, self._parts[i], method, *(shared.get(id(v), v) for v in own), pure=False
+            )
+            for i, own in arguments.items()
+        }
+        return dict(zip(tasks, self._client.gather(list(tasks.values())), strict=True))
+
+
+def _bytes_of_part(part: Part) -> int:
+    """Return the bytes of a part: Dask then calls it where it is, and does not move it."""
+    return part.nbytes
+
+
+sizeof.register(Part, _bytes_of_part)
+
+
+def _make(make: Callable[..., Part], arguments: tuple[Any, ...]) -> Part:
+    with threads.limit(1):
+        return make(*arguments)
+
+
+def _call(part: Part, method: str, *arguments: Any) -> Any:
+    with threads.limit(1):
+        return getattr(part, method)(*arguments)

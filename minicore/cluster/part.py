@@ -57,6 +57,11 @@ class Part:
         """Return the number of the first row, the number of rows, and their dimension."""
         return self.first, *self._bank.shape
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows and what is computed from them once."""
+        return sum(array.nbytes for array in self._own.rows)
+
     def vectors(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return the vectors of those rows that this part holds, (k, d) float32."""
         return self._bank[self._local(rows)]

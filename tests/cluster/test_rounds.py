@@ -73,7 +73,7 @@ def few(monkeypatch):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=150000)
+@settings(deadline=None, max_examples=4000)
 @given(
     st.integers(1, 120), st.integers(1, 12), st.sampled_from(COUNTS),
     st.sampled_from(sorted(KINDS)), st.integers(0, 2**32 - 1), st.data(),

@@ -24,7 +24,7 @@ def rows(seed, N, d=3, kind="normal"):
     return rng.standard_normal((N, d)).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=1500)
+@settings(deadline=None, max_examples=40)
 @given(
     st.integers(1, 80), st.integers(1, 5), st.sampled_from(["normal", "grid"]),
     st.integers(0, 2**32 - 1), st.data(),
