@@ -1,9 +1,9 @@
 """The parts of a memory bank on the workers of a Dask cluster.
 
 Each part is the result of a Dask task, and each call to it is another task. A call changes the part
-in place. Dask does not expect this, but here it changes no result: a part that lacks picks asks for
-them, and does not learn a pick twice (`Part.farthest`). So a copy of a part is as good as the part,
-from whatever moment it is. If a worker dies, Dask makes its parts again on another worker.
+in place. Dask does not expect this, but here it changes no result. A part does not learn a pick
+twice. A part that Dask has copied or made again, because a worker died or for any other reason, has
+no picks and asks for them (`Part.farthest`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@ r"""A part of a memory bank that is divided among machines: some rows of $\psi(\
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import threading
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from minicore.fast import greedy_coreset
 from minicore.fast.coreset import largest
 from minicore.fast.farthest import Farthest
 
+CHANGING = ("_own", "_lock")
 FEW = 64  # picks that all rows are compared with, to find a covering radius
 
 
@@ -31,6 +33,7 @@ class Part:
     r"""Rows of the memory bank, in the projection $\psi$, on one machine.
 
     All methods take and return plain arrays and numbers, so that other machines can call them.
+    Several threads may call them. A pickled part is a new part without picks.
 
     Parameters
     ----------
@@ -51,7 +54,20 @@ class Part:
             raise ValueError(f"psi_M must be a (rows, dimensions) array, got shape {bank.shape}")
         if first < 0:
             raise ValueError(f"first must be at least 0, got {first}")
-        self.first, self._bank, self._own = first, bank, Farthest(bank)
+        self.first, self._bank = first, bank
+        self._begin()
+
+    def _begin(self) -> None:
+        self._own = Farthest(self._bank)
+        self._lock = threading.Lock()  # held while picks are learned
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without what a call may be changing at this moment.
+        return {name: value for name, value in vars(self).items() if name not in CHANGING}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._begin()
 
     def size(self) -> tuple[int, int, int]:
         """Return the number of the first row, the number of rows, and their dimension."""
@@ -99,6 +115,12 @@ class Part:
         ValueError
             If the part has learned more picks than there are.
         """
+        with self._lock:
+            return self._farthest(known, rows, vectors, n)
+
+    def _farthest(
+        self, known: int, rows: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32], n: int
+    ) -> Reply | None:
         own = self._own
         new = slice(own.picks - known, None)
         if own.picks < known:

@@ -77,9 +77,8 @@ def test_two_rounds_cover_as_they_do_in_one_process(workers):
 
 
 def test_an_error_of_a_part_is_raised(workers):
-    greedy_coreset(workers, 5)
-    with pytest.raises(ValueError, match="picks, but there are only 1; make the part again"):
-        greedy_coreset(workers, 5)
+    with pytest.raises(ValueError, match="coreset size l"):
+        workers.call("coreset", {0: (0, 0)})
 
 
 class Dying(Part):
