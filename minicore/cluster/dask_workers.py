@@ -20,7 +20,7 @@ from distributed import Client
 from minicore.cluster.part import Part
 from minicore.runtime import threads
 
-LARGE = 65536  # bytes from which an array goes to each worker once, not to each part
+LARGE = 2**20  # bytes from which an array goes to each worker once, not to each part
 ATTEMPTS = 10  # of a call, if workers die
 
 

@@ -7,7 +7,11 @@ Malkomes et al., "Fast Distributed k-Center Clustering with Outliers on Massive 
 prove that this radius is at most four times the best possible one if each part selects at least as
 many rows as the result has. Ceccarello et al., "Solving k-center Clustering (with Outliers) in
 MapReduce and Streaming, almost as Accurately as Sequentially", VLDB 2019, select more rows in each
-part for a smaller radius. Algorithm 1 itself needs at most two times the best possible radius.
+part for a smaller radius. The radius of Algorithm 1 is at most two times the best possible one.
+
+Two rounds need fewer messages than `greedy_coreset`, but not less time: for bottle of MVTec AD (two
+workers) both took 1.0 s for 1 % of the rows, and 3 s for 10 %. The radius was 1.12 and 1.22 times
+that of Algorithm 1.
 """
 
 from __future__ import annotations
