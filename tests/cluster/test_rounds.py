@@ -63,6 +63,15 @@ def test_picks_equal_those_of_one_machine_where_axes_and_blocks_are_used(count):
     assert 3 < found.rounds < 30
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [0, 2999])
+def test_a_pick_whose_distances_overflow_reaches_parts_that_use_axes(start):
+    M = normal(np.random.default_rng(4), 3000, 128)
+    M[2999] *= np.float32(1e25)
+    found = greedy_coreset(evenly(M, 2), 300, start)
+    assert_same(found, literal_coreset(M, 300, start, None))
+
+
 def test_a_radius_alone_stops_the_rounds(few):
     M = normal(np.random.default_rng(3), 300, 5)
     assert_same(greedy_coreset(evenly(M, 4), None, radius=1.5), literal_coreset(M, 300, 0, 1.5))
