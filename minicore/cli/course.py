@@ -59,7 +59,7 @@ def course_release(
         otter=format == "otter",
         overwrite=overwrite,
     )
-    copies = f", {count(len(names), 'student')}" if names else ""
+    copies = f", {count(len(names), 'student')}, the first is {names[0]}" if names else ""
     print_message(f"for students: {out / 'student'}{copies}")
     print_message(f"for you, with solutions and the secret seed: {out / 'instructor'}")
 

@@ -21,7 +21,8 @@ from typing import Any
 from minicore import course
 from minicore.course import checking
 from minicore.course.release import read_notebook
-from minicore.course.student import OPEN, checks, parse
+from minicore.course.student import OPEN, checks, named, parse
+from minicore.errors import MinicoreError
 
 Marks = dict[str, tuple[float, str]]  # exercise: share of right cases, keyword of the mistake
 
@@ -44,8 +45,13 @@ def run(path: Path, seed: int, drawn: int) -> Marks:
         If a notebook checks an exercise twice, the better result.
     """
     cells = read_notebook(path)["cells"]
-    trees = [parse("".join(c["source"]), path.name) for c in cells if c["cell_type"] == "code"]
-    statements = [statement for tree in trees for statement in tree.body]
+    statements: list[ast.stmt] = []
+    marks: Marks = {}
+    for source in ("".join(c["source"]) for c in cells if c["cell_type"] == "code"):
+        try:
+            statements += parse(source, path.name).body
+        except MinicoreError:  # the other cells count
+            marks |= dict.fromkeys(named(source), (0.0, "SyntaxError"))
     handed_in: list[tuple[str, Any]] = []
 
     def record(name: str, value: Any, **_: Any) -> checking.Result:
@@ -55,7 +61,6 @@ def run(path: Path, seed: int, drawn: int) -> Marks:
     check = checking.check
     setattr(course, "check", record)  # noqa: B010  # mypy forbids to replace a function
     setattr(checking, "check", record)  # noqa: B010
-    marks: Marks = {}
     names: dict[str, Any] = {"__name__": "__main__"}
     for statement in needed(statements):
         try:
