@@ -29,7 +29,8 @@ def course_release(
         Path | None,
         typer.Option(
             help="A CSV file with the column student, or students in its first column. Each "
-            "student gets a folder, with parts drawn from a seed of their own.",
+            "student gets a folder, with parts drawn from a seed of their own. Name the folders "
+            "of the submissions in the same way.",
             show_default="one copy for all",
         ),
     ] = None,

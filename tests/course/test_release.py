@@ -261,6 +261,22 @@ def test_a_submission_that_never_ends_or_ends_the_process_gets_no_points(noteboo
     }
 
 
+def test_the_notes_name_what_is_missing_and_who_is_not_in_the_list(notebooks, tmp_path):
+    out, handed_in = tmp_path / "out", tmp_path / "handed_in"
+    release(out, notebooks=notebooks, students=["1001"])
+    for student in ("1001", "guest"):
+        (handed_in / student).mkdir(parents=True)
+        (handed_in / student / "notes.ipynb").write_text('{"cells": []}')
+    grades = grade(out, handed_in, exercises=["eq5", "05.3"])
+    assert [g.notes for g in grades] == [
+        ("no notebook with eq5, 05.3",),
+        (
+            "no notebook with eq5, 05.3",
+            "not in the list of the release: open exercises are checked with seed 0",
+        ),
+    ]
+
+
 def test_errors_of_the_grades_have_a_remedy(notebooks, tmp_path):
     with pytest.raises(MinicoreError, match="not a release; make one with `minicore course"):
         grade(tmp_path, tmp_path)
