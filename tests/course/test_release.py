@@ -1,5 +1,6 @@
 """Release and grades: what students and lecturers get, what is never overwritten, the points."""
 
+import ast
 import json
 import shutil
 import sys
@@ -12,6 +13,7 @@ import pytest
 from minicore.course import release as releases
 from minicore.course.grading import grade, submissions, table
 from minicore.course.release import read_manifest, read_students, release, student_seed
+from minicore.course.submission import needed
 from minicore.errors import DatasetError, MinicoreError, OutputError
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -238,6 +240,34 @@ STRANGE = {
 }
 
 
+LATE = """
+from minicore import course
+import numpy as np
+picked = slow()
+def radius(M, indices):
+    return apart(M, M[indices]).min(axis=1).max()
+def apart(a, b):
+    return np.linalg.norm(a[:, None] - b, axis=2)
+picked = 1
+course.check("eq5", radius)
+course.check("05.3", (picked, 1))
+apart = 3
+"""
+
+
+def test_what_a_function_needs_can_follow_it_and_replaced_values_are_not_computed():
+    left = [ast.unparse(statement) for statement in needed(ast.parse(LATE).body)]
+    assert [line.split("(")[0] for line in left] == [
+        "from minicore import course",
+        "import numpy as np",
+        "def radius",
+        "def apart",
+        "picked = 1",
+        "course.check",
+        "course.check",
+    ]
+
+
 @pytest.mark.slow
 def test_a_submission_that_never_ends_or_ends_the_process_gets_no_points(notebooks, tmp_path):
     out, handed_in = tmp_path / "out", tmp_path / "handed_in"
@@ -248,6 +278,8 @@ def test_a_submission_that_never_ends_or_ends_the_process_gets_no_points(noteboo
         cell = {"cell_type": "code", "metadata": {}, "source": [source]}
         (handed_in / f"{name}.ipynb").write_text(json.dumps({"cells": [cell]}))
     (handed_in / "text.ipynb").write_text("no notebook")
+    cell = {"cell_type": "code", "metadata": {}, "source": [LATE]}
+    (handed_in / "late.ipynb").write_text(json.dumps({"cells": [cell]}))
     broken = ["def f(:\n  course.check('eq5', f)", "x?", "from minicore import course", CHECKED]
     cells = [{"cell_type": "code", "metadata": {}, "source": [source]} for source in broken]
     (handed_in / "broken.ipynb").write_text(json.dumps({"cells": cells}))
@@ -256,6 +288,7 @@ def test_a_submission_that_never_ends_or_ends_the_process_gets_no_points(noteboo
         "broken": ("eq5: SyntaxError", "05.3: count"),
         "endless": ("endless.ipynb: stopped after 6 s",),
         "exit": ("exit.ipynb: ended without a result",),
+        "late": ("05.3: value",),
         "quit": ("eq5: NameError", "no notebook with 05.3"),
         "text": ("text.ipynb: not a notebook",),
     }
