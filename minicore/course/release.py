@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import os
 import re
@@ -30,6 +31,9 @@ Open the notebooks with `jupyter lab` in this folder. You need minicore with its
 - `course.check("eq5", covering_radius)` checks your function and describes your mistake. A function
   that calls minicore is not accepted: use NumPy or plain loops.
 - You write the functions that raise `NotImplementedError`. The cells after them may need them.
+  The name of a function is free. The order of its parameters is not.
+- Answer the questions of an open exercise in a text cell below your numbers. If the note at the top
+  has a seed, copy the check from the text of the exercise: it has this seed.
 - Hand in the notebooks, with their names unchanged. They are graded with other cases than those
   that you see. Only the cells on which a check depends are run.
 """
@@ -79,17 +83,27 @@ def find_notebooks(folder: str | Path | None = None) -> Path:
 def read_students(path: str | Path) -> list[str]:
     """Return the students of a CSV file: the column ``student``, or else the first column.
 
-    The first row is a header if it contains no digit.
+    The first row is a header if it has a cell ``student``, or if it has no digit and each student
+    below has one. Commas, semicolons and tabs separate columns.
 
     Raises
     ------
     DatasetError
-        If the file has no students, or a student twice, or one whose name cannot name a folder.
+        If the file has no students, or a student twice, or one whose name cannot name a folder, or
+        if it is not UTF-8.
     """
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path}: not UTF-8; save it as CSV with the encoding UTF-8") from None
+    separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
+    table = csv.reader(io.StringIO(text), delimiter=separator)
+    rows = [row for row in table if any(cell.strip() for cell in row)]
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    has_header = not re.search(r"\d", "".join(header))
+    digits = [bool(re.search(r"\d", row[0])) for row in rows]
+    has_header = "student" in header or (
+        len(rows) > 1 and not re.search(r"\d", "".join(header)) and all(digits[1:])
+    )
     column = header.index("student") if "student" in header else 0
     found: list[str] = []
     for number, row in enumerate(rows[has_header:], 1 + has_header):
