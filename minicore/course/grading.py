@@ -17,8 +17,7 @@ from minicore.course.release import read_manifest, read_notebook
 from minicore.course.student import exercises_of
 from minicore.errors import DatasetError, MinicoreError
 from minicore.runtime import system
-
-HEADER = ("student", "minicore_points")  # how a table of grades begins; kinds.GRADES
+from minicore.runtime.kinds import GRADE_FIELDS
 
 
 @dataclass(frozen=True)
@@ -155,8 +154,9 @@ def _grade(
 def _run(notebook: Path, given: dict[str, int], seconds: float) -> dict[str, Any]:
     """Return the marks of a notebook, from a process of its own in an empty folder."""
     command = [sys.executable, "-m", "minicore.course.submission", str(notebook.resolve())]
-    with tempfile.TemporaryDirectory() as empty:
-        process = subprocess.Popen(
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -164,33 +164,25 @@ def _run(notebook: Path, given: dict[str, int], seconds: float) -> dict[str, Any
             cwd=empty,
             env={**os.environ, "MPLBACKEND": "agg"},
             start_new_session=True,
-        )
+        ) as process,
+    ):
         try:
             output, _ = process.communicate(json.dumps(given).encode(), timeout=seconds)
         except subprocess.TimeoutExpired:
             raise MinicoreError(f"{notebook}: stopped after {seconds:g} s") from None
         finally:
-            _end(process)
+            with contextlib.suppress(OSError):  # it has ended
+                system.end(process)
     try:
         return dict(json.loads(output))
     except ValueError:
         raise MinicoreError(f"{notebook}: ended without a result") from None
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(OSError):
-        system.end(process)
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
-
-
 def table(grades: Sequence[Grade]) -> list[list[str]]:
     """Return the grades as rows of text, the header first: student, points, exercises, notes."""
     names = list(grades[0].points)
-    rows = [[*HEADER, *names, "notes"]]
+    rows = [[*GRADE_FIELDS, *names, "notes"]]
     for found in grades:
         points = [f"{found.points[name]:g}" for name in names]
         rows.append([found.student, f"{found.total:g}", *points, "; ".join(found.notes)])

@@ -19,7 +19,7 @@ from minicore.course.autograder import autograders
 from minicore.course.checking import EXERCISES
 from minicore.course.student import SITE, Notebook, asked, pictures, student_copy
 from minicore.errors import DatasetError, MinicoreError, OutputError
-from minicore.runtime.files import atomic_write, check_writable, identities
+from minicore.runtime.files import Inputs, atomic_write, check_writable, identities
 
 MANIFEST = "instructor/release.json"
 STUDENT_README = f"""# The course: student's edition
@@ -171,6 +171,7 @@ def release(
     seed = earlier.get("seed", secrets.randbits(62) + 1) if seed is None else seed
     seeds = {student: student_seed(seed, student) for student in students}
 
+    shown = {path.name: path.read_bytes() for path in _pictures(folder, contents.values())}
     files: dict[str, bytes] = {}
     places = asked(contents)
     order = {exercise.name: number for number, exercise in enumerate(EXERCISES)}
@@ -178,15 +179,13 @@ def release(
         for name, notebook in contents.items():
             copy = student_copy(notebook, name, places, own)
             files[f"{place}/{name}.ipynb"] = (_json(copy) + "\n").encode()
-            for picture in pictures(notebook):
-                source = folder.parent / "docs" / "images" / picture
-                if source.is_file():
-                    files[f"{place}/images/{picture}"] = source.read_bytes()
+            for picture in pictures(notebook) & shown.keys():
+                files[f"{place}/images/{picture}"] = shown[picture]
         files[f"{place}/README.md"] = STUDENT_README.encode()
-    for path in sorted((folder / "solutions").rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            name = path.relative_to(folder).as_posix()
-            files[f"instructor/{name}"] = path.read_bytes()
+    found = sorted(path for path in (folder / "solutions").rglob("*") if path.is_file())
+    solutions = [path for path in found if "__pycache__" not in path.parts]
+    for path in solutions:
+        files[f"instructor/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
     files["instructor/README.md"] = INSTRUCTOR_README.format(out=out).encode()
     if otter:
         copies = {name: student_copy(n, name, places) for name, n in contents.items()}
@@ -198,9 +197,16 @@ def release(
         "exercises": sorted(places, key=lambda name: (order.get(name, len(order)), name)),
         "students": seeds,
     }
-    inputs = [*sources.values(), *(p for p in (folder / "solutions").rglob("*") if p.is_file())]
+    inputs = identities([*sources.values(), *solutions])
     _write(out, files, settings, earlier.get("files", {}), inputs, overwrite)
     return seeds
+
+
+def _pictures(folder: Path, notebooks: Iterable[Notebook]) -> list[Path]:
+    """Return the pictures that notebooks show, from the documentation beside their folder."""
+    names = {name for notebook in notebooks for name in pictures(notebook)}
+    images = folder.parent / "docs" / "images"
+    return [images / name for name in sorted(names) if (images / name).is_file()]
 
 
 def read_notebook(path: Path) -> Notebook:
@@ -245,14 +251,14 @@ def _write(
     files: dict[str, bytes],
     settings: dict[str, Any],
     written: dict[str, list[str]],
-    inputs: list[Path],
+    inputs: Inputs,
     overwrite: bool,
 ) -> None:
     """Write all files, or none if one of them must not be replaced; remove those left over."""
     new = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     for name, checksum in new.items():
         path = out / name
-        check_writable(path, inputs=identities(inputs), overwrite=True)
+        check_writable(path, inputs=inputs, overwrite=True)
         known = {*written.get(name, ()), checksum}
         if path.is_file() and not overwrite and _checksum(path) not in known:
             why = "was changed after minicore wrote it" if name in written else "exists"
@@ -270,7 +276,7 @@ def _write(
             file.write(_json({**settings, "files": checksums}) + "\n")
         if checksums is both:
             for name, content in files.items():
-                with atomic_write(out / name, inputs=identities(inputs), overwrite=True) as file:
+                with atomic_write(out / name, inputs=inputs, overwrite=True) as file:
                     file.write(content)
             for name in written.keys() - new.keys():
                 if _checksum(out / name) in written[name]:

@@ -111,7 +111,7 @@ def needed(statements: list[ast.stmt]) -> list[ast.stmt]:
             if (sets | _changed(statement) - modules) & used or checking_one:
                 chosen.append(statement)
                 used = used - (_replaced(statement) - late) | reads
-                inside |= _read_in_functions(statement)
+                inside |= reads & _names_in_functions(statement)
         if inside <= late:
             return chosen[::-1]
         late |= inside
@@ -127,12 +127,11 @@ def _replaced(statement: ast.stmt) -> set[str]:
     return set()
 
 
-def _read_in_functions(statement: ast.stmt) -> set[str]:
-    """Return the global names that functions in a statement read."""
+def _names_in_functions(statement: ast.stmt) -> set[str]:
+    """Return all names in the functions of a statement."""
     kinds = (ast.FunctionDef, ast.Lambda, ast.ClassDef)
     functions = [node for node in ast.walk(statement) if isinstance(node, kinds)]
-    names = {n.id for f in functions for n in ast.walk(f) if isinstance(n, ast.Name)}
-    return names & names_of(statement)[0]
+    return {n.id for f in functions for n in ast.walk(f) if isinstance(n, ast.Name)}
 
 
 def names_of(statement: ast.stmt) -> tuple[set[str], set[str]]:
