@@ -28,7 +28,7 @@ OPTIONAL = {
     "05": ("The effect of ψ",),
     "06": ("Ties", "Euclidean or squared?"),
     "07": ("When equation 7 changes the ranking", "How many neighbours"),
-    "08": ("A distribution for the largest distance", "p-values", "What is promised"),
+    "08": ("p-values", "What is promised"),
     "09": "all",
     "10": "all",
     "11": ("The same from a shell", "Sliders"),

@@ -29,7 +29,8 @@ def course_release(
         Path | None,
         typer.Option(
             help="A CSV file with the column student, or students in its first column. Each "
-            "student gets a folder, with parts drawn from a seed of their own.",
+            "student gets a folder, with parts drawn from a seed of their own. Name the folders "
+            "of the submissions in the same way.",
             show_default="one copy for all",
         ),
     ] = None,
@@ -59,7 +60,7 @@ def course_release(
         otter=format == "otter",
         overwrite=overwrite,
     )
-    copies = f", {count(len(names), 'student')}" if names else ""
+    copies = f", {count(len(names), 'student')}, the first is {names[0]}" if names else ""
     print_message(f"for students: {out / 'student'}{copies}")
     print_message(f"for you, with solutions and the secret seed: {out / 'instructor'}")
 

@@ -174,7 +174,7 @@ def _wrong_values(found: Array, expected: Array) -> Hint:
     if found.ndim > 0 and is_equal(np.sort(flat), np.sort(target)):
         return Hint("order", "The values are right, but their order is wrong.")
     if found.ndim == 0:
-        return Hint("value", "You return one number, but its value is wrong.")
+        return Hint("value", "It is one number, as expected, but its value is wrong.")
     wrong = np.asarray(~np.isclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE))
     return Hint("value", f"The shape is right, but {_where(wrong)}.")
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ from minicore.course.release import read_manifest, read_notebook
 from minicore.course.student import exercises_of
 from minicore.errors import DatasetError, MinicoreError
 from minicore.runtime import system
-
-HEADER = ("student", "minicore_points")  # how a table of grades begins; kinds.GRADES
+from minicore.runtime.kinds import GRADE_FIELDS
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,9 @@ def grade(
     for student in [*handed_in, *(s for s in seeds if s not in handed_in)]:
         given = {"seed": settings["seed"], "drawn": seeds.get(student, 0)}
         found = _grade(student, handed_in.get(student, []), names, given, seconds)
+        if seeds and student not in seeds:
+            words = "not in the list of the release: open exercises are checked with seed 0"
+            found = replace(found, notes=(*found.notes, words))
         done(found)
         grades.append(found)
     return grades
@@ -127,9 +129,12 @@ def _grade(
 ) -> Grade:
     best: dict[str, tuple[float, str]] = {}
     notes = [] if notebooks else ["no submission"]
+    asked: set[str] = set()
     for notebook in notebooks:
         try:
-            if not exercises_of(read_notebook(notebook), notebook.name) & {*names, ""}:
+            asking = exercises_of(read_notebook(notebook), notebook.name, strict=False)
+            asked |= asking
+            if not asking & {*names, ""}:
                 continue  # no exercise of this homework
             marks = _run(notebook, given, seconds)
         except MinicoreError as error:
@@ -139,6 +144,9 @@ def _grade(
             if name in names:
                 best[name] = max(best.get(name, (0.0, "")), (share, keyword))
     points = {name: round(best.get(name, (0.0, ""))[0], 2) for name in names}
+    missing = [name for name in names if name not in asked]
+    if missing and not notes and "" not in asked:
+        notes.append(f"no notebook with {', '.join(missing)}")
     wrong = [f"{name}: {best[name][1]}" for name in names if best.get(name, (0.0, ""))[1]]
     return Grade(student, points, (*wrong, *notes))
 
@@ -146,8 +154,9 @@ def _grade(
 def _run(notebook: Path, given: dict[str, int], seconds: float) -> dict[str, Any]:
     """Return the marks of a notebook, from a process of its own in an empty folder."""
     command = [sys.executable, "-m", "minicore.course.submission", str(notebook.resolve())]
-    with tempfile.TemporaryDirectory() as empty:
-        process = subprocess.Popen(
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -155,33 +164,25 @@ def _run(notebook: Path, given: dict[str, int], seconds: float) -> dict[str, Any
             cwd=empty,
             env={**os.environ, "MPLBACKEND": "agg"},
             start_new_session=True,
-        )
+        ) as process,
+    ):
         try:
             output, _ = process.communicate(json.dumps(given).encode(), timeout=seconds)
         except subprocess.TimeoutExpired:
             raise MinicoreError(f"{notebook}: stopped after {seconds:g} s") from None
         finally:
-            _end(process)
+            with contextlib.suppress(OSError):  # it has ended
+                system.end(process)
     try:
         return dict(json.loads(output))
     except ValueError:
         raise MinicoreError(f"{notebook}: ended without a result") from None
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(OSError):
-        system.end(process)
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
-
-
 def table(grades: Sequence[Grade]) -> list[list[str]]:
     """Return the grades as rows of text, the header first: student, points, exercises, notes."""
     names = list(grades[0].points)
-    rows = [[*HEADER, *names, "notes"]]
+    rows = [[*GRADE_FIELDS, *names, "notes"]]
     for found in grades:
         points = [f"{found.points[name]:g}" for name in names]
         rows.append([found.student, f"{found.total:g}", *points, "; ".join(found.notes)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from minicore.course.autograder import autograders
 from minicore.course.checking import EXERCISES
 from minicore.course.student import SITE, Notebook, asked, pictures, student_copy
 from minicore.errors import DatasetError, MinicoreError, OutputError
-from minicore.runtime.files import atomic_write, check_writable, identities
+from minicore.runtime.files import Inputs, atomic_write, check_writable, identities
 
 MANIFEST = "instructor/release.json"
 STUDENT_README = f"""# The course: student's edition
@@ -30,6 +31,9 @@ Open the notebooks with `jupyter lab` in this folder. You need minicore with its
 - `course.check("eq5", covering_radius)` checks your function and describes your mistake. A function
   that calls minicore is not accepted: use NumPy or plain loops.
 - You write the functions that raise `NotImplementedError`. The cells after them may need them.
+  The name of a function is free. The order of its parameters is not.
+- Answer the questions of an open exercise in a text cell below your numbers. If the note at the top
+  has a seed, copy the check from the text of the exercise: it has this seed.
 - Hand in the notebooks, with their names unchanged. They are graded with other cases than those
   that you see. Only the cells on which a check depends are run.
 """
@@ -79,17 +83,27 @@ def find_notebooks(folder: str | Path | None = None) -> Path:
 def read_students(path: str | Path) -> list[str]:
     """Return the students of a CSV file: the column ``student``, or else the first column.
 
-    The first row is a header if it contains no digit.
+    The first row is a header if it has a cell ``student``, or if it has no digit and each student
+    below has one. Commas, semicolons and tabs separate columns.
 
     Raises
     ------
     DatasetError
-        If the file has no students, or a student twice, or one whose name cannot name a folder.
+        If the file has no students, or a student twice, or one whose name cannot name a folder, or
+        if it is not UTF-8.
     """
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise DatasetError(f"{path}: not UTF-8; save it as CSV with the encoding UTF-8") from None
+    separator = max(",;\t", key=text.lstrip().partition("\n")[0].count)
+    table = csv.reader(io.StringIO(text), delimiter=separator)
+    rows = [row for row in table if any(cell.strip() for cell in row)]
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    has_header = not re.search(r"\d", "".join(header))
+    digits = [bool(re.search(r"\d", row[0])) for row in rows]
+    has_header = "student" in header or (
+        len(rows) > 1 and not re.search(r"\d", "".join(header)) and all(digits[1:])
+    )
     column = header.index("student") if "student" in header else 0
     found: list[str] = []
     for number, row in enumerate(rows[has_header:], 1 + has_header):
@@ -157,6 +171,7 @@ def release(
     seed = earlier.get("seed", secrets.randbits(62) + 1) if seed is None else seed
     seeds = {student: student_seed(seed, student) for student in students}
 
+    shown = {path.name: path.read_bytes() for path in _pictures(folder, contents.values())}
     files: dict[str, bytes] = {}
     places = asked(contents)
     order = {exercise.name: number for number, exercise in enumerate(EXERCISES)}
@@ -164,15 +179,13 @@ def release(
         for name, notebook in contents.items():
             copy = student_copy(notebook, name, places, own)
             files[f"{place}/{name}.ipynb"] = (_json(copy) + "\n").encode()
-            for picture in pictures(notebook):
-                source = folder.parent / "docs" / "images" / picture
-                if source.is_file():
-                    files[f"{place}/images/{picture}"] = source.read_bytes()
+            for picture in pictures(notebook) & shown.keys():
+                files[f"{place}/images/{picture}"] = shown[picture]
         files[f"{place}/README.md"] = STUDENT_README.encode()
-    for path in sorted((folder / "solutions").rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            name = path.relative_to(folder).as_posix()
-            files[f"instructor/{name}"] = path.read_bytes()
+    found = sorted(path for path in (folder / "solutions").rglob("*") if path.is_file())
+    solutions = [path for path in found if "__pycache__" not in path.parts]
+    for path in solutions:
+        files[f"instructor/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
     files["instructor/README.md"] = INSTRUCTOR_README.format(out=out).encode()
     if otter:
         copies = {name: student_copy(n, name, places) for name, n in contents.items()}
@@ -184,9 +197,16 @@ def release(
         "exercises": sorted(places, key=lambda name: (order.get(name, len(order)), name)),
         "students": seeds,
     }
-    inputs = [*sources.values(), *(p for p in (folder / "solutions").rglob("*") if p.is_file())]
+    inputs = identities([*sources.values(), *solutions])
     _write(out, files, settings, earlier.get("files", {}), inputs, overwrite)
     return seeds
+
+
+def _pictures(folder: Path, notebooks: Iterable[Notebook]) -> list[Path]:
+    """Return the pictures that notebooks show, from the documentation beside their folder."""
+    names = {name for notebook in notebooks for name in pictures(notebook)}
+    images = folder.parent / "docs" / "images"
+    return [images / name for name in sorted(names) if (images / name).is_file()]
 
 
 def read_notebook(path: Path) -> Notebook:
@@ -231,14 +251,14 @@ def _write(
     files: dict[str, bytes],
     settings: dict[str, Any],
     written: dict[str, list[str]],
-    inputs: list[Path],
+    inputs: Inputs,
     overwrite: bool,
 ) -> None:
     """Write all files, or none if one of them must not be replaced; remove those left over."""
     new = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     for name, checksum in new.items():
         path = out / name
-        check_writable(path, inputs=identities(inputs), overwrite=True)
+        check_writable(path, inputs=inputs, overwrite=True)
         known = {*written.get(name, ()), checksum}
         if path.is_file() and not overwrite and _checksum(path) not in known:
             why = "was changed after minicore wrote it" if name in written else "exists"
@@ -256,7 +276,7 @@ def _write(
             file.write(_json({**settings, "files": checksums}) + "\n")
         if checksums is both:
             for name, content in files.items():
-                with atomic_write(out / name, inputs=identities(inputs), overwrite=True) as file:
+                with atomic_write(out / name, inputs=inputs, overwrite=True) as file:
                     file.write(content)
             for name in written.keys() - new.keys():
                 if _checksum(out / name) in written[name]:

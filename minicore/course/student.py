@@ -22,6 +22,7 @@ OPEN = re.compile(r"\d\d\.\d+")  # the name of an open exercise, whose answer de
 _SOLUTIONS = re.compile(  # a sentence with a link to the solutions
     r"(?:(?<=\s)|^)[A-Z][^.]*?\[[^\]]*\]\(solutions/[^)]*\)\.?[ \n]?", re.MULTILINE
 )
+_CHECK = re.compile(r'course\.check\(["\']([\w.]+)["\']')
 _OPEN_CHECK = re.compile(r'(course\.check\("\d\d\.\d+", [^`]*)\)`')  # in a text
 _PAGE = re.compile(r"\]\(\.\./docs/([\w/]+)\.md")
 _PICTURE = re.compile(r"\]\(\.\./docs/images/([\w.]+)\)")
@@ -44,7 +45,8 @@ def student_copy(notebook: Notebook, name: str, places: Places, seed: int = 0) -
         For each exercise the notebooks that ask it, from `asked`.
     seed : int, default 0
         Seed of the drawn parts. If it is not 0, all outputs and the author's assertions about the
-        usual parts are removed, and open exercises are checked for this seed.
+        usual parts are removed (also a cell or a loop that has only assertions), and open
+        exercises are checked for this seed.
 
     Returns
     -------
@@ -99,18 +101,28 @@ def asked(notebooks: dict[str, Notebook]) -> Places:
     return found
 
 
-def exercises_of(notebook: Notebook, name: str) -> set[str]:
+def exercises_of(notebook: Notebook, name: str, *, strict: bool = True) -> set[str]:
     """Return the exercises that a notebook checks; "" stands for names that it computes.
 
-    A text can name a check too, for which the student writes the cell.
+    A text can name a check too, for which the student writes the cell. So can a cell that is not
+    Python, if `strict` is false.
     """
     found: set[str] = set()
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
-            found |= {exercise for exercise, _ in checks(parse(_text(cell), name))}
-        else:
-            found |= {*re.findall(r'course\.check\("([\w.]+)"', _text(cell))}
+            try:
+                found |= {exercise for exercise, _ in checks(parse(_text(cell), name))}
+                continue
+            except MinicoreError:
+                if strict:
+                    raise
+        found |= named(_text(cell))
     return found
+
+
+def named(text: str) -> set[str]:
+    """Return the exercises whose checks a text names."""
+    return {*_CHECK.findall(text)}
 
 
 def checks(tree: ast.AST) -> Iterable[tuple[str, ast.Call]]:
@@ -164,7 +176,8 @@ def _place(exercise: str, stub: str, name: str, places: Places) -> str:
 def _task(exercise: Exercise, place: str) -> str:
     return (
         f"**Exercise `{exercise.name}`: {exercise.title}** (about {exercise.minutes} minutes)\n\n"
-        f"In the complete notebook, this cell shows the code. You write it yourself, {place}.\n\n"
+        "In the complete notebook, this cell shows the code, and the text around it describes it. "
+        f"You write it yourself, {place}.\n\n"
         f"- **Task**: {exercise.question}\n"
         f"- **Function**: `{exercise.signature}` → {exercise.returns}\n"
         f"- **Goal**: after it you can {exercise.goal}.\n"
@@ -189,15 +202,21 @@ def pictures(notebook: Notebook) -> set[str]:
 
 def _draw(cells: list[Cell], name: str, seed: int) -> None:
     """Draw the parts with another seed, and remove what holds for the usual parts only."""
+    tests = []
     for cell in cells:
         if cell["cell_type"] == "code":
+            before, after = _text(cell), with_seed(_text(cell), name, seed)
             cell["outputs"], cell["execution_count"] = [], None
-            _set(cell, with_seed(_text(cell), name, seed))
+            _set(cell, after)
+            if parse(before, name).body and not parse(after, name).body:
+                tests.append(cell["id"])
         else:
             _set(cell, _OPEN_CHECK.sub(rf"\1, seed={seed})`", _text(cell)))
+    cells[:] = [cell for cell in cells if cell.get("id") not in tests]
     note = (
         f"The parts of this copy are drawn with the seed {seed}. So your numbers and figures "
-        "differ from those that the text describes.\n"
+        "differ from those that the text describes. If a comparison in the text is different for "
+        "your parts, trust your numbers.\n"
     )
     cells.insert(1, _markdown(note, "seed"))
 
@@ -216,10 +235,16 @@ def with_seed(source: str, name: str, seed: int) -> str:
         edits.append((start, end, new.encode()))
 
     tree = parse(source, name)
+    for statement, whole_block in _assertions(tree):
+        start, end = begin[statement.lineno - 1], begin[statement.end_lineno or 0]
+        lines = encoded[start:end].decode()
+        alone = lines.lstrip().startswith(("assert", "for")) and not whole_block
+        if alone and ";" not in lines:
+            edits.append((start, end, b""))
+        else:
+            edit(statement, "pass")
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assert):
-            edit(node, "pass")
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("synthetic"):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("synthetic"):
             for option in node.keywords:
                 value = option.value.value if isinstance(option.value, ast.Constant) else None
                 if option.arg == "seed" and isinstance(value, int):
@@ -231,7 +256,24 @@ def with_seed(source: str, name: str, seed: int) -> str:
     for start, end, new in sorted(edits):
         if start >= done:  # not within an assertion that is removed
             result, done = result + encoded[done:start] + new, end
-    return (result + encoded[done:]).decode()
+    left = (result + encoded[done:]).decode()
+    return left if left == source else re.sub(r"\n{4,}", "\n\n\n", left.strip("\n"))
+
+
+def _assertions(tree: ast.Module) -> Iterable[tuple[ast.stmt, bool]]:
+    """Yield assertions and loops of assertions; True for one that a block of code still needs."""
+    for node in ast.walk(tree):
+        for _, block in ast.iter_fields(node):
+            if isinstance(block, list) and block and isinstance(block[0], ast.stmt):
+                tests = [statement for statement in block if _only_asserts(statement)]
+                needed = tests[:1] if len(tests) == len(block) and node is not tree else []
+                yield from ((test, test in needed) for test in tests)
+
+
+def _only_asserts(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.For):
+        return not statement.orelse and all(map(_only_asserts, statement.body))
+    return isinstance(statement, ast.Assert)
 
 
 def _markdown(text: str, key: str) -> Cell:

@@ -21,7 +21,8 @@ from typing import Any
 from minicore import course
 from minicore.course import checking
 from minicore.course.release import read_notebook
-from minicore.course.student import OPEN, checks, parse
+from minicore.course.student import OPEN, checks, named, parse
+from minicore.errors import MinicoreError
 
 Marks = dict[str, tuple[float, str]]  # exercise: share of right cases, keyword of the mistake
 
@@ -44,33 +45,38 @@ def run(path: Path, seed: int, drawn: int) -> Marks:
         If a notebook checks an exercise twice, the better result.
     """
     cells = read_notebook(path)["cells"]
-    trees = [parse("".join(c["source"]), path.name) for c in cells if c["cell_type"] == "code"]
-    statements = [statement for tree in trees for statement in tree.body]
-    handed_in: list[tuple[str, Any]] = []
+    statements: list[ast.stmt] = []
+    marks: Marks = {}
+    for source in ("".join(c["source"]) for c in cells if c["cell_type"] == "code"):
+        try:
+            statements += parse(source, path.name).body
+        except MinicoreError:  # the other cells count
+            marks |= dict.fromkeys(named(source), (0.0, "SyntaxError"))
+    check = checking.check
+
+    def keep(name: str, share: float, keyword: str) -> None:
+        marks[name] = max(marks.get(name, (0.0, "")), (share, keyword))
 
     def record(name: str, value: Any, **_: Any) -> checking.Result:
-        handed_in.append((str(name).lower().replace(" ", ""), value))
+        exercise = str(name).lower().replace(" ", "")
+        try:
+            result = check(exercise, value, seed=drawn if OPEN.fullmatch(exercise) else seed)
+        except Exception as error:
+            keep(exercise, 0.0, type(error).__name__)
+        else:
+            missing = "NotImplementedError" in result.hint  # the function is not written yet
+            keep(exercise, result.passed / result.total, "" if missing else result.keyword)
         return checking.Result(str(name), 0, 1)
 
-    check = checking.check
     setattr(course, "check", record)  # noqa: B010  # mypy forbids to replace a function
     setattr(checking, "check", record)  # noqa: B010
-    marks: Marks = {}
     names: dict[str, Any] = {"__name__": "__main__"}
     for statement in needed(statements):
         try:
             exec(compile(ast.Module([statement], []), path.name, "exec"), names)
         except (Exception, SystemExit) as error:
-            marks |= {name: (0.0, type(error).__name__) for name, _ in checks(statement)}
-    for exercise, value in handed_in:
-        try:
-            result = check(exercise, value, seed=drawn if OPEN.fullmatch(exercise) else seed)
-        except Exception as error:
-            mark = 0.0, type(error).__name__
-        else:
-            missing = "NotImplementedError" in result.hint  # the function is not written yet
-            mark = result.passed / result.total, "" if missing else result.keyword
-        marks[exercise] = max(marks.get(exercise, (0.0, "")), mark)
+            for name, _ in checks(statement):
+                keep(name, 0.0, type(error).__name__)
     return marks
 
 
@@ -93,14 +99,39 @@ def needed(statements: list[ast.stmt]) -> list[ast.stmt]:
         if isinstance(statement, (ast.Import, ast.ImportFrom))
         for alias in statement.names
     }
-    chosen: list[ast.stmt] = []
-    used: set[str] = set()
-    for statement in reversed(statements):
-        reads, sets = names_of(statement)
-        if (sets | _changed(statement) - modules) & used or any(checks(statement)):
-            chosen.append(statement)
-            used |= reads
-    return chosen[::-1]
+    found = [(s, *names_of(s), any(checks(s))) for s in statements]
+    late: set[str] = set()  # what functions read when they are called: it may be set after them
+    while True:
+        chosen: list[ast.stmt] = []
+        used: set[str] = set()
+        inside: set[str] = set()
+        for statement, reads, sets, checking_one in reversed(found):
+            if checking_one and not chosen:
+                used |= late
+            if (sets | _changed(statement) - modules) & used or checking_one:
+                chosen.append(statement)
+                used = used - (_replaced(statement) - late) | reads
+                inside |= reads & _names_in_functions(statement)
+        if inside <= late:
+            return chosen[::-1]
+        late |= inside
+
+
+def _replaced(statement: ast.stmt) -> set[str]:
+    """Return the names whose earlier values a statement certainly replaces."""
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        return {statement.name}
+    if isinstance(statement, ast.Assign):
+        targets = [n for target in statement.targets for n in ast.walk(target)]
+        return {n.id for n in targets if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return set()
+
+
+def _names_in_functions(statement: ast.stmt) -> set[str]:
+    """Return all names in the functions of a statement."""
+    kinds = (ast.FunctionDef, ast.Lambda, ast.ClassDef)
+    functions = [node for node in ast.walk(statement) if isinstance(node, kinds)]
+    return {n.id for f in functions for n in ast.walk(f) if isinstance(n, ast.Name)}
 
 
 def names_of(statement: ast.stmt) -> tuple[set[str], set[str]]:

@@ -27,6 +27,7 @@ WIDTH = 7.2  # inches: 1080 pixels, sharp in a README
 DASHED = (0, (4, 3))
 SUFFIXES = (".pdf", ".png", ".svg")
 EAST_ASIAN = ("Malgun Gothic", "Apple SD Gothic Neo", "Noto Sans CJK KR")  # for names of files
+INSTALLED = set(get_font_names())
 METADATA: Any = {  # the program, which `kinds.kind_of` reads; no date
     "pdf": {"Creator": "minicore", "CreationDate": None},
     "png": {"Software": "minicore"},
@@ -47,7 +48,7 @@ STYLE: Any = {
     "figure.facecolor": "white",
     "font.family": "sans-serif",
     # Part of matplotlib: the same figure everywhere. The others have what it lacks.
-    "font.sans-serif": ["DejaVu Sans", *(f for f in EAST_ASIAN if f in get_font_names())],
+    "font.sans-serif": ["DejaVu Sans", *(f for f in EAST_ASIAN if f in INSTALLED)],
     "font.size": 8.5,
     "legend.frameon": False,
     "savefig.dpi": 150,

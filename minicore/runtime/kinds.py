@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 FIELDS = ("image", "score", "distance", "p_value", "anomalous")  # the columns of a table of scores
+GRADE_FIELDS = ("student", "minicore_points")  # the first columns of a table of grades
 HEAD = 2**16  # bytes in which a mark is searched
 MODEL, NETWORK, EXPORT = "a model", "a network", "an exported model"
 PICTURE, REPORT = "a picture", "a report"
@@ -26,7 +27,7 @@ MARKS = tuple(  # how a file of each kind begins
         (rb'\s*\{\s*"minicore": "[^"]*",\s*"command":.*"data_sha256":', RUN),
         (rb'\s*\{\s*"minicore": "[^"]*",', NUMBERS),  # JSON with the version first
         (",".join(FIELDS).encode() + rb"\r?\n", SCORES),
-        (rb"student,minicore_points,", GRADES),
+        (",".join(GRADE_FIELDS).encode() + b",", GRADES),
     )
 )
 PDF_MARK = b"/Creator (minicore)"  # near the end of the file

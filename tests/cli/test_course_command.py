@@ -27,7 +27,7 @@ def test_release_and_grade_print_a_table_and_write_a_csv_that_can_be_replaced(
     code, printed, error = run(
         "course", "release", out, "--notebooks", notebooks, "--students", tmp_path / "list.csv"
     )
-    assert code == 0 and not printed and "2 students" in error
+    assert code == 0 and not printed and "2 students, the first is 1001" in error
     path = out / "student" / "1001" / "04_memory_bank.ipynb"
     content = path.read_text(encoding="utf-8")
     stub = 'raise NotImplementedError(\\"write this function\\")'

@@ -85,7 +85,7 @@ def test_a_hint_mentions_that_values_are_wrong_only_on_the_border():
         (lambda x: np.full((3, 2), x), "Expected one number, got an array of shape (3, 2)."),
         (lambda x: (1.0, x), "Expected one number, got an array of shape (2,)."),
         (lambda x: round(x), "Your result is a whole number, but the right value is a fraction."),
-        (lambda x: 1.7 * x + 0.3, "You return one number, but its value is wrong."),
+        (lambda x: 1.7 * x + 0.3, "It is one number, as expected, but its value is wrong."),
     ],
 )
 def test_hints_mention_one_number_if_the_right_answer_is_one_number(value, words):

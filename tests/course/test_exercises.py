@@ -93,7 +93,7 @@ def hints(exercise):
 def test_the_mistakes_of_an_exercise_have_different_hints(name):
     words = [known.hint.words for known in EXERCISES[name].mistakes]
     assert len(set(words)) == len(words)
-    general = {"The shape is right, but", "You return one number, but"}
+    general = {"The shape is right, but", "It is one number, as expected, but"}
     assert not any(word.startswith(tuple(general)) for word in words)
 
 

@@ -1,5 +1,6 @@
 """Release and grades: what students and lecturers get, what is never overwritten, the points."""
 
+import ast
 import json
 import shutil
 import sys
@@ -12,6 +13,7 @@ import pytest
 from minicore.course import release as releases
 from minicore.course.grading import grade, submissions, table
 from minicore.course.release import read_manifest, read_students, release, student_seed
+from minicore.course.submission import needed
 from minicore.errors import DatasetError, MinicoreError, OutputError
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -120,7 +122,10 @@ def test_the_notebooks_themselves_are_never_replaced(notebooks, tmp_path):
     ("text", "students"),
     [
         ("name,student\nAnna,1001\nBo,1002\n", ["1001", "1002"]),
-        ("1001;x\n1002;y\n".replace(";", ","), ["1001", "1002"]),
+        ("1001,x\n1002,y\n", ["1001", "1002"]),
+        ("name;student;group 1\nAnna;1001;a,b\n", ["1001"]),
+        ("student,homework 1\n1001,3\n", ["1001"]),
+        ("anna\nben\n", ["anna", "ben"]),
         ("\ufeffnumber\n김민준 2\n\nb-3\n", ["김민준 2", "b-3"]),
     ],
 )
@@ -134,12 +139,13 @@ def test_the_list_of_students(text, students, tmp_path):
     [
         ("student\n", "no students"),
         ("student\n1\n../2\n", r"row 3: '../2' cannot be the name of a folder"),
+        ("student\nM\xfcller\n", "not UTF-8; save it"),
         ("student\na\nA\n", "row 3: A is there twice"),
         ("name,student\nx\n", "row 2: '' cannot"),
     ],
 )
 def test_a_list_that_cannot_name_folders_is_an_error_with_the_row(text, words, tmp_path):
-    (tmp_path / "list.csv").write_text(text)
+    (tmp_path / "list.csv").write_text(text, encoding="latin-1")
     with pytest.raises(DatasetError, match=words):
         read_students(tmp_path / "list.csv")
 
@@ -226,11 +232,40 @@ def test_a_right_a_half_right_and_a_cheating_submission_get_their_points(noteboo
     assert rows[2] == ["1002", "1.2", "0.2", "1", "eq5: max-for-min"]
 
 
+CHECKED = 'course.check("05.3", 1)'
 STRANGE = {
     "endless": "x = 1\nwhile x:\n    x = 1",
     "exit": "import os\nx = os._exit(0)",
     "quit": "import sys\nx = sys.exit(0)",
 }
+
+
+LATE = """
+from minicore import course
+import numpy as np
+picked = slow()
+def radius(M, indices):
+    return apart(M, M[indices]).min(axis=1).max()
+def apart(a, b):
+    return np.linalg.norm(a[:, None] - b, axis=2)
+picked = 1
+course.check("eq5", radius)
+course.check("05.3", (picked, 1))
+apart = 3
+"""
+
+
+def test_what_a_function_needs_can_follow_it_and_replaced_values_are_not_computed():
+    left = [ast.unparse(statement) for statement in needed(ast.parse(LATE).body)]
+    assert [line.split("(")[0] for line in left] == [
+        "from minicore import course",
+        "import numpy as np",
+        "def radius",
+        "def apart",
+        "picked = 1",
+        "course.check",
+        "course.check",
+    ]
 
 
 @pytest.mark.slow
@@ -243,13 +278,36 @@ def test_a_submission_that_never_ends_or_ends_the_process_gets_no_points(noteboo
         cell = {"cell_type": "code", "metadata": {}, "source": [source]}
         (handed_in / f"{name}.ipynb").write_text(json.dumps({"cells": [cell]}))
     (handed_in / "text.ipynb").write_text("no notebook")
-    grades = grade(out, handed_in, exercises=["eq5"], seconds=6)
+    cell = {"cell_type": "code", "metadata": {}, "source": [LATE]}
+    (handed_in / "late.ipynb").write_text(json.dumps({"cells": [cell]}))
+    broken = ["def f(:\n  course.check('eq5', f)", "x?", "from minicore import course", CHECKED]
+    cells = [{"cell_type": "code", "metadata": {}, "source": [source]} for source in broken]
+    (handed_in / "broken.ipynb").write_text(json.dumps({"cells": cells}))
+    grades = grade(out, handed_in, exercises=["eq5", "05.3"], seconds=6)
     assert {g.student: g.notes for g in grades} == {
+        "broken": ("eq5: SyntaxError", "05.3: count"),
         "endless": ("endless.ipynb: stopped after 6 s",),
         "exit": ("exit.ipynb: ended without a result",),
-        "quit": ("eq5: NameError",),
+        "late": ("05.3: value",),
+        "quit": ("eq5: NameError", "no notebook with 05.3"),
         "text": ("text.ipynb: not a notebook",),
     }
+
+
+def test_the_notes_name_what_is_missing_and_who_is_not_in_the_list(notebooks, tmp_path):
+    out, handed_in = tmp_path / "out", tmp_path / "handed_in"
+    release(out, notebooks=notebooks, students=["1001"])
+    for student in ("1001", "guest"):
+        (handed_in / student).mkdir(parents=True)
+        (handed_in / student / "notes.ipynb").write_text('{"cells": []}')
+    grades = grade(out, handed_in, exercises=["eq5", "05.3"])
+    assert [g.notes for g in grades] == [
+        ("no notebook with eq5, 05.3",),
+        (
+            "no notebook with eq5, 05.3",
+            "not in the list of the release: open exercises are checked with seed 0",
+        ),
+    ]
 
 
 def test_errors_of_the_grades_have_a_remedy(notebooks, tmp_path):

@@ -82,6 +82,16 @@ def test_the_code_of_a_copy_sets_every_name_that_it_reads(name):
 
 
 @every
+def test_a_copy_of_a_student_needs_nothing_that_was_removed_with_the_assertions(name):
+    copy = student_copy(NOTEBOOKS[name], name, PLACES, seed=70)
+    before, after = ("\n".join(sources(n)) for n in (COPIES[name], copy))
+    nodes = list(ast.walk(ast.parse(after)))
+    assert not any(isinstance(node, (ast.Assert, ast.Pass)) for node in nodes)
+    read = {node.id for node in nodes if isinstance(node, ast.Name)}
+    assert read & (stored(before) - stored(after)) == set()
+
+
+@every
 def test_other_cells_and_their_outputs_are_unchanged(name):
     changed = [
         c
@@ -124,14 +134,16 @@ def test_a_seed_of_the_student_is_in_the_data_and_in_the_open_checks_only():
         'gear = datasets.synthetic(\n    "gear", n_train=12, seed=0  # ψ\n)\n'
         'more = datasets.synthetic("gear", seed=1)\n'
         "assert len(gear.train) == 12, datasets.synthetic('gear', seed=0)\n"
-        "for x in more:\n    assert x\n"
+        "for x in more:  # a test\n    for y in x:\n        assert y\n"
+        "if more:\n    assert (\n        more\n    )\n    assert gear  # ψ\n"
+        "if gear:\n    x = 1; assert x\n    assert x  # the same\n    x = 2\n"
         'course.check("05.3", (1, 2))\ncourse.check("eq5", f)\nrng = default_rng(seed=0)'
     )
     assert with_seed(source, "05", 70) == (
         'gear = datasets.synthetic(\n    "gear", n_train=12, seed=70  # ψ\n)\n'
         'more = datasets.synthetic("gear", seed=71)\n'
-        "pass\n"
-        "for x in more:\n    pass\n"
+        "if more:\n    pass\n"
+        "if gear:\n    x = 1; pass\n    x = 2\n"
         'course.check("05.3", (1, 2), seed=70)\ncourse.check("eq5", f)\nrng = default_rng(seed=0)'
     )
 
@@ -140,7 +152,11 @@ def test_a_copy_of_a_student_says_its_seed_and_has_no_outputs():
     text = cell('Check `course.check("05.3", (a, b))`.', "markdown")
     notebook = {"cells": [cell("# Title", "markdown"), cell("1 + 1"), text]}
     assert exercises_of(notebook, "05") == {"05.3"}
-    title, note, code, check = student_copy(notebook, "05", {}, seed=70)["cells"]
+    test = {**cell("for x in y:\n    assert x"), "id": "test"}
+    todo = cell("# Write your code here.")
+    notebook["cells"] += [test, todo]
+    title, note, code, check, last = student_copy(notebook, "05", {}, seed=70)["cells"]
+    assert last["source"] == todo["source"]
     assert title["source"] == ["# Title"] and "seed 70" in note["source"][0]
     assert code["outputs"] == [] and check["source"] == [
         'Check `course.check("05.3", (a, b), seed=70)`.'

@@ -2,21 +2,15 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from project_file import EXTRAS, PROJECT
 
 from minicore import __version__
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pytest brings it
-
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 URLS = PROJECT["urls"]
 REPOSITORY, DOCUMENTATION = URLS["Repository"], URLS["Documentation"]
 # Services that open a repository. Their addresses contain its owner and its name.
@@ -125,4 +119,4 @@ def test_every_extra_that_an_environment_installs_is_there(file):
     text = (ROOT / file).read_text(encoding="utf-8")
     lists = re.findall(r"(?:-e \"?\.+|extra_requirements: )\[([\w, ]+)\]", text)
     named = {name.strip() for found in lists for name in found.split(",")}
-    assert named and named <= PROJECT["optional-dependencies"].keys()
+    assert named and named <= EXTRAS.keys()

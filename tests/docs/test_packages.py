@@ -2,17 +2,12 @@
 
 import importlib.util
 import re
-import sys
 from pathlib import Path
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pytest brings it
+from project_file import EXTRAS, PROJECT
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "packages.md").read_text(encoding="utf-8")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def purposes() -> dict[str, str]:
@@ -34,7 +29,7 @@ def test_the_page_lists_what_minicore_and_each_extra_install_and_why():
     default, extras = PAGE.split("\n## The extras\n")
     parts = re.split(r"^### `(\w+)`\n", extras, flags=re.MULTILINE)[1:]
     tables = {name: rows(text) for name, text in zip(parts[::2], parts[1::2], strict=True)}
-    wanted = {name: names(listed) for name, listed in PROJECT["optional-dependencies"].items()}
+    wanted = {name: names(listed) for name, listed in EXTRAS.items()}
     assert rows(default).keys() == names(PROJECT["dependencies"])
     assert {name: set(table) for name, table in tables.items()} == wanted
     shown = rows(default)

@@ -13,6 +13,8 @@ from minicore.export.proof import open_runtime
 from minicore.images import prepare, read_image, view
 from minicore.patchcore.threshold import p_values
 
+pytestmark = pytest.mark.slow  # each exports a model
+
 TOLERANCE = 1e-5  # relative; of a map: relative to the image's largest value
 
 

@@ -23,6 +23,8 @@ from minicore.export.proof import open_runtime, read
 from minicore.images import read_image
 from minicore.runtime.kinds import EXPORT, kind_of
 
+pytestmark = pytest.mark.slow  # most of them export a model
+
 CHECKPOINT = Path(__file__).parents[1] / "golden" / "tiny_resnet.pth"
 
 

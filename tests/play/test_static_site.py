@@ -22,7 +22,7 @@ from minicore.play.static_graphs import graphs
 from minicore.play.static_site import NEIGHBOURS, SIGMAS, write_site
 
 # Python 3.14 and the package onnx
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
 @pytest.fixture(scope="module", params=[{}, {"stride": 2, "patchsize": 5}], ids=["p3", "p5s2"])

@@ -44,6 +44,7 @@ revealjs_script_conf = {
     "controls": False,
     "display": "flex",  # slides.css gives a picture the space that the text leaves
     "transition": "none",
+    "pdfSeparateFragments": False,  # on paper, each slide once, with all its text
 }
 
 

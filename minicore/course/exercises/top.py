@@ -70,14 +70,8 @@ TOP = Exercise(
             "no-patch",
             _NO_PATCH.words,
             lambda distances, share: _mean_of_largest(distances, round(share * len(distances))),
-            lambda distances, share: (
-                _mean_of_largest(distances, k)
-                if (k := round(share * len(distances)))
-                else float("nan")
-            ),
-            lambda distances, share: (
-                _mean_of_largest(distances, k) if (k := round(share * len(distances))) else 0.0
-            ),
+            lambda distances, share: _mean_or(np.nan, distances, round(share * len(distances))),
+            lambda distances, share: _mean_or(0.0, distances, round(share * len(distances))),
         ),
         mistake(
             "truncated",
@@ -87,14 +81,8 @@ TOP = Exercise(
             lambda distances, share: _mean_of_largest(
                 distances, max(1, int(share * len(distances)))
             ),
-            lambda distances, share: (
-                _mean_of_largest(distances, k)
-                if (k := int(share * len(distances)))
-                else float("nan")
-            ),
-            lambda distances, share: (
-                _mean_of_largest(distances, k) if (k := int(share * len(distances))) else 0.0
-            ),
+            lambda distances, share: _mean_or(np.nan, distances, int(share * len(distances))),
+            lambda distances, share: _mean_or(0.0, distances, int(share * len(distances))),
         ),
         mistake(
             "rounded-up",
@@ -152,6 +140,11 @@ TOP = Exercise(
         ),
     ),
 )
+
+
+def _mean_or(otherwise: float, distances: Array, k: int) -> float:
+    """Return the mean of the k largest distances, or another value if k is 0."""
+    return _mean_of_largest(distances, k) if k else otherwise
 
 
 def _of_largest(distances: Array, share: float, summary: Callable[[Array], float]) -> float:
