@@ -139,11 +139,14 @@ class Backbone(FeatureSource):
     # opened again. The file must not have changed.
     def __getstate__(self) -> dict[str, Any]:
         sessions = ("_session", "_session_of_all_threads")
-        return {name: value for name, value in vars(self).items() if name not in sessions}
+        state = {name: value for name, value in vars(self).items() if name not in sessions}
+        return {**state, "path": self.path.absolute()}  # a worker may run in another folder
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        _there(self.path)
+        if not is_file(self.path):  # another machine may have it elsewhere, under the same name
+            self.files = network_files(self.source)
+            self.path = self.files[0]
         if state.get("sha256") not in (None, _checksum(self.path)):
             raise BackboneError(
                 f"{self.path}: has changed since the network was copied or pickled; it had the "

@@ -142,8 +142,7 @@ def rounds(
     most = check_picks(counted.N, l, start, radius)
     if so_far is None:
         row = np.array([start])
-        vectors = [v for v in counted.call("vectors", counted.each(row)).values() if len(v)]
-        so_far = Coreset(row, vectors[0], np.empty(0))
+        so_far = Coreset(row, counted.take("vectors", row), np.empty(0))
     elif so_far.rows[0] != start or len(so_far.rows) > most:
         raise ValueError(
             f"so_far must begin with row {start} and have at most {most} picks, got "

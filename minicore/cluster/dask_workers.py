@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
-import numpy as np
 from dask.sizeof import sizeof
-from distributed import Client
+from distributed import Client, as_completed
 
 from minicore.cluster.part import Part
+from minicore.cluster.workers import Done
 from minicore.runtime import threads
 
-LARGE = 2**20  # bytes from which an array goes to each worker once, not to each part
+LARGE = 2**20  # bytes from which an argument goes to each worker once, not to each part
 ATTEMPTS = 10  # of a call, if workers die
 
 
@@ -46,11 +46,19 @@ class DaskWorkers:
         self._client = client
         # Without a choice of workers: Dask 2026.8 forgets such a task if its only worker dies.
         self._parts = [client.submit(_make, make, own, pure=False) for own in arguments]
+        self._shared: dict[int, tuple[Any, Any]] = {}  # large arguments of the last call
 
     def __len__(self) -> int:
         return len(self._parts)
 
-    def call(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+    def close(self) -> None:
+        """Delete the parts, and stop what runs on them."""
+        self._client.cancel([*self._parts, *(sent for _, sent in self._shared.values())])
+        self._parts, self._shared = [], {}
+
+    def call(
+        self, method: str, arguments: Mapping[int, tuple[Any, ...]], done: Done | None = None
+    ) -> dict[int, Any]:
         """Call a method of several parts; see `Workers`.
 
         Raises
@@ -61,22 +69,37 @@ class DaskWorkers:
             If the parts are lost, because the cluster was stopped or restarted.
         """
         for _ in range(ATTEMPTS - 1):
-            with contextlib.suppress(CancelledError):  # the workers with a shared array died
-                return self._call(method, arguments)
-        return self._call(method, arguments)
+            with contextlib.suppress(CancelledError):  # the workers with a shared argument died
+                return self._call(method, arguments, done)
+            self._shared.clear()
+        return self._call(method, arguments, done)
 
-    def _call(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
-        shared = {
-            id(value): self._client.scatter(value, broadcast=True, hash=False)
-            for value in {id(value): value for own in arguments.values() for value in own}.values()
-            if isinstance(value, np.ndarray) and value.nbytes >= LARGE
+    def _call(
+        self, method: str, arguments: Mapping[int, tuple[Any, ...]], done: Done | None
+    ) -> dict[int, Any]:
+        large = {
+            id(value): value
+            for own in arguments.values()
+            for value in own
+            if getattr(value, "nbytes", 0) >= LARGE
         }
+        self._shared = {key: self._shared[key] for key in large.keys() & self._shared.keys()}
+        for key in large.keys() - self._shared.keys():  # the value is kept, so its id is not reused
+            (sent,) = self._client.scatter([large[key]], broadcast=True, hash=False)
+            self._shared[key] = large[key], sent
         tasks = {
             i: self._client.submit(
-                _call, self._parts[i], method, *(shared.get(id(v), v) for v in own), pure=False
+                _call, self._parts[i], method,
+                *(self._shared[id(value)][1] if id(value) in large else value for value in own),
+                pure=False,
             )
             for i, own in arguments.items()
-        }
+        }  # fmt: skip
+        if done is not None:
+            part_of = {task: i for i, task in tasks.items()}
+            for task in as_completed(list(part_of)):
+                if task.status == "finished":
+                    done(part_of[task])
         return dict(zip(tasks, self._client.gather(list(tasks.values())), strict=True))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from minicore.cluster.part import Part
+
+Done: TypeAlias = Callable[[int], object]
 
 
 class Workers(Protocol):
@@ -15,7 +17,9 @@ class Workers(Protocol):
 
     def __len__(self) -> int: ...
 
-    def call(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+    def call(
+        self, method: str, arguments: Mapping[int, tuple[Any, ...]], done: Done | None = None
+    ) -> dict[int, Any]:
         """Call a method of several parts at the same time, and wait for all results.
 
         Parameters
@@ -24,6 +28,8 @@ class Workers(Protocol):
             Name of a method of `Part`.
         arguments : mapping of int to tuple
             For each part that is called, its arguments.
+        done : callable, optional
+            Called with the number of each part whose result has come.
 
         Returns
         -------
@@ -46,9 +52,16 @@ class InProcess:
     def __len__(self) -> int:
         return len(self.parts)
 
-    def call(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+    def call(
+        self, method: str, arguments: Mapping[int, tuple[Any, ...]], done: Done | None = None
+    ) -> dict[int, Any]:
         """Call a method of several parts; see `Workers`."""
-        return {i: getattr(self.parts[i], method)(*own) for i, own in arguments.items()}
+        results = {}
+        for i, own in arguments.items():
+            results[i] = getattr(self.parts[i], method)(*own)
+            if done is not None:
+                done(i)
+        return results
 
 
 class Counted:
@@ -65,7 +78,7 @@ class Counted:
     N : int
         Number of rows in all.
     sent, received : int
-        Bytes of the arguments and of the results so far.
+        Bytes of the arguments and of the results so far, as if each part were on another machine.
 
     Raises
     ------
@@ -91,21 +104,50 @@ class Counted:
                 raise ValueError(f"part {part} begins at row {first}, but must begin at row {end}")
             end += n
 
+    def __len__(self) -> int:
+        return len(self._workers)
+
     def each(self, *arguments: Any) -> dict[int, tuple[Any, ...]]:
         """Return the same arguments for every part that has rows."""
         return dict.fromkeys(self.rows, arguments)
 
-    def call(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+    def call(
+        self, method: str, arguments: Mapping[int, tuple[Any, ...]], done: Done | None = None
+    ) -> dict[int, Any]:
         """Call a method of several parts; see `Workers`."""
-        results = self._workers.call(method, arguments)
+        results = self._workers.call(method, arguments, done)
         self.sent += _nbytes(list(arguments.values()))
         self.received += _nbytes(list(results.values()))
         return results
 
+    def take(self, method: str, rows: np.ndarray) -> np.ndarray:
+        """Return what a method of the parts returns for rows of the whole bank, in this order.
+
+        Parameters
+        ----------
+        method : str
+            Returns an array with one entry for each row that its part holds.
+        rows : (k,) int64
+
+        Returns
+        -------
+        (k, …) array
+        """
+        ends = np.cumsum(list(self.rows.values()))
+        part = np.array(list(self.rows))[np.searchsorted(ends, rows, side="right")]
+        results = self.call(method, {int(i): (rows[part == i],) for i in np.unique(part)})
+        some = next(iter(results.values()))
+        found = np.empty((len(rows), *some.shape[1:]), some.dtype)
+        for i, own in results.items():
+            found[part == i] = own
+        return found
+
 
 def _nbytes(values: Any) -> int:
-    if isinstance(values, np.ndarray):
-        return values.nbytes
+    if hasattr(values, "nbytes"):
+        return int(values.nbytes)
+    if isinstance(values, Mapping):
+        return _nbytes(list(values.values()))
     if isinstance(values, (tuple, list)):
         return sum(map(_nbytes, values))
     return 0 if values is None else 8

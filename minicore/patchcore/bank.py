@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from typing import IO, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -73,6 +73,18 @@ class MemoryBank:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    # A pickle of a bank on disk contains its rows.
+    def __getstate__(self) -> dict[str, Any]:
+        stored = {"_rows": self[:]} if self._file is not None else {}
+        return {**vars(self), "_file": None, **stored}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.storage == "disk" and len(self):
+            rows, self._rows = self._rows, np.empty((0, 0), np.float32)
+            self._make(*self.shape)
+            self._put(0, rows)
 
     # ----------------------------------------------------------------- filling
 

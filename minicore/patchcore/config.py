@@ -29,7 +29,7 @@ from minicore.patchcore.bank import Storage
 
 Embedding = Literal["concat", "paper"]
 Engine = Literal["fast", "equations"]
-Selection = Literal["greedy", "random", "kmeans"]
+Selection = Literal["greedy", "random", "kmeans", "two-round"]
 Score = Literal["max", "top"]
 Augment = Literal["rotations"]
 
@@ -129,7 +129,7 @@ class Config(Features):
         Stop picking at this distance in the projection $\psi$. None: pick all rows of the share.
     bank_storage : {"float32", "float16", "disk"}
         How the whole memory bank was stored during the fit.
-    selection : {"greedy", "random", "kmeans"}
+    selection : {"greedy", "random", "kmeans", "two-round"}
         How the rows are selected; "greedy" is the paper's coreset.
     whiten : bool
         Whether the patch features are whitened.

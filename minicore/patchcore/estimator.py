@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from minicore.backbones import Backbone, JointBackbone, open_backbone
 from minicore.backbones.joint import Source, Spread
 from minicore.errors import ImageError
-from minicore.images import ImageLike, Override, as_images
+from minicore.images import ImageLike, Override, as_images, image_size
 from minicore.images.batching import DIGEST
 from minicore.patchcore.bank import MemoryBank, Storage
 from minicore.patchcore.config import (
@@ -41,7 +41,7 @@ from minicore.patchcore.features import (
     columns_by_network,
     engine_functions,
 )
-from minicore.patchcore.leave_one_out import LeaveOneOut
+from minicore.patchcore.leave_one_out import leave_one_out
 from minicore.patchcore.search import Detection, Search
 from minicore.patchcore.selection import pick, project
 from minicore.patchcore.threshold import threshold
@@ -50,6 +50,12 @@ from minicore.patchcore.update import find_growth, grow
 from minicore.patchcore.whitening import covariance, whitening_matrix
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from minicore.cluster.coordinator import Coreset
+    from minicore.cluster.two_round import Approximation
 
 
 class PatchCore(Detector):
@@ -103,9 +109,10 @@ class PatchCore(Detector):
         How the whole memory bank is stored during a fit: in memory; in memory at half the size,
         with every value rounded to 11 bits; or as float32 in a temporary file (in ``TMPDIR``).
         "float32" and "disk" give the same results.
-    selection : {"greedy", "random", "kmeans"}, default "greedy"
+    selection : {"greedy", "random", "kmeans", "two-round"}, default "greedy"
         How the coreset is selected: by Algorithm 1, or by one of two other methods, for comparison
-        (`minicore.patchcore.selection.pick`).
+        (`minicore.patchcore.selection.pick`). ``"two-round"``, only over a cluster, approximates
+        Algorithm 1 (`minicore.cluster.two_round_coreset`). Its result depends on `parts` of `fit`.
     whiten : bool, default False
         Whether to whiten the patch features: a linear map makes their variance the same in every
         direction, and removes the directions with the last 1 % of the variance
@@ -159,6 +166,9 @@ class PatchCore(Detector):
         The matrix that whitens the D' values of a patch feature. None without `whiten`.
     config_ : Config
         The parameters of the fit.
+    cluster_coreset_ : minicore.cluster.Coreset or minicore.cluster.Approximation
+        After a fit over a cluster: the rounds, the bytes sent, and for "two-round" the radius and
+        its guarantee. Not saved.
     made_ : Made
         Number of images and copies, their folder, the time of the fit, the version of minicore.
     image_digests_ : (n, 16) uint8
@@ -186,6 +196,7 @@ class PatchCore(Detector):
     """
 
     config_: Config
+    cluster_coreset_: Coreset | Approximation
 
     def __init__(
         self,
@@ -244,7 +255,15 @@ class PatchCore(Detector):
 
     # ---------------------------------------------------------------- fit
 
-    def fit(self, X: Any, y: None = None) -> PatchCore:
+    def fit(
+        self,
+        X: Any,
+        y: None = None,
+        *,
+        client: Client | None = None,
+        parts: int | None = None,
+        resume: str | Path | None = None,
+    ) -> PatchCore:
         """Store the patch features of good images.
 
         Parameters
@@ -253,6 +272,17 @@ class PatchCore(Detector):
             Paths, a folder, or uint8 (n, h, w, 3); see `minicore.images.as_images`.
         y : None
             Not used; required by scikit-learn.
+        client : distributed.Client, optional
+            Fit over the workers of a Dask cluster (the extra ``cluster``). The model is the same,
+            to the bit, if all processors compute a network in the same way. The images must have
+            the same paths on all machines. `n_threads` is not used: every task has one thread.
+            Several networks and `whiten` are not possible.
+        parts : int, optional
+            With `client`: number of parts into which the images are divided. By default up to four
+            for each thread of the cluster.
+        resume : str or Path, optional
+            With `client`: a file for the picks of Algorithm 1 so far, written after each round and
+            deleted after the fit. If it exists, the fit continues from its picks.
 
         Returns
         -------
@@ -264,6 +294,8 @@ class PatchCore(Detector):
             If a parameter is out of range.
         ImageError, BackboneError
             If an image or the network cannot be used.
+        MinicoreError
+            If Dask is missing, the cluster has no workers, or `resume` is of another fit.
 
         Warns
         -----
@@ -279,7 +311,12 @@ class PatchCore(Detector):
         with threads.limit(self.n_threads):
             self.backbone_ = self._open_backbone()
             self.config_ = self._configure(self.backbone_)
-        size, turns = common_size(images), len(self.config_.turns)
+        if client is not None:
+            from minicore.patchcore.cluster_fit import fit_on_cluster  # Dask is an extra
+
+            fit_on_cluster(self, images, client, parts, resume)
+            return self
+        size, turns = common_size(map(image_size, images)), len(self.config_.turns)
         bank = MemoryBank(len(images), self.bank_storage, turns)
         with threads.limit(self.n_threads), bank as M:
             # Equations 1 to 4: M, the patch features of all images
@@ -341,8 +378,10 @@ class PatchCore(Detector):
             angles=EVERY_45 if self.augment is not None and self.angles is None else self.angles,
         )
 
-    def _fill(self, M: MemoryBank, images: Sequence[ImageLike]) -> tuple[float, float]:
-        """Append the patch features of all images to the bank; return the size of a cell."""
+    def _fill(
+        self, M: MemoryBank, images: Sequence[ImageLike], pixels: tuple[int, int] | None = None
+    ) -> tuple[float, float]:
+        """Append the patch features of images, of (h, w) `pixels`; return the size of a cell."""
         several = len(self.backbone_.networks) > 1
         self.scales_, self.whitening_ = (1.0,) * len(self.backbone_.networks), None
         spread = Spread(columns_by_network(self.backbone_, self.config_)) if several else None
@@ -351,6 +390,7 @@ class PatchCore(Detector):
             images,
             "memory bank",
             progress=self.progress,
+            pixels=pixels,
             digests=digests,
             angles=self.config_.turns,
         )
@@ -383,7 +423,7 @@ class PatchCore(Detector):
         alpha = self.config_.false_positive_rate
         if alpha is None or len(self._different) < 2:
             return None, None
-        left_out = LeaveOneOut(
+        left_out = leave_one_out(
             M, psi_M, self.coreset_indices_, first, self._search, self.config_.engine, self.progress
         )
         self.calibration_scores_ = left_out.scores(self.config_)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicore import equations, fast
+from minicore.errors import ParameterError
 from minicore.patchcore.bank import BLOCK, MemoryBank
 from minicore.patchcore.config import Config
 from minicore.patchcore.features import engine_functions
@@ -74,9 +75,11 @@ def pick(
         Largest distance of any row of $\psi(\mathcal{M})$ to its nearest pick, after each pick.
         Empty unless the method is ``"greedy"``.
     """
+    if config.selection == "two-round":
+        expected = "'greedy', 'random' or 'kmeans' without a cluster"
+        raise ParameterError("selection", expected, config.selection)
     N = len(psi_M)
-    l = max(1, round(config.coreset_ratio * N))
-    rng = np.random.default_rng([config.seed, N])
+    l, rng = size_and_generator(N, config)
     if config.selection == "random":
         return rng.permutation(N)[:l].astype(np.int64), np.empty(0)  # Windows: NumPy 1 has int32
     if config.selection == "kmeans":
@@ -89,6 +92,11 @@ def pick(
                 progress=bar.update,
             )  # fmt: skip
     return literal_coreset(psi_M, l, start, config.coreset_radius)
+
+
+def size_and_generator(N: int, config: Config) -> tuple[int, np.random.Generator]:
+    """Return the number of rows to keep of N rows, and the generator of all random choices."""
+    return max(1, round(config.coreset_ratio * N)), np.random.default_rng([config.seed, N])
 
 
 def continue_coreset(

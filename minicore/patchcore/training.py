@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from minicore.errors import MinicoreWarning
-from minicore.images import ImageLike, image_size
+from minicore.images import ImageLike
+from minicore.images.batching import DIGEST
 from minicore.patchcore.bank import MemoryBank
 
 PROBED = 8  # patches of an image that are compared first; most different images differ in them
@@ -47,6 +48,19 @@ def first_copies(M: MemoryBank) -> np.ndarray:
     return first
 
 
+def hashes(M: MemoryBank) -> list[bytes]:
+    """Return a hash of all patch features of each image; equal images have equal hashes."""
+    P = len(M) // M.n
+    own = (np.ascontiguousarray(M[i * P : (i + 1) * P]) for i in range(M.n))
+    return [hashlib.blake2b(rows.data.cast("B"), digest_size=DIGEST).digest() for rows in own]
+
+
+def first_equal(hashes: Sequence[bytes]) -> np.ndarray:
+    """Return what `first_copies` returns, from the `hashes` of all images."""
+    seen: dict[bytes, int] = {}
+    return np.array([seen.setdefault(each, i) for i, each in enumerate(hashes)], np.int64)
+
+
 def warn_of_copies(images: Sequence[ImageLike], first: np.ndarray) -> int:
     """Warn if images are copies of each other, and return how many copies there are.
 
@@ -71,20 +85,20 @@ def warn_of_copies(images: Sequence[ImageLike], first: np.ndarray) -> int:
     return len(copies)
 
 
-def common_size(images: Sequence[ImageLike]) -> tuple[int, int] | None:
+def common_size(each: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
     """Return the size of the images, or warn: with different sizes, parts may differ in scale.
 
     Parameters
     ----------
-    images : sequence of paths and arrays
-        At least one.
+    each : iterable of (int, int)
+        (h, w) of each image in pixels. At least one.
 
     Returns
     -------
     (int, int) or None
         (h, w) in pixels; None if there are different sizes.
     """
-    sizes = Counter(map(image_size, images))
+    sizes = Counter(each)
     if len(sizes) == 1:
         return next(iter(sizes))
     named = [f"{n} of {h} × {w}" for (h, w), n in sizes.most_common(LISTED)]

@@ -13,7 +13,7 @@ import numpy as np
 from minicore.patchcore.bank import MemoryBank
 from minicore.patchcore.config import Config
 from minicore.patchcore.estimator import PatchCore
-from minicore.patchcore.leave_one_out import LeaveOneOut
+from minicore.patchcore.leave_one_out import LeaveOneOut, leave_one_out
 from minicore.patchcore.search import Search
 from minicore.patchcore.selection import project
 from minicore.patchcore.threshold import p_values, threshold
@@ -95,7 +95,7 @@ class Calibration:
             if self._psi_M is None:
                 self._psi_M = project(self._M, self._model.config_)
             picks = self._model.coreset_indices_[:rows]
-            self._left_out[rows] = LeaveOneOut(
+            self._left_out[rows] = leave_one_out(
                 self._M, self._psi_M, picks, self._first, search, "fast"
             )
         return self._left_out[rows]

@@ -19,7 +19,7 @@ class Failing(InProcess):
         super().__init__(evenly(M, count).parts)
         self.M, self.rng, self.made = M, np.random.default_rng(seed), 0
 
-    def call(self, method, arguments):
+    def call(self, method, arguments, done=None):
         for i, part in enumerate(self.parts):
             if self.made < 20 and self.rng.random() < 0.1:
                 first, n, _ = part.size()

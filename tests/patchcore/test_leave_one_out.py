@@ -7,7 +7,7 @@ import pytest
 
 from minicore import PatchCore, equations
 from minicore.patchcore.bank import MemoryBank
-from minicore.patchcore.leave_one_out import LeaveOneOut
+from minicore.patchcore.leave_one_out import leave_one_out
 from minicore.patchcore.search import Search, mean_of_top
 from minicore.patchcore.selection import pick, project
 
@@ -64,7 +64,7 @@ def test_scores_are_those_of_the_literal_procedure(config, seed, engine):
     psi_M = project(M, config)
     picks, _ = pick(psi_M, config)
     search = Search(M[picks], config.b)
-    found = LeaveOneOut(M, psi_M, picks, first, search, engine)
+    found = leave_one_out(M, psi_M, picks, first, search, engine)
     scores = found.scores(config)
     different = np.unique(first)
     assert len(scores) == len(found.distances) == len(different) == 6
@@ -78,7 +78,7 @@ def test_holes_are_filled(config):
     M, first = bank(8), np.arange(8)
     psi_M = project(M, config)
     picks, _ = pick(psi_M, config)
-    found = LeaveOneOut(M, psi_M, picks, first, Search(M[picks], 3), "fast")
+    found = leave_one_out(M, psi_M, picks, first, Search(M[picks], 3), "fast")
     assert sum(len(each.filled) for each in found._left_out) >= 4
     for i, each in enumerate(found._left_out):
         unfilled = equations.nearest(M[i * P : (i + 1) * P], M[picks[picks // P != i]])[0][:, 0]
@@ -90,7 +90,7 @@ def test_the_coreset_of_one_image_is_replaced_for_this_image(config):
     M, first = bank(3), np.arange(3)
     psi_M = project(M, config)
     picks = np.arange(P)  # all from image 0
-    found = LeaveOneOut(M, psi_M, picks, first, Search(M[picks], 3), "fast")
+    found = leave_one_out(M, psi_M, picks, first, Search(M[picks], 3), "fast")
     assert np.isfinite(found.distances).all() and (found.distances > 0).all()
 
 
@@ -100,7 +100,7 @@ def test_equation_7_needs_enough_rows_of_other_images(config):
     M = MemoryBank(2, "float32")
     M.append(patches)
     picks = np.append(np.arange(P), P)
-    found = LeaveOneOut(
+    found = leave_one_out(
         M, project(M, config), picks, np.arange(2), Search(M[picks], config.b), "fast"
     )
     message = "b must be at most the 1 rows of the memory bank without one image, got 3; lower b"
@@ -112,7 +112,7 @@ def test_scores_without_equation_7_and_of_the_top_are_those_of_the_distances(con
     M = bank(5)
     psi_M = project(M, config)
     picks, _ = pick(psi_M, config)
-    found = LeaveOneOut(M, psi_M, picks, np.arange(5), Search(M[picks], 3), "fast")
+    found = leave_one_out(M, psi_M, picks, np.arange(5), Search(M[picks], 3), "fast")
     plain, top = replace(config, b=None), replace(config, b=None, score="top")
     assert np.array_equal(found.scores(plain), found.distances.max(axis=1).astype(float))
     assert np.array_equal(found.scores(top), mean_of_top(found.distances))

@@ -52,7 +52,7 @@ BENCH, DEMO, EXPORT = "bench", "demo", "export"
 STAGES = {
     FIT: [
         "minicore.backbones.feature_maps.batches",
-        "minicore.patchcore.estimator.LeaveOneOut",
+        "minicore.patchcore.estimator.leave_one_out",
         "minicore.patchcore.estimator.pick",
         "minicore.patchcore.estimator.Search",
         "os.fsync",
