@@ -157,6 +157,24 @@ OverwriteOption = Annotated[
         help="Also replace files that minicore did not make. Input files are never replaced.",
     ),
 ]
+ClusterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Compute on the workers of the Dask cluster with this scheduler, such as "
+        "tcp://host:8786. They must be able to read the same files. The results do not change.",
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Compute in this number of processes on this machine, each with one thread. The "
+        "results do not change.",
+    ),
+]
 WeightStorageOption = Annotated[
     WeightStorage,
     typer.Option(
