@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from minicore.cli.options import (
     BankStorageOption,
     BatchOption,
     BOption,
+    ClusterOption,
     CoresetOption,
     CropOption,
     EmbeddingOption,
@@ -31,12 +32,18 @@ from minicore.cli.options import (
     StrideOption,
     ThreadsOption,
     WhitenOption,
+    WorkersOption,
 )
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from minicore.patchcore.detector import Detector
+    from minicore.patchcore.ensemble import Ensemble
+    from minicore.patchcore.estimator import PatchCore
 
 FEW = 50  # images; with fewer, a line recommends more
+PICKS = ".picks"  # suffix of the file of an unfinished fit over a cluster
 
 
 def fit(
@@ -63,9 +70,12 @@ def fit(
     engine: EngineOption = "fast",
     batch_size: BatchOption = 8,
     overwrite: OverwriteOption = False,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Learn from a folder of good images and write a model."""
     from minicore import datasets
+    from minicore.cli.cluster import open_cluster
     from minicore.runtime.files import check_writable, identities
     from minicore.runtime.kinds import MODEL
 
@@ -78,7 +88,12 @@ def fit(
         resize=resize, crop=crop, false_positive_rate=fpr, bank_storage=bank_storage, seed=seed,
         threads=threads, engine=engine, batch_size=batch_size, augment=augment,
         angles=degrees(angles),
-    ).fit(train)  # fmt: skip
+    )  # fmt: skip
+    with open_cluster(cluster, workers) as client:
+        if client is None:
+            model.fit(train)
+        else:
+            _fit_over_cluster(model, train, client, Path(f"{out}{PICKS}"))
     model.save(out, overwrite=overwrite)
     turns = len(model.members_[0].config_.turns)
     turned = f", each at {turns} angles" if turns > 1 else ""
@@ -89,6 +104,29 @@ def fit(
     for line in _threshold_lines(model, fpr):
         print_message(line)
     print_message(f"model: {out}")
+
+
+def _fit_over_cluster(
+    model: PatchCore | Ensemble, train: Any, client: Client, resume: Path
+) -> None:
+    """Fit over the workers. The file `resume` is deleted at the end."""
+    from minicore.cluster import Coreset
+    from minicore.patchcore.ensemble import Ensemble
+
+    if isinstance(model, Ensemble):
+        model.fit(train, client=client)
+    else:
+        if resume.exists():
+            print_message(f"{resume}: continuing from the picks of an unfinished fit")
+        model.fit(train, client=client, resume=resume)
+    for member in model.members_:
+        found = member.cluster_coreset_
+        assert isinstance(found, Coreset)  # the command has no other selection
+        megabytes = (found.sent + found.received) / 1e6
+        print_message(
+            f"{member.backbone_.name}: {count(found.rounds, 'round')} of Algorithm 1 over the "
+            f"cluster, {megabytes:,.0f} MB sent"
+        )
 
 
 def _visible_part(model: Detector) -> str:

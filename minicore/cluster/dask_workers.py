@@ -97,7 +97,7 @@ class DaskWorkers:
         }  # fmt: skip
         if done is not None:
             part_of = {task: i for i, task in tasks.items()}
-            for task in as_completed(list(part_of)):
+            for task in as_completed(list(part_of), loop=self._client.loop):
                 if task.status == "finished":
                     done(part_of[task])
         return dict(zip(tasks, self._client.gather(list(tasks.values())), strict=True))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
@@ -25,6 +25,9 @@ from minicore.patchcore.search import Detection
 from minicore.patchcore.threshold import threshold
 from minicore.runtime import threads
 from minicore.runtime.progress import bar as progress_bar
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 class Ensemble(Detector):
@@ -64,7 +67,7 @@ class Ensemble(Detector):
         self.models = models
         self.progress = progress
 
-    def fit(self, X: Any, y: None = None) -> Ensemble:
+    def fit(self, X: Any, y: None = None, *, client: Client | None = None) -> Ensemble:
         """Fit every member on the same good images.
 
         Parameters
@@ -73,6 +76,8 @@ class Ensemble(Detector):
             At least two, as for `PatchCore.fit`.
         y : None
             Not used; required by scikit-learn.
+        client : distributed.Client, optional
+            As for `PatchCore.fit`.
 
         Returns
         -------
@@ -88,7 +93,7 @@ class Ensemble(Detector):
         images = as_images(X)
         _check(self.models, len(images))
         self._forget()
-        models = [clone(model).fit(images) for model in self.models]
+        models = [clone(model).fit(images, client=client) for model in self.models]
         if any(model.threshold_ is None for model in models):
             raise ValueError(
                 f"an Ensemble needs at least two different images for its threshold; all "
