@@ -74,6 +74,9 @@ class MemoryBank:
             self._file.close()
             self._file = None
 
+    def __del__(self) -> None:  # a worker of a cluster releases its bank without `with`
+        self.__exit__()
+
     # A pickle of a bank on disk contains its rows.
     def __getstate__(self) -> dict[str, Any]:
         stored = {"_rows": self[:]} if self._file is not None else {}

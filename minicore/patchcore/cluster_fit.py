@@ -84,7 +84,8 @@ def fit_on_cluster(
 
     from minicore.cluster.dask_workers import DaskWorkers
 
-    tasks = _tasks(model, images, parts or _number_of_parts(client, len(images)))
+    edges = _edges(len(images), parts or _number_of_parts(client, len(images)))
+    tasks = _tasks(model, images, edges)
     with contextlib.closing(DaskWorkers(client, ImagePart, tasks)) as workers:
         fit_parts(model, images, workers, [len(task[1]) for task in tasks], begun, resume)
     if resume is not None:
@@ -173,13 +174,20 @@ class _OfImages:
 # -------------------------------------------------------------------- stages
 
 
-def _tasks(model: PatchCore, images: Sequence[ImageLike], parts: int) -> list[tuple[Any, ...]]:
+def _edges(images: int, parts: int) -> list[int]:
+    """Return the number of the first image of each part, and the number of images."""
+    parts = min(parts, images)
+    return [images * i // parts for i in range(parts + 1)]
+
+
+def _tasks(
+    model: PatchCore, images: Sequence[ImageLike], edges: Sequence[int]
+) -> list[tuple[Any, ...]]:
     """Return the arguments of `ImagePart` for each part."""
     worker_model = _on_one_thread(model)
     pixels = prepare(images[0], model.config_.preprocessing).shape[1:]
-    edges = [len(images) * i // parts for i in range(parts + 1)]
     named = [image if isinstance(image, np.ndarray) else Path(image).absolute() for image in images]
-    return [(worker_model, named[a:b], a, pixels) for a, b in itertools.pairwise(edges) if b > a]
+    return [(worker_model, named[a:b], a, pixels) for a, b in itertools.pairwise(edges)]
 
 
 def _on_one_thread(model: PatchCore) -> PatchCore:

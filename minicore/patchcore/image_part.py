@@ -14,7 +14,6 @@ import numpy as np
 from minicore.cluster import Part
 from minicore.errors import ImageError
 from minicore.images import ImageLike, image_size
-from minicore.images.batching import DIGEST
 from minicore.patchcore.bank import MemoryBank
 from minicore.patchcore.leave_one_out import Holes, LeaveOneOut, Others
 from minicore.patchcore.selection import project
@@ -69,12 +68,15 @@ class ImagePart(Part):
     def __init__(
         self, model: PatchCore, images: Sequence[ImageLike], at: int, pixels: tuple[int, int]
     ) -> None:
-        self._model, self._images, self._at = model, images, at
-        self._sizes = [image_size(image) for image in images]
+        self._images, self._at, self._config = images, at, model.config_
         self._M = MemoryBank(len(images), model.bank_storage, len(model.config_.turns))
-        self._cell = model._fill(self._M, images, pixels)
+        cell = model._fill(self._M, images, pixels)
+        self._facts = Facts(
+            [image_size(image) for image in images], model.image_digests_, hashes(self._M),
+            model.grid_, model.input_size_, cell,
+        )  # fmt: skip
         self._others: Others | None = None
-        super().__init__(project(self._M, model.config_), at * self._M.rows[0].size)
+        super().__init__(project(self._M, self._config), at * self._M.rows[0].size)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_others": None, "_left_out": None}
@@ -94,7 +96,7 @@ class ImagePart(Part):
         ImageError
             If an image has changed.
         """
-        changed = np.flatnonzero((self._model.image_digests_ != digests).any(axis=1))
+        changed = np.flatnonzero((self._facts.digests != digests).any(axis=1))
         if len(changed):
             image = self._images[changed[0]]
             raise ImageError(f"{image}: this image has changed during the fit; fit again")
@@ -102,11 +104,7 @@ class ImagePart(Part):
 
     def facts(self) -> Facts:
         """Return the facts about the images."""
-        model = self._model
-        return Facts(
-            self._sizes, model.image_digests_, hashes(self._M),
-            model.grid_, model.input_size_, self._cell,
-        )  # fmt: skip
+        return self._facts
 
     def features(self, rows: np.ndarray) -> np.ndarray:
         """Return the patch features of those rows that this part holds, (k, D) float32."""
@@ -132,14 +130,12 @@ class ImagePart(Part):
         -------
         scores, peaks : (m,) float64
         """
-        model = self._model
+        config, facts = self._config, self._facts
         with self._lock:
             left_out = self._leave_one_out(others)
             left_out.fill(filled)
-            return (
-                left_out.scores(model.config_),
-                left_out.peaks(model.input_size_, self._cell, model.config_),
-            )
+            peaks = left_out.peaks(facts.input_size, facts.cell, config)
+            return left_out.scores(config), peaks
 
     def _leave_one_out(self, others: Others) -> LeaveOneOut:
         """Search once for the same coreset, also if this part was made again between two calls."""
@@ -147,8 +143,3 @@ class ImagePart(Part):
             self._left_out = LeaveOneOut(self._M, self._bank, others, self._at)
             self._others = others
         return self._left_out
-
-
-def digests_of(parts: Sequence[Facts]) -> np.ndarray:
-    """Return the digests of the images of all parts, (n, 16) uint8."""
-    return np.concatenate([facts.digests for facts in parts]).reshape(-1, DIGEST)
