@@ -186,6 +186,7 @@ class PatchCore(Detector):
     """
 
     config_: Config
+    _file: Path | None = None  # contains this model, unless it has changed since
 
     def __init__(
         self,
@@ -499,7 +500,9 @@ class PatchCore(Detector):
         """
         from minicore.patchcore import saved  # imports this class
 
-        return saved.save(self, path, overwrite=overwrite)
+        file = saved.save(self, path, overwrite=overwrite)
+        self._file = file.absolute()
+        return file
 
     @classmethod
     def load(
