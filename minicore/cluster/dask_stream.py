@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from dask.sizeof import sizeof
 from distributed import Client, Future
+from distributed.comm.core import CommClosedError
 
 Job = TypeVar("Job")
 
@@ -48,30 +50,33 @@ def in_order(
     concurrent.futures.CancelledError
         If the cluster was stopped or restarted.
     """
-    start, left = None, iter(jobs)
-    running: deque[tuple[Job, Future[Any]]] = deque()
-    failed = 0
+    start, left, failed = None, iter(jobs), 0
+    begun: deque[Job] = deque()
+    futures: deque[Future[Any]] = deque()  # of the jobs in `begun`, unless a start has failed
     try:
         while True:
             try:
                 if start is None:
+                    futures.clear()
                     start = prepare()
-                    running = deque((job, start(job)) for job, _ in running)
-                room = AHEAD * max(1, sum(client.nthreads().values())) - len(running)
-                running.extend((job, start(job)) for job in islice(left, max(0, room)))
-                if not running:
+                room = AHEAD * max(1, sum(client.nthreads().values())) - len(begun)
+                begun.extend(islice(left, max(0, room)))
+                futures.extend(map(start, islice(begun, len(futures), None)))
+                if not begun:
                     return
-                result = running[0][1].result()
-            except CancelledError:
+                result = futures[0].result()
+            except (CancelledError, CommClosedError):
                 start, failed = None, failed + 1
                 if failed == ATTEMPTS:
                     raise
+                time.sleep(failed / 10)  # the scheduler may not know yet that the worker died
                 continue
             failed = 0
-            yield running.popleft()[0], result
+            futures.popleft()
+            yield begun.popleft(), result
     finally:
-        if running and client.status == "running":
-            client.cancel([future for _, future in running])
+        if futures and client.status == "running":
+            client.cancel(list(futures))
 
 
 class Packed:

@@ -34,7 +34,7 @@ def stream(
 ) -> Iterator[Detection]:
     """Yield the detections of images, in order; see `Detector.stream`."""
     size = detector.members_[0].batch_size
-    step = size if shards else BATCHES * size
+    step = BATCHES * size if shards is None else size
     if shards is None:
         prepare = _score_whole(detector, client)
     else:
@@ -111,8 +111,5 @@ def _renamed(error: ImageError, images: Sequence[ImageLike], first: int, i: int)
     """Return the error of image i of a task that begins at image `first`, as on one machine."""
     image = images[first + i]
     if isinstance(image, np.ndarray):
-        sent, given = f"image {i}", f"image {first + i}"
-    else:
-        sent, given = str(Path(image).absolute()), str(image)
-    text = str(error)
-    return ImageError(given + text.removeprefix(sent)) if text.startswith(sent) else error
+        return ImageError(str(error).replace(f"image {i}:", f"image {first + i}:", 1))
+    return ImageError(str(error).replace(str(Path(image).absolute()), str(image)))

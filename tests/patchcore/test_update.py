@@ -13,8 +13,8 @@ from sklearn.exceptions import NotFittedError
 from minicore import PatchCore, equations, trace
 from minicore.errors import ImageError, MinicoreWarning, ModelError
 from minicore.patchcore import update
-from minicore.patchcore.features import Patches
 from minicore.patchcore.bank_parts import GrowingSearch
+from minicore.patchcore.features import Patches
 from minicore.patchcore.search import Search
 from minicore.patchcore.selection import pick, project
 from minicore.patchcore.threshold import threshold
