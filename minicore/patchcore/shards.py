@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from dask.sizeof import sizeof
-from distributed import Client, Future, wait
+from distributed import Client, Future
 
 from minicore.cluster.dask_stream import Packed
 from minicore.errors import ImageError, ModelError
@@ -103,9 +103,8 @@ def _hold(client: Client, model: PatchCore, shards: int) -> list[Future[Any]]:
             client.submit(_read, file, *rows, _digest(bank[slice(*rows)]), engine, pure=False)
             for rows in ranges
         ]
-        wait(parts)
     for i, (first, end) in enumerate(ranges):
-        if file is None or parts[i].status == "error":
+        if file is None or parts[i].exception():
             (rows,) = client.scatter([bank[first:end]], hash=False)
             parts[i : i + 1] = [client.submit(_make, rows, first, engine, pure=False)]
     return parts
