@@ -135,18 +135,19 @@ class Backbone(FeatureSource):
     def __repr__(self) -> str:
         return f"Backbone({self.name!r}, layers={self.layers})"
 
-    # For copies (scikit-learn) and pickles (joblib): the session of onnxruntime is left out and
-    # opened again. The file must not have changed.
+    # For copies (scikit-learn) and pickles (joblib, Dask): the session of onnxruntime is left out
+    # and opened again. The file must not have changed. Another process may have another working
+    # folder, and another machine may have minicore and its networks elsewhere.
     def __getstate__(self) -> dict[str, Any]:
         sessions = ("_session", "_session_of_all_threads")
         state = {name: value for name, value in vars(self).items() if name not in sessions}
-        return {**state, "path": self.path.absolute()}  # a worker may run in another folder
+        return state | {"path": self.path.absolute(), "files": [f.absolute() for f in self.files]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        if not is_file(self.path):  # another machine may have it elsewhere, under the same name
-            self.files = network_files(self.source)
-            self.path = self.files[0]
+        if not is_file(self.path):
+            self.path = find(self.source) if _is_name(self.source) else _there(self.path)
+            self.files = [self.path, *external_files(self.path)]
         if state.get("sha256") not in (None, _checksum(self.path)):
             raise BackboneError(
                 f"{self.path}: has changed since the network was copied or pickled; it had the "
@@ -338,10 +339,14 @@ def network_files(path_or_name: str | Path) -> list[Path]:
 
 def _locate(path_or_name: str | Path) -> Path:
     """Return the path of a file or, for anything else, of the network of that name."""
+    if _is_name(path_or_name):
+        return find(str(path_or_name))
+    return _there(Path(path_or_name))
+
+
+def _is_name(path_or_name: str | Path) -> bool:
     path = Path(path_or_name)
-    if path.suffix.lower() == ".onnx" or path.parent != Path():
-        return _there(path)
-    return find(str(path_or_name))
+    return path.suffix.lower() != ".onnx" and path.parent == Path()
 
 
 def _there(path: Path) -> Path:

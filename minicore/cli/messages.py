@@ -16,7 +16,7 @@ OPTIONS = {
         name: f"--{name.replace('_', '-')}"
         for name in (
             "b", "backbone", "bank_storage", "batch_size", "crop", "embedding", "engine",
-            "image_size", "layers", "patchsize", "resize", "seed", "storage", "stride",
+            "image_size", "layers", "patchsize", "resize", "seed", "shards", "storage", "stride",
         )
     },
 }  # fmt: skip

@@ -12,9 +12,11 @@ from minicore.cli.model import one_or_several
 from minicore.cli.options import (
     BackbonesOption,
     BatchOption,
+    ClusterOption,
     EngineOption,
     OverwriteOption,
     ThreadsOption,
+    WorkersOption,
 )
 
 Format = Literal["csv", "jsonl"]
@@ -53,8 +55,18 @@ def score(
             "skip: score the other images, list this one on standard error, end with exit code 4."
         ),
     ] = "stop",
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            help="With --cluster or --workers: divide a memory bank that is too large for a worker "
+            "into so many parts.",
+        ),
+    ] = None,
 ) -> None:
     """Score images with a model: one line per image, in the order given."""
+    from minicore.cli.cluster import open_cluster
     from minicore.cli.outputs import ScoreWriter, heat_map_names, save_heat_map
     from minicore.errors import ImageError
     from minicore.images import as_images
@@ -64,6 +76,8 @@ def score(
     from minicore.runtime.files import check_apart, check_outputs, identities, is_folder
     from minicore.runtime.kinds import PICTURE, SCORES
 
+    if shards is not None and cluster is None and workers is None:
+        raise ValueError("--shards needs --cluster or --workers")
     paths = [path for source in images for path in as_images(source)]
     unlisted = {path for source in images if is_folder(source) for path in left_out(source)}
     unlisted -= {path for path in unlisted if maps in path.parents}  # earlier heat maps
@@ -80,8 +94,12 @@ def score(
     threshold, n_anomalous = detector.threshold_, 0
     skipped: dict[int, ImageError] = {}
     scored = (i for i in range(len(paths)) if i not in skipped)
-    with ScoreWriter(out, format, inputs=inputs, overwrite=overwrite) as writer:
-        for batch in detector.stream(paths, skipped=skipped if on_error == "skip" else None):
+    into = skipped if on_error == "skip" else None
+    with (
+        open_cluster(cluster, workers) as client,
+        ScoreWriter(out, format, inputs=inputs, overwrite=overwrite) as writer,
+    ):
+        for batch in detector.stream(paths, skipped=into, client=client, shards=shards):
             p = [None] * len(batch.scores)
             if threshold is not None:
                 p = p_values(batch.scores, detector.calibration_scores_).tolist()

@@ -20,7 +20,9 @@ import numpy as np
 
 from minicore import cluster
 from minicore.checks import is_whole
+from minicore.cluster import dask_workers
 from minicore.cluster.coordinator import Coreset
+from minicore.cluster.dask_stream import Packed
 from minicore.cluster.two_round import Approximation
 from minicore.cluster.workers import Counted, Done, Workers
 from minicore.errors import MinicoreError, ModelError, ParameterError
@@ -34,7 +36,6 @@ from minicore.patchcore.threshold import threshold
 from minicore.patchcore.training import common_size, first_equal, warn_of_copies
 from minicore.runtime import container, system
 from minicore.runtime.clock import Seconds
-from minicore.runtime.distribution import require
 from minicore.runtime.files import check_writable, is_file
 from minicore.runtime.kinds import MODEL
 from minicore.runtime.progress import bar as progress_bar
@@ -69,24 +70,21 @@ def fit_on_cluster(
     Raises
     ------
     MinicoreError
-        If Dask is not installed, the cluster has no workers, or `resume` is of another fit.
+        If the cluster has no workers, or `resume` is of another fit.
     ValueError
         If a parameter is out of range, or cannot be used over a cluster.
     ImageError, BackboneError
         As for `PatchCore.fit`, or if an image changes during the fit.
     """
-    require("a fit over a cluster", "cluster", "distributed")
     _check(model.config_, parts)
     begun = None
     if resume is not None:
         check_writable(resume, kind=MODEL)
         begun = _begun(Path(resume), model.config_)
 
-    from minicore.cluster.dask_workers import DaskWorkers
-
     edges = _edges(len(images), parts or _number_of_parts(client, len(images)))
     tasks = _tasks(model, images, edges)
-    with contextlib.closing(DaskWorkers(client, ImagePart, tasks)) as workers:
+    with contextlib.closing(dask_workers.DaskWorkers(client, ImagePart, tasks)) as workers:
         fit_parts(model, images, workers, [len(task[1]) for task in tasks], begun, resume)
     if resume is not None:
         system.unlink(Path(resume))
@@ -184,10 +182,10 @@ def _tasks(
     model: PatchCore, images: Sequence[ImageLike], edges: Sequence[int]
 ) -> list[tuple[Any, ...]]:
     """Return the arguments of `ImagePart` for each part."""
-    worker_model = _on_one_thread(model)
+    packed = Packed(_on_one_thread(model))
     pixels = prepare(images[0], model.config_.preprocessing).shape[1:]
     named = [image if isinstance(image, np.ndarray) else Path(image).absolute() for image in images]
-    return [(worker_model, named[a:b], a, pixels) for a, b in itertools.pairwise(edges)]
+    return [(packed, named[a:b], a, pixels) for a, b in itertools.pairwise(edges)]
 
 
 def _on_one_thread(model: PatchCore) -> PatchCore:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -22,7 +22,11 @@ from minicore.patchcore.search import Detection
 from minicore.patchcore.threshold import p_values
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
+from minicore.runtime.distribution import require
 from minicore.runtime.progress import bar as progress_bar
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 class Detector(OutlierMixin, BaseEstimator):
@@ -150,7 +154,12 @@ class Detector(OutlierMixin, BaseEstimator):
         return {name: value for name, value in vars(self).items() if name != "_last"}
 
     def stream(
-        self, X: Any, *, skipped: dict[int, ImageError] | None = None
+        self,
+        X: Any,
+        *,
+        skipped: dict[int, ImageError] | None = None,
+        client: Client | None = None,
+        shards: int | None = None,
     ) -> Iterator[Detection]:
         """Score images in batches. The memory does not depend on the number of images.
 
@@ -161,6 +170,18 @@ class Detector(OutlierMixin, BaseEstimator):
         skipped : dict, optional
             If given, unusable images are left out, and the position and the error of each are
             stored here, as in `minicore.images.batches`.
+        client : distributed.Client, optional
+            Score on the workers of its Dask cluster, one task on each of their threads. The results
+            are the same. Each worker gets the model once, or again if all workers that had it died.
+            The workers need the same versions of all packages. They read images that are given as
+            paths from the same paths, and the network from the same file.
+        shards : int, optional
+            With `client`, for a `PatchCore` whose memory bank is too large for a worker: divide the
+            rows of the bank into so many parts. Each worker holds one, or several if there are more
+            parts than workers. This process still holds the whole bank. If the model was loaded or
+            saved, and the workers can read this file, they read their rows from it. Otherwise this
+            process sends them. All patch features are sent to every part, so do not divide a bank
+            that a worker can hold.
 
         Yields
         ------
@@ -171,11 +192,25 @@ class Detector(OutlierMixin, BaseEstimator):
         ------
         ImageError
             If an image cannot be used and `skipped` is None.
+        BackboneError
+            If a worker does not have the network.
+        MinicoreError
+            If the extra ``cluster`` is not installed.
         ValueError
             If a parameter is out of range.
         """
         for member in self.members_:  # parameters may have changed since `fit`
             require_running(member)
+        if client is not None:
+            require("client", "cluster", "distributed")
+            from minicore.patchcore import cluster_score  # imports Dask, and this class
+
+            yield from cluster_score.stream(
+                self, as_images(X), client, shards=shards, skipped=skipped
+            )
+            return
+        if shards is not None:
+            raise ValueError(f"shards must be None without a client, got {shards!r}")
         batches = self._detections(as_images(X), skipped=skipped, progress=self.progress)
         while True:
             with threads.limit(self.n_threads):  # not while the caller works between two batches

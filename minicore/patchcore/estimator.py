@@ -50,6 +50,7 @@ from minicore.patchcore.update import find_growth, grow
 from minicore.patchcore.whitening import covariance, whitening_matrix
 from minicore.runtime import threads
 from minicore.runtime.clock import Seconds
+from minicore.runtime.distribution import require
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -197,6 +198,7 @@ class PatchCore(Detector):
 
     config_: Config
     cluster_coreset_: Coreset | Approximation
+    _file: Path | None = None  # contains this model, unless it has changed since
 
     def __init__(
         self,
@@ -312,7 +314,8 @@ class PatchCore(Detector):
             self.backbone_ = self._open_backbone()
             self.config_ = self._configure(self.backbone_)
         if client is not None:
-            from minicore.patchcore.cluster_fit import fit_on_cluster  # Dask is an extra
+            require("client", "cluster", "distributed")
+            from minicore.patchcore.cluster_fit import fit_on_cluster  # imports Dask
 
             fit_on_cluster(self, images, client, parts, resume)
             return self
@@ -539,7 +542,9 @@ class PatchCore(Detector):
         """
         from minicore.patchcore import saved  # imports this class
 
-        return saved.save(self, path, overwrite=overwrite)
+        file = saved.save(self, path, overwrite=overwrite)
+        self._file = file.absolute()
+        return file
 
     @classmethod
     def load(

@@ -6,6 +6,7 @@ and small arrays are sent to the coordinator (`minicore.patchcore.cluster_fit`).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,10 +17,12 @@ from minicore.errors import ImageError
 from minicore.images import ImageLike, image_size
 from minicore.patchcore.bank import MemoryBank
 from minicore.patchcore.leave_one_out import Holes, LeaveOneOut, Others
+from minicore.patchcore.on_worker import unpacked
 from minicore.patchcore.selection import project
 from minicore.patchcore.training import hashes
 
 if TYPE_CHECKING:
+    from minicore.cluster.dask_stream import Packed
     from minicore.patchcore.estimator import PatchCore
 
 
@@ -51,8 +54,9 @@ class ImagePart(Part):
 
     Parameters
     ----------
-    model : PatchCore
-        With its network and configuration, not fitted. It computes the patch features.
+    packed : Packed
+        A `PatchCore` with its network and configuration, not fitted. It computes the patch
+        features.
     images : sequence of paths and arrays
     at : int
         Number of the first of them among all training images.
@@ -66,8 +70,9 @@ class ImagePart(Part):
     """
 
     def __init__(
-        self, model: PatchCore, images: Sequence[ImageLike], at: int, pixels: tuple[int, int]
+        self, packed: Packed, images: Sequence[ImageLike], at: int, pixels: tuple[int, int]
     ) -> None:
+        model: PatchCore = copy.copy(unpacked(packed))  # several parts may share it
         self._images, self._at, self._config = images, at, model.config_
         self._M = MemoryBank(len(images), model.bank_storage, len(model.config_.turns))
         cell = model._fill(self._M, images, pixels)

@@ -197,6 +197,7 @@ def _patchcore(
     except ValueError as error:
         raise ModelError(f"{path}: damaged: {error}") from error
     model._forget()
+    model._file = Path(path).absolute()
     model.seconds_ = Seconds()
     model.config_, model.made_ = config, saved.made
     model.scales_, model.whitening_ = saved.scales, saved.whitening

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minicore import equations, fast
 from minicore.patchcore.config import Engine, Score
-from minicore.runtime import threads
 
 TOP = 0.01  # share of the patches whose distances score="top" averages
-PART = 1024  # rows of a part of `GrowingSearch`; a part with more rows does not grow
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,8 @@ class Search:
         The result of `state` for this bank. It saves time and changes no result.
     score : {"max", "top"}, default "max"
         The score of an image; see `minicore.PatchCore`.
+    first : int, default 0
+        The number of the first row, if these rows are a part of a larger bank.
 
     Raises
     ------
@@ -88,13 +88,14 @@ class Search:
         b: int | None,
         state: dict[str, np.ndarray] | None = None,
         score: Score = "max",
+        first: int = 0,
     ) -> None:
         if b is not None and b > len(bank):
             raise ValueError(
                 f"b must be at most the {len(bank)} rows of the memory bank, got {b}; "
                 f"lower b or raise coreset_ratio"
             )
-        self.bank, self.b, self._score = bank, b, score
+        self.bank, self.b, self._score, self.first = bank, b, score, first
         self._index = None if state is None else fast.Nearest(bank, state=state)
 
     def prepare(self, engine: Engine) -> None:
@@ -106,17 +107,23 @@ class Search:
         """Return what `prepare` computed, for a saved model; empty if it computed nothing."""
         return {} if self._index is None else self._index.state()
 
+    def contains(self, rows: np.ndarray) -> np.ndarray:
+        """Return whether each number is that of a row of this bank, (n,) bool."""
+        return (rows >= self.first) & (rows < self.first + len(self.bank))
+
     def take(self, rows: np.ndarray) -> np.ndarray:
         """Return the rows of the bank with these numbers."""
-        return self.bank[rows]
+        return self.bank[rows - self.first]
 
     def nearest(self, queries: np.ndarray, k: int, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
-        """Find the `k` nearest rows of the bank for each query, (n, k) distances and indices."""
+        """Find the `k` nearest rows of the bank for each query, (n, k) distances and numbers."""
         if engine == "equations":
-            return equations.nearest(queries, self.bank, k)
-        self.prepare(engine)
-        assert self._index is not None
-        return self._index.query(queries, k)
+            distances, rows = equations.nearest(queries, self.bank, k)
+        else:
+            self.prepare(engine)
+            assert self._index is not None
+            distances, rows = self._index.query(queries, k)
+        return distances, rows + self.first
 
     def score(
         self, patches: np.ndarray, engine: Engine
@@ -156,29 +163,75 @@ class Search:
         s, s_star, distances
             As `score`.
         """
+        n, height, width, _ = patches.shape
+        chosen = Deciding.of(patches, found, rows)
+        around = None
+        if self.b is not None:
+            _, near = self.nearest(self.take(chosen.rows), self.b, engine)
+            around = [self.take(own) for own in near]
+        s, s_star = chosen.score(around, self._score)
+        return s, s_star, chosen.distances.reshape(n, height, width)
+
+
+class Deciding(NamedTuple):
+    r"""The patches of a batch of images that decide the scores (equation 6).
+
+    Attributes
+    ----------
+    distances : (n, h' * w') float32
+        Distance of each patch to its nearest row of the bank.
+    patches : (n, D) float32
+        $m^{test,*}$ of each image.
+    rows : (n,) int64
+        $m^*$ of each image, a row of the bank.
+    """
+
+    distances: np.ndarray
+    patches: np.ndarray
+    rows: np.ndarray
+
+    @staticmethod
+    def of(patches: np.ndarray, found: np.ndarray, rows: np.ndarray) -> Deciding:
+        """Choose the patches after a search.
+
+        Parameters
+        ----------
+        patches : (n, h', w', D) float32
+        found, rows : (n * h' * w', 1)
+            Distance to the nearest row of the bank, and this row, for each patch.
+        """
         n, height, width, D = patches.shape
         P = patches.reshape(n, height * width, D)
 
         # min_{m ∈ M} ‖m_test − m‖₂ and its arg min, for every m_test ∈ P(x_test)
-        distances, rows = found.astype(np.float32).reshape(n, -1), rows.reshape(n, -1)
+        distances = found.astype(np.float32).reshape(n, height * width)
 
-        # m_test* and m* (arg max), s* = ‖m_test* − m*‖₂
+        # m_test* and m* (arg max)
         images, test_star = np.arange(n), distances.argmax(axis=1)
-        m_star = rows[images, test_star]
-        s = s_star = distances[images, test_star].astype(float)
-        if self._score == "top":
-            s = mean_of_top(distances)
+        m_star = rows.reshape(n, height * width)[images, test_star]
+        return Deciding(distances, P[images, test_star], m_star)
+
+    def score(
+        self, around: Sequence[np.ndarray] | None, score: Score
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the score and equation 6 of each image, (n,) float64.
+
+        Parameters
+        ----------
+        around : sequence of (b, D) float32, or None
+            N_b(m*) of each image. None leaves equation 7 out.
+        score : {"max", "top"}
+        """
+        # s* = ‖m_test* − m*‖₂
+        s = s_star = self.distances.max(axis=1).astype(float)
+        if score == "top":
+            s = mean_of_top(self.distances)
 
         # s, from the neighbourhood N_b(m*)
-        if self.b is not None:
-            _, around = self.nearest(self.take(m_star), self.b, engine)
-            s = np.array(
-                [
-                    equations.reweighted_distance(P[i, test_star[i]], self.take(around[i]))
-                    for i in images
-                ]
-            )
-        return s, s_star, distances.reshape(n, height, width)
+        if around is not None:
+            pairs = zip(self.patches, around, strict=True)
+            s = np.array([equations.reweighted_distance(m, near) for m, near in pairs])
+        return s, s_star
 
 
 def top_patches(patches: int) -> int:
@@ -199,86 +252,3 @@ def mean_of_top(distances: np.ndarray) -> np.ndarray:
     """
     top = np.sort(distances, axis=1)[:, -top_patches(distances.shape[1]) :]
     return np.asarray(top.mean(axis=1, dtype=np.float64))
-
-
-class GrowingSearch(Search):
-    """A `Search` that accepts more rows. Its results are those of a `Search` in all its rows.
-
-    The rows are kept in parts, and only the last part is prepared again when rows are added. A
-    small part is searched in one thread: with several, the threads would mostly wait.
-
-    Parameters
-    ----------
-    search : Search
-        In the rows that it begins with. It is not changed.
-    """
-
-    def __init__(self, search: Search) -> None:
-        super().__init__(search.bank, search.b, score=search._score)
-        self._parts = [search]
-
-    def append(self, rows: np.ndarray) -> None:
-        """Add rows, (n, D) float32, after all others."""
-        if not len(rows):
-            return
-        last = self._parts[-1]
-        if len(self._parts) > 1 and len(last.bank) < PART:
-            rows = np.concatenate([self._parts.pop().bank, rows])
-        self._parts.append(Search(rows, None))
-
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """Return the rows with these numbers."""
-        found = np.empty((len(rows), self.bank.shape[1]), np.float32)
-        for first, part in self._numbered():
-            own = (rows >= first) & (rows < first + len(part.bank))
-            found[own] = part.bank[rows[own] - first]
-        return found
-
-    def nearest(self, queries: np.ndarray, k: int, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
-        """Find the `k` nearest rows for each of a few queries, (n, k) distances and indices."""
-        distances, indices = [], []
-        for first, part in self._numbered():
-            with threads.limit(1):
-                found, rows = part.nearest(queries, min(k, len(part.bank)), engine)
-            distances.append(found)
-            indices.append(rows + first)
-        both = np.concatenate(distances, axis=1), np.concatenate(indices, axis=1)
-        order = np.argsort(both[0], axis=1, kind="stable")[:, :k]  # ties: the lowest row
-        return np.take_along_axis(both[0], order, 1), np.take_along_axis(both[1], order, 1)
-
-    def begin(self, queries: np.ndarray, engine: Engine) -> tuple[np.ndarray, np.ndarray]:
-        """Find the nearest of the rows that this object began with, (n, 1) distances and rows."""
-        return self._parts[0].nearest(queries, 1, engine)
-
-    def finish(
-        self, queries: np.ndarray, begun: tuple[np.ndarray, np.ndarray], engine: Engine
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the nearest of all rows, after `begin`.
-
-        Parameters
-        ----------
-        queries : (n, D) float32
-            Some queries of `begin`.
-        begun : distances and rows, (n, 1)
-            Their results.
-        engine : {"fast", "equations"}
-
-        Returns
-        -------
-        distances : (n, 1) float64
-        rows : (n, 1) int64
-        """
-        distances, rows = begun
-        for first, part in list(self._numbered())[1:]:
-            with threads.limit(1 if len(part.bank) < PART else None):
-                found, own = part.nearest(queries, 1, engine)
-            rows = np.where(found < distances, own + first, rows)  # ties: the lowest row
-            distances = np.minimum(found, distances)
-        return distances, rows
-
-    def _numbered(self) -> Iterator[tuple[int, Search]]:
-        """Yield the parts, each with the number of its first row."""
-        first = 0
-        for part in self._parts:
-            yield first, part
-            first += len(part.bank)

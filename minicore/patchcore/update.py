@@ -28,9 +28,10 @@ from minicore.errors import MinicoreWarning, ParameterError
 from minicore.images import ImageLike, as_images, image_size
 from minicore.images.batching import DIGEST
 from minicore.patchcore.bank import MemoryBank
+from minicore.patchcore.bank_parts import GrowingSearch
 from minicore.patchcore.config import Config, require_running
 from minicore.patchcore.features import Patches, engine_functions
-from minicore.patchcore.search import GrowingSearch, Search
+from minicore.patchcore.search import Search
 from minicore.patchcore.selection import continue_coreset, project
 from minicore.patchcore.threshold import threshold
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,37 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if header.pop("sha256", None) != _checksum(header, arrays):
         raise ModelError(f"{path}: damaged: its contents do not match its checksum")
     return arrays, header
+
+
+def read_rows(path: str | Path, name: str, first: int, end: int) -> np.ndarray:
+    """Return some rows of an array in a file that `write` wrote. The checksum is not compared.
+
+    Parameters
+    ----------
+    path : str or Path
+    name : str
+        Name of a float32 or float16 array.
+    first, end : int
+        The range of the rows.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, or does not contain these rows.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            entry = json.loads(file.read(length))[name]
+            dtype = np.dtype({"F32": "<f4", "F16": "<f2"}[entry["dtype"]])
+            l, *shape = entry["shape"]
+            row = dtype.itemsize * math.prod(shape)
+            file.seek(8 + length + entry["data_offsets"][0] + first * row)
+            content = file.read((min(end, l) - first) * row)
+        return np.frombuffer(bytearray(content), dtype).reshape(end - first, *shape)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = " ".join(f"{error}".split())[:200]
+        raise ModelError(f"{path}: rows {first} to {end} cannot be read: {found}") from error
 
 
 def _text(header: Mapping[str, Any]) -> str:

@@ -277,11 +277,11 @@ def two_workers():
 class Dying(ImagePart):
     """A part whose worker is killed once, at some moment."""
 
-    def __init__(self, model, images, at, pixels):
+    def __init__(self, packed, images, at, pixels):
         self.flag = images[0].parents[1] / "killed"
         if at > 0:
             self.die("in the network stage")
-        super().__init__(model, images, at, pixels)
+        super().__init__(packed, images, at, pixels)
 
     def farthest(self, known, rows, vectors, n):
         if known > 20:

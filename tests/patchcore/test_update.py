@@ -13,8 +13,9 @@ from sklearn.exceptions import NotFittedError
 from minicore import PatchCore, equations, trace
 from minicore.errors import ImageError, MinicoreWarning, ModelError
 from minicore.patchcore import update
+from minicore.patchcore.bank_parts import GrowingSearch
 from minicore.patchcore.features import Patches
-from minicore.patchcore.search import GrowingSearch, Search
+from minicore.patchcore.search import Search
 from minicore.patchcore.selection import pick, project
 from minicore.patchcore.threshold import threshold
 from minicore.patchcore.update import _GrowingBank, find_growth
@@ -158,7 +159,7 @@ def test_an_update_is_the_literal_continuation_of_algorithm_1(
 
 @pytest.mark.parametrize("engine", ["fast", "equations"])
 def test_a_search_that_grows_finds_what_a_search_in_all_rows_finds(engine, monkeypatch):
-    monkeypatch.setattr("minicore.patchcore.search.PART", 20)
+    monkeypatch.setattr("minicore.patchcore.bank_parts.PART", 20)
     rng = np.random.default_rng(0)
     M, queries = rng.integers(0, 4, (100, 5)), rng.integers(0, 4, (2, 8, 8, 5))  # with many ties
     M, queries = M.astype(np.float32), queries.astype(np.float32)

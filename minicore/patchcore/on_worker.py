@@ -1,0 +1,58 @@
+"""What a task on a worker of a cluster needs: a detector, and one thread."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from minicore.cluster.dask_stream import Packed
+from minicore.errors import BackboneError
+from minicore.runtime import threads
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def one_thread(task: Callable[P, R]) -> Callable[P, R]:
+    """Limit a function to one thread: Dask runs one task on each thread of a worker."""
+
+    @functools.wraps(task)
+    def limited(*args: P.args, **kwargs: P.kwargs) -> R:
+        with threads.limit(1):
+            return task(*args, **kwargs)
+
+    return limited
+
+
+def unpacked(packed: Packed) -> Any:
+    """Return a detector on a worker.
+
+    Raises
+    ------
+    BackboneError
+        If this worker does not have the network, or another one.
+    """
+    try:
+        return packed.open()
+    except BackboneError as error:
+        raise BackboneError(
+            f"{error} (on a worker: all workers need the network of the model, for example on "
+            f"shared storage)"
+        ) from error
+
+
+def opened(packed: Packed) -> Any:
+    """Return a fitted detector whose network and members use one thread for each task.
+
+    Raises
+    ------
+    BackboneError
+        As `unpacked`.
+    """
+    detector = unpacked(packed)
+    for member in detector.members_:
+        member.n_threads = None
+        for network in member.backbone_.networks:
+            network.threads = 1
+    return detector
