@@ -110,7 +110,6 @@ def _fit_over_cluster(
     model: PatchCore | Ensemble, train: Any, client: Client, resume: Path
 ) -> None:
     """Fit over the workers. The file `resume` is deleted at the end."""
-    from minicore.cluster import Coreset
     from minicore.patchcore.ensemble import Ensemble
 
     if isinstance(model, Ensemble):
@@ -121,7 +120,6 @@ def _fit_over_cluster(
         model.fit(train, client=client, resume=resume)
     for member in model.members_:
         found = member.cluster_coreset_
-        assert isinstance(found, Coreset)  # the command has no other selection
         megabytes = (found.sent + found.received) / 1e6
         print_message(
             f"{member.backbone_.name}: {count(found.rounds, 'round')} of Algorithm 1 over the "

@@ -44,6 +44,8 @@ class Approximation:
         No choice of as many rows has a smaller radius than this.
     union : int
         Number of rows in the union.
+    rounds : int
+        Always 2.
     sent, received : int
         Bytes of arrays and numbers sent to the parts, and received from them.
     """
@@ -55,6 +57,7 @@ class Approximation:
     union: int
     sent: int
     received: int
+    rounds: int = 2
 
 
 def two_round_coreset(
