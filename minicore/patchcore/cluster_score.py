@@ -34,17 +34,16 @@ def stream(
 ) -> Iterator[Detection]:
     """Yield the detections of images, in order; see `Detector.stream`."""
     size = detector.members_[0].batch_size
-    step = BATCHES * size if shards is None else size
     if shards is None:
-        prepare = _score_whole(detector, client)
+        prepare, step = _score_whole(detector, client), BATCHES * size
     else:
-        prepare = score_over_shards(_with_bank(detector, shards), client, shards)
+        prepare, step = score_over_shards(_with_bank(detector, shards), client, shards), size
 
-    def start_from() -> Callable[[int], Future[Any]]:
+    def prepare_slices() -> Callable[[int], Future[Any]]:
         start = prepare()
         return lambda first: start(_sent(images[first : first + step], client))
 
-    results = in_order(client, range(0, len(images), step), start_from)
+    results = in_order(client, range(0, len(images), step), prepare_slices)
     with (
         contextlib.closing(results),
         progress_bar(len(images), "score", "image", show=detector.progress) as bar,

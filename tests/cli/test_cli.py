@@ -395,11 +395,13 @@ def test_an_error_names_the_option_not_the_parameter(
 
 def test_every_replaced_name_is_a_parameter_and_an_option():
     known = {
-        name for made in (PatchCore, Config, to_onnx) for name in inspect.signature(made).parameters
+        name
+        for made in (PatchCore, Config, to_onnx, PatchCore.stream)
+        for name in inspect.signature(made).parameters
     }
     assert set(OPTIONS) <= known
     commands = typer.main.get_command(app).commands
-    options = [*commands["fit"].params, *commands["export"].params]
+    options = [param for name in ("fit", "export", "score") for param in commands[name].params]
     assert set(OPTIONS.values()) <= {name for option in options for name in option.opts}
 
 
