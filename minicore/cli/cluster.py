@@ -6,10 +6,12 @@ import contextlib
 import logging
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from minicore import __version__
 from minicore.errors import MinicoreError
-from minicore.runtime.distribution import require
+from minicore.runtime.distribution import NAME, require
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -41,7 +43,8 @@ def open_cluster(address: str | None, workers: int | None) -> Iterator[Client | 
     ------
     MinicoreError
         If both parameters are given, the extra ``cluster`` is not installed, no scheduler or no
-        worker answers at the address, or the workers are lost while they compute.
+        worker answers at the address, one has another version of minicore, or the workers are lost
+        while they compute.
     """
     if address is None and workers is None:
         yield None
@@ -88,7 +91,24 @@ def _connected(address: str) -> Iterator[Client]:
                 f"--cluster {address}: the scheduler has no worker; start one on each machine with "
                 f"`dask worker {address}`"
             ) from error
+        _require_one_version(client, address)
         yield client
+
+
+def _require_one_version(client: Client, address: str) -> None:
+    """Raise an error unless scheduler and workers have this version of minicore."""
+    try:
+        found = {client.run_on_scheduler(version, NAME), *client.run(version, NAME).values()}
+    except PackageNotFoundError as error:
+        raise MinicoreError(
+            f"--cluster {address}: {NAME} is not installed on the scheduler or on a worker; "
+            f"install {NAME} {__version__} on all machines"
+        ) from error
+    if found != {__version__}:
+        raise MinicoreError(
+            f"--cluster {address}: expected {NAME} {__version__} on the scheduler and all workers, "
+            f"found {', '.join(sorted(found))}; install one version on all machines"
+        )
 
 
 @contextlib.contextmanager

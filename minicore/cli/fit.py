@@ -116,7 +116,7 @@ def _fit_over_cluster(
         model.fit(train, client=client)
     else:
         if resume.exists():
-            print_message(f"{resume}: continuing from the picks of an unfinished fit")
+            print_message(f"{resume}: the picks of an unfinished fit")
         model.fit(train, client=client, resume=resume)
     for member in model.members_:
         found = member.cluster_coreset_

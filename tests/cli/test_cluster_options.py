@@ -69,6 +69,22 @@ def test_an_address_where_no_scheduler_answers_is_named(address, parts, run, mon
     assert f"--cluster {address}: no Dask scheduler answers" in error and "dask scheduler" in error
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("__version__", "9.1", "expected minicore-patchcore 9.1 on .* install one version"),
+        ("NAME", "not-installed", "not-installed is not installed on the scheduler"),
+    ],
+)
+def test_another_version_on_the_cluster_is_an_error(name, value, words, monkeypatch):
+    monkeypatch.setattr(cluster_options, name, value)
+    options = {"n_workers": 1, "dashboard_address": None, "silence_logs": 50}
+    with distributed.LocalCluster(processes=True, **options) as cluster:
+        address = cluster.scheduler_address
+        with pytest.raises(MinicoreError, match=words), open_cluster(address, None):
+            pass
+
+
 def test_a_scheduler_without_workers_is_an_error(monkeypatch):
     monkeypatch.setattr(cluster_options, "SECONDS", 0.2)
     options = {"n_workers": 0, "dashboard_address": None, "silence_logs": 50}
