@@ -122,7 +122,8 @@ def _local(workers: int) -> Iterator[Client]:
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            dashboard_address="127.0.0.1:0",  # any free port
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # any free port: no warning
             silence_logs=logging.CRITICAL,
             local_directory=folder,
             preload=[IGNORE_CTRL_C],

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -315,3 +316,17 @@ def test_a_batch_of_another_shape_is_refused(path, shape):
 def test_counts_below_1_are_refused(path, argument):
     with pytest.raises(ValueError, match=argument):
         Backbone(network(path), **{argument: 0})
+
+
+def test_a_pickle_is_read_in_any_folder_and_finds_a_named_network_of_the_machine(
+    tiny, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tiny.parent)
+    stored = pickle.dumps(Backbone(tiny.name))
+    monkeypatch.chdir(tmp_path)
+    assert pickle.loads(stored).path == tiny
+    named = Backbone("default")
+    state = named.__getstate__() | {"path": tmp_path / "elsewhere.onnx"}
+    other = Backbone.__new__(Backbone)
+    other.__setstate__(state)
+    assert other.path == named.path and other.files == named.files
