@@ -72,7 +72,7 @@ def open_cluster(address: str | None, workers: int | None) -> Iterator[Client | 
 
 @contextlib.contextmanager
 def _connected(address: str) -> Iterator[Client]:
-    from distributed import Client
+    from distributed import Client, TimeoutError
     from distributed.comm.addressing import get_address_host_port
 
     try:
@@ -89,7 +89,7 @@ def _connected(address: str) -> Iterator[Client]:
         except TimeoutError as error:
             raise MinicoreError(
                 f"--cluster {address}: the scheduler has no worker; start one on each machine with "
-                f"`dask worker {address}`"
+                f"`dask worker {address} --nthreads 1 --memory-limit 0`"
             ) from error
         _require_one_version(client, address)
         yield client
@@ -114,7 +114,7 @@ def _require_one_version(client: Client, address: str) -> None:
 @contextlib.contextmanager
 def _local(workers: int) -> Iterator[Client]:
     import dask.config
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, TimeoutError
 
     with (
         dask.config.set({QUIET: "critical"}),

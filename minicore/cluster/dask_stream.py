@@ -19,7 +19,8 @@ from distributed.comm.core import CommClosedError
 Job = TypeVar("Job")
 
 AHEAD = 2  # jobs at a time for each thread of the cluster
-ATTEMPTS = 10  # of a job, if workers die with the data that it needs
+ATTEMPTS = 10  # if workers die with data that was sent to them
+LOST = CancelledError, CommClosedError  # the errors then
 
 
 def in_order(
@@ -65,7 +66,7 @@ def in_order(
                 if not begun:
                     return
                 result = futures[0].result()
-            except (CancelledError, CommClosedError):
+            except LOST:
                 start, failed = None, failed + 1
                 if failed == ATTEMPTS:
                     raise

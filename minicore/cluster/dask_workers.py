@@ -9,19 +9,19 @@ no picks and asks for them (`Part.farthest`).
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError
 from typing import Any
 
 from dask.sizeof import sizeof
 from distributed import Client, as_completed
 
+from minicore.cluster.dask_stream import ATTEMPTS, LOST
 from minicore.cluster.part import Part
 from minicore.cluster.workers import Done
 from minicore.runtime import threads
 
 LARGE = 2**20  # bytes from which an argument goes to each worker once, not to each part
-ATTEMPTS = 10  # of a call, if workers die
 
 
 class DaskWorkers:
@@ -68,10 +68,11 @@ class DaskWorkers:
         concurrent.futures.CancelledError
             If the parts are lost, because the cluster was stopped or restarted.
         """
-        for _ in range(ATTEMPTS - 1):
-            with contextlib.suppress(CancelledError):  # the workers with a shared argument died
+        for attempt in range(1, ATTEMPTS):
+            with contextlib.suppress(*LOST):
                 return self._call(method, arguments, done)
             self._shared.clear()
+            time.sleep(attempt / 10)  # the scheduler may not know yet that the worker died
         return self._call(method, arguments, done)
 
     def _call(

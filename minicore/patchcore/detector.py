@@ -203,7 +203,9 @@ class Detector(OutlierMixin, BaseEstimator):
             require_running(member)
         if client is not None:
             require("client", "cluster", "distributed")
-            from minicore.patchcore import cluster_score  # imports Dask, and this class
+            from minicore.patchcore.over_cluster import (
+                cluster_score,  # imports Dask, and this class
+            )
 
             yield from cluster_score.stream(
                 self, as_images(X), client, shards=shards, skipped=skipped

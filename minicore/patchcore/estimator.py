@@ -315,7 +315,7 @@ class PatchCore(Detector):
             self.config_ = self._configure(self.backbone_)
         if client is not None:
             require("client", "cluster", "distributed")
-            from minicore.patchcore.cluster_fit import fit_on_cluster  # imports Dask
+            from minicore.patchcore.over_cluster.cluster_fit import fit_on_cluster  # imports Dask
 
             fit_on_cluster(self, images, client, parts, resume)
             return self

@@ -12,8 +12,8 @@ from PIL import Image
 from minicore import Ensemble, PatchCore
 from minicore.cluster import InProcess, coordinator
 from minicore.errors import ImageError, MinicoreError, ModelError, OutputError
-from minicore.patchcore import cluster_fit
-from minicore.patchcore.image_part import ImagePart
+from minicore.patchcore.over_cluster import cluster_fit
+from minicore.patchcore.over_cluster.image_part import ImagePart
 from minicore.runtime import container
 
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")

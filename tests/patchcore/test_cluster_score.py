@@ -18,8 +18,8 @@ from minicore.patchcore.search import Detection, Search
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
 from minicore.cluster.dask_stream import AHEAD, Packed, in_order  # noqa: E402
-from minicore.patchcore import shards as shards_module  # noqa: E402
-from minicore.patchcore.on_worker import opened  # noqa: E402
+from minicore.patchcore.over_cluster import shards as shards_module  # noqa: E402
+from minicore.patchcore.over_cluster.on_worker import opened  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
 
 from minicore.cluster.dask_stream import Packed
 from minicore.errors import BackboneError
+from minicore.images import ImageLike
 from minicore.runtime import threads
 
 P = ParamSpec("P")
@@ -23,6 +27,11 @@ def one_thread(task: Callable[P, R]) -> Callable[P, R]:
             return task(*args, **kwargs)
 
     return limited
+
+
+def named(image: ImageLike) -> ImageLike:
+    """Return an image as a worker finds it, which may run in another folder."""
+    return image if isinstance(image, np.ndarray) else Path(image).absolute()
 
 
 def unpacked(packed: Packed) -> Any:

@@ -16,9 +16,9 @@ from minicore.errors import ImageError, ParameterError
 from minicore.images import ImageLike
 from minicore.patchcore.detector import Detector
 from minicore.patchcore.estimator import PatchCore
-from minicore.patchcore.on_worker import one_thread, opened
+from minicore.patchcore.over_cluster.on_worker import named, one_thread, opened
+from minicore.patchcore.over_cluster.shards import score_over_shards
 from minicore.patchcore.search import Detection
-from minicore.patchcore.shards import score_over_shards
 from minicore.runtime.progress import bar as progress_bar
 
 BATCHES = 2  # of a task: while the network runs on the first, the second is prepared
@@ -97,13 +97,9 @@ def _score(
 def _sent(images: Sequence[ImageLike], client: Client) -> Any:
     """Return images as the argument of a task: paths, or arrays on one of the workers."""
     if all(isinstance(image, Path) for image in images):
-        return [_name_on_worker(image) for image in images]
-    (some,) = client.scatter([[_name_on_worker(image) for image in images]], hash=False)
+        return [named(image) for image in images]
+    (some,) = client.scatter([[named(image) for image in images]], hash=False)
     return some
-
-
-def _name_on_worker(image: ImageLike) -> ImageLike:
-    return image if isinstance(image, np.ndarray) else Path(image).absolute()
 
 
 def _renamed(error: ImageError, images: Sequence[ImageLike], first: int, i: int) -> ImageError:

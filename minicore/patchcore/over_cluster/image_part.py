@@ -1,7 +1,7 @@
 r"""A part of a memory bank on a worker of a cluster, made there from image files.
 
 It holds the patch features of some training images and their projection $\psi$. So only picked rows
-and small arrays are sent to the coordinator (`minicore.patchcore.cluster_fit`).
+and small arrays are sent to the coordinator (`minicore.patchcore.over_cluster.cluster_fit`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minicore.errors import ImageError
 from minicore.images import ImageLike, image_size
 from minicore.patchcore.bank import MemoryBank
 from minicore.patchcore.leave_one_out import Holes, LeaveOneOut, Others
-from minicore.patchcore.on_worker import unpacked
+from minicore.patchcore.over_cluster.on_worker import unpacked
 from minicore.patchcore.selection import project
 from minicore.patchcore.training import hashes
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from distributed import Client, TimeoutError
 
 from minicore import cluster
 from minicore.checks import is_whole
@@ -28,8 +29,8 @@ from minicore.cluster.workers import Counted, Done, Workers
 from minicore.errors import MinicoreError, ModelError, ParameterError
 from minicore.images import ImageLike, prepare
 from minicore.patchcore.config import Config, Made
-from minicore.patchcore.image_part import Facts, ImagePart
 from minicore.patchcore.leave_one_out import Others, filling
+from minicore.patchcore.over_cluster.image_part import Facts, ImagePart
 from minicore.patchcore.search import Search
 from minicore.patchcore.selection import size_and_generator
 from minicore.patchcore.threshold import threshold
@@ -53,7 +54,7 @@ PICKS = "picks"  # in the header of a file of an unfinished fit
 def fit_on_cluster(
     model: PatchCore,
     images: Sequence[ImageLike],
-    client: Any,
+    client: Client,
     parts: int | None,
     resume: str | Path | None,
 ) -> None:
@@ -197,13 +198,13 @@ def _on_one_thread(model: PatchCore) -> PatchCore:
     return own
 
 
-def _number_of_parts(client: Any, images: int) -> int:
+def _number_of_parts(client: Client, images: int) -> int:
     try:
         client.wait_for_workers(1, timeout=WAIT)
     except TimeoutError:
         raise MinicoreError(
-            f"the cluster at {client.scheduler.address} has no workers; start some: "
-            f"dask worker {client.scheduler.address} --nthreads 1 --memory-limit 0"
+            "the cluster of this client has no workers; start some: "
+            "dask worker ADDRESS --nthreads 1 --memory-limit 0"
         ) from None
     threads = sum(client.nthreads().values())
     return max(threads, min(PARTS_OF_THREAD * threads, MOST_PARTS, images // FEWEST_IMAGES))

@@ -34,7 +34,7 @@ from minicore.patchcore.bank_parts import merge
 from minicore.patchcore.config import Engine
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import engine_functions
-from minicore.patchcore.on_worker import one_thread, opened
+from minicore.patchcore.over_cluster.on_worker import one_thread, opened
 from minicore.patchcore.search import Deciding, Detection, Search
 from minicore.runtime import container
 
