@@ -87,7 +87,7 @@ class Recording(InProcess):
         super().__init__(parts)
         self.sent = self.received = 0
 
-    def call(self, method, arguments):
+    def call(self, method, arguments, done=None):
         results = super().call(method, arguments)
         for own in arguments.values():
             self.sent += sum(np.asarray(value).nbytes for value in own)
