@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import warnings
 
 import numpy as np
 import pytest
@@ -134,6 +135,18 @@ def test_parts_that_are_made_again_change_nothing(
     options = {"coreset_ratio": 0.2, "bank_storage": storage}
     over = PatchCore(tiny, **options).fit(folder, client=here, parts=4)
     assert saved(over, tmp_path) == saved(PatchCore(tiny, **options).fit(folder), tmp_path)
+
+
+def test_warnings_of_workers_are_repeated(tiny, folder, here):
+    for name in ("03.png", "09.png", "12.png", "13.png"):
+        dark = np.random.default_rng(len(name)).integers(4000, size=(128, 128), dtype=np.uint16)
+        Image.fromarray(dark).save(folder / name)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        PatchCore(tiny).fit(folder, client=here, parts=2)
+    texts = [str(each.message) for each in caught]
+    assert len([text for text in texts if "read as almost black" in text]) == 1
+    assert len([text for text in texts if "copies of others" in text]) == 1
 
 
 @COPIES

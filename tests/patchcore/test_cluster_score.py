@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from minicore import Ensemble, PatchCore
-from minicore.errors import BackboneError, ImageError
+from minicore.errors import BackboneError, ImageError, MinicoreWarning
 from minicore.evaluation.baselines import SPADE, MahalanobisAD, OneClassSVM, PaDiM
 from minicore.patchcore.search import Detection, Search
 
@@ -143,7 +143,7 @@ def test_ties_between_shards_go_to_the_lowest_row(model, engine, shards, monkeyp
     copy = pickle.loads(pickle.dumps(model))
     copy.memory_bank_, copy.engine, copy._file = bank, engine, None
     start = shards_module.score_over_shards(copy, InProcess(), shards)()
-    (found,), _ = start(None)
+    (found,), _, _ = start(None)
     s, s_star, distances = Search(bank, model.config_.b).score(features, engine)
     np.testing.assert_array_equal(found.scores, s)
     np.testing.assert_array_equal(found.distances, s_star)
@@ -337,3 +337,10 @@ def test_shards_need_a_client_and_a_patchcore(fitted, model, gear):
     for kind in ("Ensemble", "PaDiM"):
         with pytest.raises(ValueError, match=f"shards must be None for {kind}"):
             list(fitted(kind).stream(gear.test, client=InProcess(), shards=2))
+
+
+@pytest.mark.parametrize("shards", [None, 2])
+def test_warnings_of_workers_are_repeated(shards, model, client, folder):
+    Image.fromarray(np.full((128, 128), 4000, np.uint16)).save(folder / "dark.png")
+    with pytest.warns(MinicoreWarning, match="read as almost black"):
+        list(model.stream(folder, client=client, shards=shards))

@@ -31,6 +31,7 @@ from minicore.images import ImageLike, prepare
 from minicore.patchcore.config import Config, Made
 from minicore.patchcore.leave_one_out import Others, filling
 from minicore.patchcore.over_cluster.image_part import Facts, ImagePart
+from minicore.patchcore.over_cluster.on_worker import named, warn_again
 from minicore.patchcore.search import Search
 from minicore.patchcore.selection import size_and_generator
 from minicore.patchcore.threshold import threshold
@@ -121,6 +122,7 @@ def fit_parts(
         facts: list[Facts] = list(
             workers.call("facts", every, lambda part: bar.update(sizes[part])).values()
         )
+    warn_again(text for part in facts for text in part.warnings)
     _take_facts(model, facts)
     _require_same_images(begun, model.image_digests_, images, resume)
     size = common_size(itertools.chain.from_iterable(part.sizes for part in facts))
@@ -185,8 +187,8 @@ def _tasks(
     """Return the arguments of `ImagePart` for each part."""
     packed = Packed(_on_one_thread(model))
     pixels = prepare(images[0], model.config_.preprocessing).shape[1:]
-    named = [image if isinstance(image, np.ndarray) else Path(image).absolute() for image in images]
-    return [(packed, named[a:b], a, pixels) for a, b in itertools.pairwise(edges)]
+    every = list(map(named, images))
+    return [(packed, every[a:b], a, pixels) for a, b in itertools.pairwise(edges)]
 
 
 def _on_one_thread(model: PatchCore) -> PatchCore:

@@ -16,7 +16,13 @@ from minicore.errors import ImageError, ParameterError
 from minicore.images import ImageLike
 from minicore.patchcore.detector import Detector
 from minicore.patchcore.estimator import PatchCore
-from minicore.patchcore.over_cluster.on_worker import named, one_thread, opened
+from minicore.patchcore.over_cluster.on_worker import (
+    named,
+    one_thread,
+    opened,
+    recorded_warnings,
+    warn_again,
+)
 from minicore.patchcore.over_cluster.shards import score_over_shards
 from minicore.patchcore.search import Detection
 from minicore.runtime.progress import bar as progress_bar
@@ -48,7 +54,8 @@ def stream(
         contextlib.closing(results),
         progress_bar(len(images), "score", "image", show=detector.progress) as bar,
     ):
-        for first, (batches, errors) in results:
+        for first, (batches, errors, warned) in results:
+            warn_again(warned)
             errors = {first + i: _renamed(e, images, first, i) for i, e in errors.items()}
             if skipped is not None:
                 skipped.update(errors)
@@ -86,9 +93,11 @@ def _score_whole(detector: Detector, client: Client) -> Callable[[], Callable[[A
 @one_thread
 def _score(
     model: Packed, images: Sequence[ImageLike]
-) -> tuple[list[Detection], dict[int, ImageError]]:
+) -> tuple[list[Detection], dict[int, ImageError], list[str]]:
     errors: dict[int, ImageError] = {}
-    return list(opened(model)._detections(images, skipped=errors)), errors
+    with recorded_warnings() as warned:
+        batches = list(opened(model)._detections(images, skipped=errors))
+    return batches, errors, warned
 
 
 # ------------------------------------------------------------------- images

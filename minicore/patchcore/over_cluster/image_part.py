@@ -17,7 +17,7 @@ from minicore.errors import ImageError
 from minicore.images import ImageLike, image_size
 from minicore.patchcore.bank import MemoryBank
 from minicore.patchcore.leave_one_out import Holes, LeaveOneOut, Others
-from minicore.patchcore.over_cluster.on_worker import unpacked
+from minicore.patchcore.over_cluster.on_worker import recorded_warnings, unpacked
 from minicore.patchcore.selection import project
 from minicore.patchcore.training import hashes
 
@@ -39,6 +39,8 @@ class Facts(NamedTuple):
         Of the patch features of each image (`training.hashes`).
     grid, input_size, cell
         As `PatchCore.grid_` and `input_size_`, and `Patches.cell`.
+    warnings : list of str
+        What minicore has warned of.
     """
 
     sizes: list[tuple[int, int]]
@@ -47,6 +49,7 @@ class Facts(NamedTuple):
     grid: tuple[int, int]
     input_size: tuple[int, int]
     cell: tuple[float, float]
+    warnings: list[str]
 
 
 class ImagePart(Part):
@@ -75,10 +78,11 @@ class ImagePart(Part):
         model: PatchCore = copy.copy(unpacked(packed))  # several parts may share it
         self._images, self._at, self._config = images, at, model.config_
         self._M = MemoryBank(len(images), model.bank_storage, len(model.config_.turns))
-        cell = model._fill(self._M, images, pixels)
+        with recorded_warnings() as warned:
+            cell = model._fill(self._M, images, pixels)
         self._facts = Facts(
             [image_size(image) for image in images], model.image_digests_, hashes(self._M),
-            model.grid_, model.input_size_, cell,
+            model.grid_, model.input_size_, cell, warned,
         )  # fmt: skip
         self._others: Others | None = None
         super().__init__(project(self._M, self._config), at * self._M.rows[0].size)

@@ -1,16 +1,18 @@
-"""What a task on a worker of a cluster needs: a detector, and one thread."""
+"""What a task on a worker of a cluster needs: a detector, one thread, images it can find."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from minicore.cluster.dask_stream import Packed
-from minicore.errors import BackboneError
+from minicore.errors import BackboneError, MinicoreWarning
 from minicore.images import ImageLike
 from minicore.runtime import threads
 
@@ -32,6 +34,22 @@ def one_thread(task: Callable[P, R]) -> Callable[P, R]:
 def named(image: ImageLike) -> ImageLike:
     """Return an image as a worker finds it, which may run in another folder."""
     return image if isinstance(image, np.ndarray) else Path(image).absolute()
+
+
+@contextlib.contextmanager
+def recorded_warnings() -> Iterator[list[str]]:
+    """Record the texts of minicore's warnings in a block, for `warn_again` on the coordinator."""
+    texts: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", MinicoreWarning)
+        yield texts
+    texts += [str(each.message) for each in caught if issubclass(each.category, MinicoreWarning)]
+
+
+def warn_again(texts: Iterable[str]) -> None:
+    """Warn of what was recorded on the workers, once for each text."""
+    for text in dict.fromkeys(texts):
+        warnings.warn(text, MinicoreWarning, stacklevel=3)
 
 
 def unpacked(packed: Packed) -> Any:

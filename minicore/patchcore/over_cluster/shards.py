@@ -34,7 +34,7 @@ from minicore.patchcore.bank_parts import merge
 from minicore.patchcore.config import Engine
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.features import engine_functions
-from minicore.patchcore.over_cluster.on_worker import one_thread, opened
+from minicore.patchcore.over_cluster.on_worker import one_thread, opened, recorded_warnings
 from minicore.patchcore.search import Deciding, Detection, Search
 from minicore.runtime import container
 
@@ -50,6 +50,7 @@ class Batch(NamedTuple):
     size: tuple[int, int]
     cell: tuple[float, float]
     errors: dict[int, ImageError]
+    warned: Sequence[str] = ()
 
 
 def score_over_shards(model: PatchCore, client: Client, shards: int) -> Callable[[], Start]:
@@ -144,12 +145,16 @@ sizeof.register(Search, _bytes_of_search)
 def _patches(network: Packed, images: Sequence[ImageLike]) -> Batch:
     model = opened(network)
     errors: dict[int, ImageError] = {}
-    found = model._patches(
-        images, "score", progress=False, pixels=model.input_size_, skipped=errors
-    )
+    with recorded_warnings() as warned:
+        found = list(
+            model._patches(
+                images, "score", progress=False, pixels=model.input_size_, skipped=errors
+            )
+        )
     for features, size, cell in found:  # at most one batch
-        return Batch(features, size, cell, errors)
-    return Batch(np.empty((0, *model.grid_, 0), np.float32), model.input_size_, (1.0, 1.0), errors)
+        return Batch(features, size, cell, errors, warned)
+    empty = np.empty((0, *model.grid_, 0), np.float32)
+    return Batch(empty, model.input_size_, (1.0, 1.0), errors, warned)
 
 
 @one_thread
@@ -191,10 +196,10 @@ def _detect(
     decided: tuple[Batch, Deciding],
     around: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]] | None,
     b: int | None,
-) -> tuple[list[Detection], dict[int, ImageError]]:
-    (features, size, cell, errors), chosen = decided
+) -> tuple[list[Detection], dict[int, ImageError], Sequence[str]]:
+    (features, size, cell, errors, warned), chosen = decided
     if not len(features):
-        return [], errors
+        return [], errors, warned
     model = opened(network)
     config = model.config_
     near = None if around is None or b is None else list(merge(around, b)[2])
@@ -202,4 +207,4 @@ def _detect(
     distances = chosen.distances.reshape(features.shape[:3])
     anomaly_map = engine_functions(model.engine).anomaly_map
     maps = anomaly_map(distances, *size, config.sigma, config.stride, cell)
-    return [Detection(s, s_star, distances, maps)], errors
+    return [Detection(s, s_star, distances, maps)], errors, warned
