@@ -39,9 +39,10 @@ from minicore.fast.coreset import Picks, check_picks, pick_farthest
 from minicore.fast.farthest import NOTHING, Farthest, Outside
 from minicore.runtime.progress import bar as progress_bar
 
-# A round costs a fixed time, and a time for each candidate. More candidates need fewer rounds.
+# A round costs a fixed time, and a time for each candidate. More candidates need fewer rounds. See
+# docs/scale.md for what they cost.
 FEWEST = 16384  # candidates of a round, in all: 9 MB
-MOST = 131072  # 69 MB; bounds the work of the coordinator, which picks among them alone
+MOST = 131072  # 69 MB; the coordinator picks among them alone, and more take longer for each pick
 FEWEST_OF_PART = 64
 PER_PICK = 8  # candidates for each pick of the round before
 GROWTH = 4  # largest change of the number of candidates from one round to the next
