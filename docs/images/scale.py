@@ -28,14 +28,9 @@ def draw(records: list[dict]) -> Figure:
         N, rounds, megabytes = zip(*mine, strict=True)
         for axes, values in ((left, rounds), (right, megabytes)):
             axes.plot(N, values, "o-", color=colour, markersize=3.5, linewidth=1.2)
-        left.annotate(
-            f"{100 * share:g} %", (N[-1], rounds[-1]), (5, 3), textcoords="offset points",
-            color=colour,
-        )  # fmt: skip
-        right.annotate(
-            f"{100 * share:g} %", (N[-1], megabytes[-1]), (5, 3), textcoords="offset points",
-            color=colour,
-        )  # fmt: skip
+            name, end = f"{100 * share:g} %", (N[-1], values[-1])
+            place = {"xytext": (-4, 4), "textcoords": "offset points", "ha": "right"}
+            axes.annotate(name, end, color=colour, **place)
     for axes in (left, right):
         axes.set(xscale="log", xlabel="rows of the bank", xlim=(7e3, 2.5e7))
         axes.set_xticks(list(TICKS), list(TICKS.values()))

@@ -16,6 +16,7 @@ from minicore.cluster.coordinator import FEWEST, FEWEST_OF_PART, MOST, PER_PICK
 
 LINK = 10e9 / 8  # bytes per second
 MACHINES, CORES = 100, 16
+BILLION = 10**9
 
 
 def exact_records(done: list[Record]) -> list[Record]:
@@ -83,25 +84,15 @@ def tables(done: list[Record]) -> None:
             for r in done if r["method"] == "fewest"
         ],
     )  # fmt: skip
-    print_table(
-        "candidates; picks among them; seconds; for each pick",
-        [
-            [
-                f"{r['N']:,}", f"{r['l']:,}", *seconds(r, "coordinator"),
-                f"{1000 * r['seconds']['coordinator'] / r['l']:.2f} ms",
-            ]
-            for r in done if r["method"] == "candidates"
-        ],
-    )  # fmt: skip
     exact = {(r["N"], r["l"]): r for r in records}
     print_table(
-        "rows; picks; selection; radius; received; slowest part; coordinator",
+        "selection; radius; received; slowest part; coordinator",
         [
             [
-                f"{r['N']:,}", f"{r['l']:,}", name, f"{x['radius']:.3f}", size(x["received"]),
+                name, f"{x['radius']:.3f}", size(x["received"]),
                 *seconds(x, "slowest", "coordinator"),
             ]
-            for r in done if r["method"] == "two rounds"
+            for r in done if r["method"] == "two rounds" and r["N"] == 10**6
             for name, x in (("two rounds", r), ("Algorithm 1", exact[r["N"], r["l"]]))
         ],
     )  # fmt: skip
@@ -114,26 +105,37 @@ def laws(done: list[Record]) -> dict[str, Any]:
     counts = np.log([r["rounds"] for r in records])
     c = np.linalg.lstsq(logs, counts, rcond=None)[0]
     off = np.exp(np.abs(logs @ c - counts).max()) - 1
-    print(f"\nrounds = {np.exp(c[0]):.2g} · l^{c[1]:.2f} · N^{c[2]:.2f}; error at most {off:.0%}")
+    print(
+        f"\nrounds = {np.exp(c[0]):.2g} · l^{c[1]:.2f} · N^{c[2]:.2f}; error at most {percent(off)}"
+    )
     parts, coordinator = (
         [r["seconds"][name] for r in records] for name in ("parts", "coordinator")
     )
     (a, b), off = fit([[r["N"] * r["rounds"], r["N"] * r["l"]] for r in records], parts)
-    print(f"seconds of all parts = {a:.2g} · N · rounds + {b:.2g} · N · l; error at most {off:.0%}")
+    print(f"parts, seconds = {a:.2g} · N · rounds + {b:.2g} · N · l; error at most {percent(off)}")
     (d, e), off = fit([[r["candidates"], r["l"]] for r in records], coordinator)
     print(
-        f"seconds of the coordinator = {d:.2g} · candidates + {e:.2g} · l; error at most {off:.0%}"
+        f"coordinator, seconds = {d:.2g} · candidates + {e:.2g} · l; error at most {percent(off)}"
     )
     compared = [r["compared"] / r["l"] for r in records]
-    print(f"a row is compared with {min(compared):.0%} to {max(compared):.0%} of the picks")
-    most = max(r["candidates"] - FEWEST * r["rounds"] - PER_PICK * r["l"] for r in records)
-    print(f"candidates - {FEWEST:,} · rounds - {PER_PICK} · l: at most {most:,}")
+    print(
+        f"a row is compared with {percent(min(compared))} to {percent(max(compared))} of the picks"
+    )
+    shares = [r["candidates"] / (FEWEST * r["rounds"] + PER_PICK * r["l"]) for r in records]
+    print(
+        f"candidates are {percent(min(shares))} to {percent(max(shares))} of {FEWEST:,} · rounds + "
+        f"{PER_PICK} · l"
+    )
     stage, call, serial = (
         next(r for r in done if r["method"] == method and r.get("N", MOST) == MOST)
         for method in ("stages", "calls", "candidates")
     )
     row = sum(stage["seconds"].values())
     print(f"from file to ψ: {1e6 * row:.0f} µs a row; usual distance {stage['nearest']:.2f}")
+    every = [r for r in done if r["method"] == "candidates"]
+    names = " / ".join(f"{r['N']:,}" for r in every)
+    times = " / ".join(f"{1000 * r['seconds']['coordinator'] / r['l']:.2f}" for r in every)
+    print(f"Algorithm 1 among {names} candidates: {times} ms a pick")
     print(f"a call to a part: {1000 * call['seconds']['round'] / call['parts']:.1f} ms")
     return {
         "rounds": lambda N, l: np.exp(c @ [1, np.log(l), np.log(N)]) + l * PER_PICK / MOST,
@@ -150,7 +152,7 @@ def machines(law: dict[str, Any]) -> None:
     parts = MACHINES * CORES
     asked = max(FEWEST, FEWEST_OF_PART * parts)  # candidates of a round, at least
     times, memory = [], []
-    for N, share in itertools.product((10**8, 10**9), SHARES):
+    for N, share in itertools.product((BILLION // 10, BILLION), SHARES):
         l = round(share * N)
         count = law["rounds"](N, l)
         sent = MACHINES * l * (4 * D_STAR + 8)
@@ -165,14 +167,15 @@ def machines(law: dict[str, Any]) -> None:
         )
         of_part, of_coordinator = l * (law["bytes"] - 16), l * (4 * D_STAR + 16)
         held = law["bytes"] * N / MACHINES, of_part, CORES * of_part, of_coordinator, l * 4 * D
-        memory.append([f"{N:,}", f"{l:,}", *map(size, held)])
+        if N == BILLION:
+            memory.append([f"{l:,}", *map(size, held)])
     print_table(
         "rows; picks; rounds; sent; received; patches; catching up; coordinator; calls; traffic; "
         "in all",
         times,
     )
     print_table(
-        "rows; picks; rows of a machine; picks in one part; picks in 16 parts; picks of the "
+        "picks; rows of a machine; picks in one part; picks in 16 parts; picks of the "
         "coordinator; their patches",
         memory,
     )
@@ -195,6 +198,11 @@ def seconds(record: Record, *names: str) -> list[str]:
     """Return measured seconds as text; a dash for what was not measured."""
     found = (record["seconds"].get(name) for name in names)
     return ["–" if x is None else f"{digits(x)} s" for x in found]
+
+
+def percent(value: float) -> str:
+    """Return a share as text."""
+    return f"{100 * value:.0f} %"
 
 
 def digits(value: float) -> str:
