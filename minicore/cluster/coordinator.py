@@ -39,8 +39,10 @@ from minicore.fast.coreset import Picks, check_picks, pick_farthest
 from minicore.fast.farthest import NOTHING, Farthest, Outside
 from minicore.runtime.progress import bar as progress_bar
 
-# A round costs a fixed time, and a time for each candidate. More candidates need fewer rounds.
-FEWEST = 4096  # candidates of a round, in all: 2 MB
+# A round costs a fixed time, and a time for each candidate. More candidates need fewer rounds. See
+# docs/scale.md for what they cost.
+FEWEST = 16384  # candidates of a round, in all: 9 MB
+MOST = 131072  # 69 MB; the coordinator picks among them alone, and more take longer for each pick
 FEWEST_OF_PART = 64
 PER_PICK = 8  # candidates for each pick of the round before
 GROWTH = 4  # largest change of the number of candidates from one round to the next
@@ -203,7 +205,7 @@ class _Coordinator:
         if found.radii[end - 1] <= self._radius:
             self._finish(float(found.radii[end - 1]))
         limits = self._wanted // GROWTH, self._wanted * GROWTH
-        self._wanted = max(FEWEST, int(np.clip(PER_PICK * len(new), *limits)))
+        self._wanted = max(FEWEST, min(int(np.clip(PER_PICK * len(new), *limits)), MOST))
         return len(new)
 
     def _finish(self, radius: float) -> int:

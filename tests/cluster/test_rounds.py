@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicore import PatchCore, fast
-from minicore.cluster import InProcess, coordinator, greedy_coreset
+from minicore.cluster import InProcess, coordinator, greedy_coreset, rounds
 from minicore.fast import coreset, farthest
 from minicore.patchcore.selection import literal_coreset, project
 
@@ -29,6 +29,7 @@ def test_picks_and_radii_equal_the_literal_ones(N, d, count, kind, seed, data):
     radius = data.draw(st.none() | st.sampled_from(list(radii)) | st.floats(0, float(radii[0])))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(coordinator, "FEWEST", data.draw(st.integers(3, 30)))
+        patch.setattr(coordinator, "MOST", data.draw(st.integers(1, 60)))
         patch.setattr(coordinator, "FEWEST_OF_PART", data.draw(st.integers(1, 5)))
         patch.setattr(coordinator, "PER_PICK", data.draw(st.integers(1, 8)))
         patch.setattr(farthest, "FEWEST", data.draw(st.integers(1, 30)))
@@ -53,7 +54,8 @@ def test_equal_rows_in_several_parts_are_picked_in_their_order(count, few):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", COUNTS)
-def test_picks_equal_those_of_one_machine_where_axes_and_blocks_are_used(count):
+def test_picks_equal_those_of_one_machine_where_axes_and_blocks_are_used(count, monkeypatch):
+    monkeypatch.setattr(coordinator, "FEWEST", 4096)
     rng = np.random.default_rng(0)
     M = rng.standard_normal((9000, 10)) @ rng.standard_normal((10, 128)) * 5 + 20
     M = M.astype(np.float32) + normal(rng, 9000, 128) / 10
@@ -108,6 +110,14 @@ def test_a_round_finds_many_picks():
     M = normal(np.random.default_rng(10), 20000, 3)
     found = greedy_coreset(evenly(M, 4), 2000)
     assert found.rounds < 20 and found.candidates < 100000
+
+
+def test_a_round_has_no_more_candidates_than_the_coordinator_can_pick_from(few, monkeypatch):
+    M = normal(np.random.default_rng(10), 2000, 3)
+    without = [state.candidates for state in rounds(evenly(M, 4), 500)]
+    monkeypatch.setattr(coordinator, "MOST", 40)
+    candidates = [state.candidates for state in rounds(evenly(M, 4), 500)]
+    assert np.diff(without).max() > 60 and np.diff(candidates).max() <= 40
 
 
 def test_progress_shows_rounds_and_bytes(capsys, monkeypatch):
