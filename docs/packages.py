@@ -18,7 +18,7 @@ from minicore.runtime.distribution import NAME
 
 PURPOSES = {
     "build": "builds the package",
-    "distributed": "fits and scores one model, and runs the fits of a reproduction, on several machines",
+    "distributed": "fits and scores over several machines",
     "furo": "the design of the site",
     "hypothesis": "draws random cases for tests",
     "ipykernel": "runs the cells of a notebook",
