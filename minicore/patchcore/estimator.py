@@ -191,7 +191,7 @@ class PatchCore(Detector):
     `GridSearchCV` and `joblib.Parallel` work. There is no ``n_features_in_``. Models can be
     pickled, fitted or not; the network is then read again from its file, which must be unchanged.
     Use `save` to keep or share a model: a pickle can run any code when it is opened, and other
-    versions may not read it. minicore itself never opens a pickle.
+    versions may not read it. minicore itself opens no file that is a pickle.
 
     Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, section 3.
     """

@@ -22,18 +22,21 @@ MODULES = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "shelve", "mar
 CALLS = {"eval", "exec", "compile", "__import__", "system", "popen", "allow_pickle", "shell"}
 # `minicore course grade` runs the code of students, as its documentation says, in this file only.
 RUNS_CODE = {"submission": {"exec", "compile"}}
+# It unpickles, on a worker of a cluster, what the coordinator has sent. Dask sends pickles anyway.
+PICKLES = {"dask_stream": {"pickle"}}
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
 def test_the_package_has_no_pickle_no_eval_and_no_shell(path):
     calls = CALLS - RUNS_CODE.get(path.stem, set())
+    modules = MODULES - PICKLES.get(path.stem, set())
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             imported = {name.name.split(".")[0] for name in node.names}
-            assert not imported & MODULES
+            assert not imported & modules
             assert "onnxruntime" not in imported or path.stem == "telemetry"  # which silences it
         elif isinstance(node, ast.ImportFrom):
-            assert (node.module or "").split(".")[0] not in MODULES
+            assert (node.module or "").split(".")[0] not in modules
             if node.module == "joblib":  # runs units in parallel; its files are pickles
                 assert not {name.name for name in node.names} & {"load", "dump"}
         elif isinstance(node, ast.Call):
