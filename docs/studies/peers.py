@@ -234,11 +234,14 @@ def main() -> None:
             "architecture": options.architecture,
             "threads": options.threads,
         }
+        described = machine.describe(options.threads)
+        described["versions"] |= {name: importlib.metadata.version(name) for name in PACKAGES}
+        described |= {"category": options.category, "network": options.network.name}
         if not RESULTS.exists():
-            described = machine.describe(options.threads)
-            described["versions"] |= {name: importlib.metadata.version(name) for name in PACKAGES}
-            described |= {"category": options.category, "network": options.network.name}
             RESULTS.write_text(json.dumps(described) + "\n", "utf-8")
+        for name in ("category", "network", "cpu", "threads", "versions"):
+            if (there := read()[0][name]) != described[name]:
+                parser.error(f"{RESULTS} has {name} {there}, not {described[name]}: move the file")
         with tempfile.TemporaryDirectory() as folder:
             rounds(options, job, Path(folder))
     first, *results = read()
