@@ -179,10 +179,10 @@ def spread(values: list[float], digits: int = 0) -> str:
 def tables(results: list[dict[str, Any]]) -> str:
     """Return two Markdown tables: whole processes, and the selection of the coreset alone."""
     whole = [
-        ["coreset", "program", "whole process, s", "of all processors, s", "fit, s", "score, s",
+        ["coreset", "program", "runs", "whole process, s", "of all processors, s", "fit, s", "score, s",
          "peak memory, GB", "image AUROC", "pixel AUROC"],
     ]  # fmt: skip
-    alone = [["picks", "program", "seconds", "of all processors, s", "same picks"]]
+    alone = [["picks", "program", "runs", "seconds", "of all processors, s", "same picks"]]
     for ratio in sorted({r["ratio"] for r in results}):
         for side in (*SIDES, *SELECTIONS):
             runs = [r for r in results if (r["side"], r["ratio"]) == (side, ratio)]
@@ -192,7 +192,7 @@ def tables(results: list[dict[str, Any]]) -> str:
             if side not in SIDES:
                 digits = 1 if side == "fast" else 0
                 alone.append(
-                    [f"{runs[0]['rows']:,} of {runs[0]['shape'][0]:,}", side,
+                    [f"{runs[0]['rows']:,} of {runs[0]['shape'][0]:,}", side, f"{len(runs)}",
                      spread(column["seconds"], digits), spread(column["seconds_cpu"], digits),
                      f"{100 * min(column['same']):.4g} %"]
                 )  # fmt: skip
@@ -205,7 +205,7 @@ def tables(results: list[dict[str, Any]]) -> str:
             ]
             memory = spread([peak / 1e9 for peak in column["peak"]], 1)
             times = [spread(column[key]) for key in ("wall", "cpu", "fit", "score")]
-            whole.append([f"{100 * ratio:g} %", name, *times, memory, *auroc])
+            whole.append([f"{100 * ratio:g} %", name, f"{len(runs)}", *times, memory, *auroc])
     return "\n\n".join(markdown.table(rows, names=2) for rows in (whole, alone) if len(rows) > 1)
 
 
