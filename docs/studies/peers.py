@@ -179,8 +179,8 @@ def spread(values: list[float], digits: int = 0) -> str:
 def tables(results: list[dict[str, Any]]) -> str:
     """Return two Markdown tables: whole processes, and the selection of the coreset alone."""
     whole = [
-        ["coreset", "program", "runs", "whole process, s", "of all processors, s", "fit, s", "score, s",
-         "peak memory, GB", "image AUROC", "pixel AUROC"],
+        ["coreset", "program", "runs", "whole process, s", "of all processors, s", "fit, s",
+         "score, s", "peak memory, GB", "image AUROC", "pixel AUROC"],
     ]  # fmt: skip
     alone = [["picks", "program", "runs", "seconds", "of all processors, s", "same picks"]]
     for ratio in sorted({r["ratio"] for r in results}):
