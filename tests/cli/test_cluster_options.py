@@ -13,10 +13,17 @@ from minicore import PatchCore
 from minicore.cli import cluster as cluster_options
 from minicore.cli.cluster import open_cluster
 from minicore.errors import MinicoreError
+from minicore.runtime import progress
 
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+
+@pytest.fixture(autouse=True)
+def no_lines_of_progress(monkeypatch):
+    """A busy machine takes long enough for a line, which the other command does not print."""
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", float("inf"))
 
 
 @pytest.fixture(scope="module")

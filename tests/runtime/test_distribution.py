@@ -83,7 +83,7 @@ def test_the_extras_that_messages_name_exist():
         text = path.read_text(encoding="utf-8")
         named |= set(re.findall(r'(?:require|import_onnx)\(\s*"[^"]+", "(\w+)"', text))
         named |= set(re.findall(r'NEEDED = \("[^"]+", "(\w+)"\)', text))
-    assert named == {"convert", "export", "play"}
+    assert named == {"cluster", "convert", "export", "play"}
     assert named <= EXTRAS.keys()
 
 
