@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from minicore import equations
@@ -62,6 +63,8 @@ class Ensemble(Detector):
     """
 
     n_threads = None  # each member has its own
+
+    __metadata_request__fit = {"client": UNUSED}
 
     def __init__(self, models: Sequence[PatchCore], *, progress: bool = True) -> None:
         self.models = models

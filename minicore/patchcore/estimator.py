@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from minicore.backbones import Backbone, JointBackbone, open_backbone
@@ -195,6 +196,9 @@ class PatchCore(Detector):
 
     Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022, section 3.
     """
+
+    # The arguments of `fit` that scikit-learn does not pass on from a Pipeline.
+    __metadata_request__fit = dict.fromkeys(("client", "parts", "resume"), UNUSED)
 
     config_: Config
     cluster_coreset_: Coreset | Approximation
