@@ -64,7 +64,7 @@ class Ensemble(Detector):
 
     n_threads = None  # each member has its own
 
-    __metadata_request__fit = {"client": UNUSED}
+    __metadata_request__fit = dict.fromkeys(("client",), UNUSED)
 
     def __init__(self, models: Sequence[PatchCore], *, progress: bool = True) -> None:
         self.models = models
