@@ -3,7 +3,8 @@
 Each part is the result of a Dask task, and each call to it is another task. A call changes the part
 in place. Dask does not expect this, but here it changes no result. A part does not learn a pick
 twice. A part that Dask has copied or made again, because a worker died or for any other reason, has
-no picks and asks for them (`Part.farthest`).
+no picks and asks for them (`Part.farthest`). So that this is rare, each call names the worker that
+has the part. Otherwise Dask would copy a part to any worker that is idle.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from dask.sizeof import sizeof
-from distributed import Client, as_completed
+from distributed import Client, Future
 
 from minicore.cluster.dask_stream import ATTEMPTS, LOST
 from minicore.cluster.part import Part
 from minicore.cluster.workers import Done
 from minicore.runtime import threads
 
+PATIENCE = 1.0  # seconds without a result, until a look at which workers are alive
 LARGE = 2**20  # bytes from which an argument goes to each worker once, not to each part
 
 
@@ -44,9 +47,9 @@ class DaskWorkers:
         self, client: Client, make: Callable[..., Part], arguments: Sequence[tuple[Any, ...]]
     ) -> None:
         self._client = client
-        # Without a choice of workers: Dask 2026.8 forgets such a task if its only worker dies.
+        # Without a choice of workers, so that other workers make a part again if its worker dies.
         self._parts = [client.submit(_make, make, own, pure=False) for own in arguments]
-        self._shared: dict[int, tuple[Any, Any]] = {}  # large arguments of the last call
+        self._shared: dict[int, tuple[Any, Any]] = {}  # large arguments of the last call with any
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -84,28 +87,46 @@ class DaskWorkers:
             for value in own
             if getattr(value, "nbytes", 0) >= LARGE
         }
-        self._shared = {key: self._shared[key] for key in large.keys() & self._shared.keys()}
+        if large:
+            self._shared = {key: self._shared[key] for key in large.keys() & self._shared.keys()}
         for key in large.keys() - self._shared.keys():  # the value is kept, so its id is not reused
             (sent,) = self._client.scatter([large[key]], broadcast=True, hash=False)
             self._shared[key] = large[key], sent
-        tasks = {
-            i: self._client.submit(
-                _call, self._parts[i], method,
-                *(self._shared[id(value)][1] if id(value) in large else value for value in own),
-                pure=False,
+        finished: SimpleQueue[Future[Any]] = SimpleQueue()
+        where = self._client.who_has(self._parts)
+        place = {i: min(where.get(self._parts[i].key, ()), default=None) for i in arguments}
+
+        def start(i: int) -> Future[Any]:
+            own = (self._shared[id(v)][1] if id(v) in large else v for v in arguments[i])
+            task = self._client.submit(
+                _call, self._parts[i], method, *own, pure=False, workers=place[i]
             )
-            for i, own in arguments.items()
-        }  # fmt: skip
-        if done is not None:
-            part_of = {task: i for i, task in tasks.items()}
-            for task in as_completed(list(part_of), loop=self._client.loop):
-                if task.status == "finished":
-                    done(part_of[task])
-        return dict(zip(tasks, self._client.gather(list(tasks.values())), strict=True))
+            task.add_done_callback(finished.put)
+            return task
+
+        waiting = {start(i): i for i in arguments}
+        results: dict[int, Any] = {}
+        while waiting:
+            try:
+                task = finished.get(timeout=PATIENCE)
+            except Empty:  # a task for a worker that has died would wait for ever
+                alive = self._client.nthreads()
+                for task, i in list(waiting.items()):
+                    if place[i] is not None and place[i] not in alive:
+                        place[i] = None
+                        del waiting[task]
+                        waiting[start(i)] = i
+                continue
+            if task in waiting:
+                i = waiting.pop(task)
+                results[i] = task.result()
+                if done is not None:
+                    done(i)
+        return {i: results[i] for i in arguments}
 
 
 def _bytes_of_part(part: Part) -> int:
-    """Return the bytes of a part: Dask then calls it where it is, and does not move it."""
+    """Return the bytes of a part, which Dask cannot see."""
     return part.nbytes
 
 

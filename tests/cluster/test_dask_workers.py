@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -85,6 +86,26 @@ def test_two_rounds_cover_as_they_do_in_one_process(workers):
 def test_an_error_of_a_part_is_raised(workers):
     with pytest.raises(ValueError, match="coreset size l"):
         workers.call("coreset", {0: (0, 0)})
+
+
+class Watching(Part):
+    def watch(self, value):
+        time.sleep(0.02)
+        return os.getpid(), id(value)
+
+
+def test_a_part_stays_on_its_worker_and_a_large_argument_is_sent_once(client):
+    workers = DaskWorkers(client, watching, list(pairwise(CUTS)))
+    value = np.zeros(1000)
+    seen = [workers.call("watch", dict.fromkeys(range(4), (value,))) for _ in range(3)]
+    workers.call("size", dict.fromkeys(range(4), ()))
+    seen.append(workers.call("watch", dict.fromkeys(range(4), (value,))))
+    assert len({pid for pid, _ in seen[0].values()}) == 2
+    assert seen.count(seen[0]) == 4
+
+
+def watching(first, end):
+    return Watching(bank()[first:end], first)
 
 
 class Dying(Part):
