@@ -146,7 +146,7 @@ def test_ctrl_c_ends_the_command_and_its_workers_without_a_word(tmp_path):
         "from minicore.cli.cluster import open_cluster\n"
         "if __name__ == '__main__':\n"
         "    with open_cluster(None, 1) as client:\n"
-        "        tasks = client.submit(time.sleep, 60)\n"
+        "        tasks = client.submit(time.sleep, 600)\n"
         "        print('ready', flush=True)\n"
         "        try:\n"
         "            tasks.result()\n"
@@ -156,11 +156,9 @@ def test_ctrl_c_ends_the_command_and_its_workers_without_a_word(tmp_path):
     )
     command = [sys.executable, script]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    before = time.monotonic()
     with subprocess.Popen(command, **pipes, start_new_session=True, cwd=tmp_path) as process:
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.3)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        assert process.communicate(timeout=40) == ("ended\n", "")
-    assert time.monotonic() - before < 40
+        assert process.communicate(timeout=200) == ("ended\n", "")
     assert list(tmp_path.iterdir()) == [script]
