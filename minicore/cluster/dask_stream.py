@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError
 from itertools import islice
 from typing import Any, TypeVar
 
+import dask.config
 import numpy as np
 from dask.sizeof import sizeof
 from distributed import Client, Future
@@ -78,6 +79,20 @@ def in_order(
     finally:
         if futures and client.status == "running":
             client.cancel(list(futures))
+
+
+def send(client: Client, value: Any) -> Future[Any]:
+    """Send a value that several tasks use, to one worker. Other workers copy it when they need it.
+
+    Dask's own `scatter` to all workers never ends if a worker dies meanwhile. A value that it has
+    sent is lost with the last worker that has it. The value of a task is sent again.
+    """
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+        return client.submit(_value, value, pure=False)
+
+
+def _value(value: Any) -> Any:
+    return value
 
 
 class Packed:

@@ -18,7 +18,7 @@ from typing import Any
 from dask.sizeof import sizeof
 from distributed import Client, Future
 
-from minicore.cluster.dask_stream import ATTEMPTS, LOST
+from minicore.cluster.dask_stream import ATTEMPTS, LOST, send
 from minicore.cluster.part import Part
 from minicore.cluster.workers import Done
 from minicore.runtime import threads
@@ -56,7 +56,8 @@ class DaskWorkers:
 
     def close(self) -> None:
         """Delete the parts, and stop what runs on them."""
-        self._client.cancel([*self._parts, *(sent for _, sent in self._shared.values())])
+        if self._client.status == "running":
+            self._client.cancel([*self._parts, *(sent for _, sent in self._shared.values())])
         self._parts, self._shared = [], {}
 
     def call(
@@ -90,8 +91,7 @@ class DaskWorkers:
         if large:
             self._shared = {key: self._shared[key] for key in large.keys() & self._shared.keys()}
         for key in large.keys() - self._shared.keys():  # the value is kept, so its id is not reused
-            (sent,) = self._client.scatter([large[key]], broadcast=True, hash=False)
-            self._shared[key] = large[key], sent
+            self._shared[key] = large[key], send(self._client, large[key])
         finished: SimpleQueue[Future[Any]] = SimpleQueue()
         where = self._client.who_has(self._parts)
         place = {i: min(where.get(self._parts[i].key, ()), default=None) for i in arguments}

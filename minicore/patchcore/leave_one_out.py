@@ -23,6 +23,7 @@ memory bank has a score of about 0.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -113,6 +114,8 @@ class Others:
     image_of_pick : (l,) int64
         The image of each row of the coreset; of copies the first.
     engine : {"fast", "equations"}
+    picks : bytes
+        A hash of the rows of the coreset.
     """
 
     in_psi: Search
@@ -120,6 +123,7 @@ class Others:
     first: np.ndarray
     image_of_pick: np.ndarray
     engine: Engine
+    picks: bytes
 
     @classmethod
     def of(
@@ -149,7 +153,8 @@ class Others:
         """
         in_psi = Search(psi_M_C, None)
         in_psi.prepare(engine)
-        return cls(in_psi, search, first, first[picks // patches], engine)
+        named = hashlib.blake2b(picks.tobytes()).digest()
+        return cls(in_psi, search, first, first[picks // patches], engine, named)
 
     @property
     def nbytes(self) -> int:

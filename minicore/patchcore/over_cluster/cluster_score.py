@@ -11,7 +11,7 @@ import numpy as np
 from distributed import Client, Future
 
 from minicore.checks import is_whole
-from minicore.cluster.dask_stream import Packed, in_order
+from minicore.cluster.dask_stream import Packed, in_order, send
 from minicore.errors import ImageError, ParameterError
 from minicore.images import ImageLike
 from minicore.patchcore.detector import Detector
@@ -84,7 +84,7 @@ def _score_whole(detector: Detector, client: Client) -> Callable[[], Callable[[A
     packed = Packed(detector)
 
     def prepare() -> Callable[[Any], Future[Any]]:
-        model = client.scatter(packed, broadcast=True, hash=False)
+        model = send(client, packed)
         return lambda images: client.submit(_score, model, images, pure=False)
 
     return prepare
@@ -107,8 +107,7 @@ def _sent(images: Sequence[ImageLike], client: Client) -> Any:
     """Return images as the argument of a task: paths, or arrays on one of the workers."""
     if all(isinstance(image, Path) for image in images):
         return [named(image) for image in images]
-    (some,) = client.scatter([[named(image) for image in images]], hash=False)
-    return some
+    return send(client, [named(image) for image in images])
 
 
 def _renamed(error: ImageError, images: Sequence[ImageLike], first: int, i: int) -> ImageError:

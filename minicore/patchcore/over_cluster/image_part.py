@@ -84,11 +84,11 @@ class ImagePart(Part):
             [image_size(image) for image in images], model.image_digests_, hashes(self._M),
             model.grid_, model.input_size_, cell, warned,
         )  # fmt: skip
-        self._others: Others | None = None
+        self._searched = b""  # the coreset of `_left_out`
         super().__init__(project(self._M, self._config), at * self._M.rows[0].size)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_others": None, "_left_out": None}
+        return {**super().__getstate__(), "_searched": b"", "_left_out": None}
 
     @property
     def nbytes(self) -> int:
@@ -148,7 +148,7 @@ class ImagePart(Part):
 
     def _leave_one_out(self, others: Others) -> LeaveOneOut:
         """Search once for the same coreset, also if this part was made again between two calls."""
-        if self._others is not others:
+        if self._searched != others.picks:  # Dask may have sent it again
             self._left_out = LeaveOneOut(self._M, self._bank, others, self._at)
-            self._others = others
+            self._searched = others.picks
         return self._left_out

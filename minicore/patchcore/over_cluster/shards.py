@@ -27,7 +27,7 @@ import numpy as np
 from dask.sizeof import sizeof
 from distributed import Client, Future
 
-from minicore.cluster.dask_stream import Packed
+from minicore.cluster.dask_stream import Packed, send
 from minicore.errors import ImageError, ModelError
 from minicore.images import ImageLike
 from minicore.patchcore.bank_parts import merge
@@ -69,7 +69,7 @@ def score_over_shards(model: PatchCore, client: Client, shards: int) -> Callable
     packed, engine, b = Packed(front), model.engine, model.config_.b
 
     def prepare() -> Start:
-        network = client.scatter(packed, broadcast=True, hash=False)
+        network = send(client, packed)
         parts = _hold(client, model, shards)
 
         def submit(function: Callable[..., Any], *arguments: Any) -> Future[Any]:
@@ -106,7 +106,7 @@ def _hold(client: Client, model: PatchCore, shards: int) -> list[Future[Any]]:
         ]
     for i, (first, end) in enumerate(ranges):
         if file is None or parts[i].exception():
-            (rows,) = client.scatter([bank[first:end]], hash=False)
+            rows = send(client, bank[first:end])
             parts[i : i + 1] = [client.submit(_make, rows, first, engine, pure=False)]
     return parts
 
