@@ -64,9 +64,12 @@ def open_cluster(address: str | None, workers: int | None) -> Iterator[Client | 
                 f"their memory was full; use fewer workers on each machine, or a smaller "
                 f"--batch-size"
             ) from error
-        except CancelledError as error:
+        except Exception as error:  # Dask has several for a scheduler that is no longer there
+            if client.status == "running" and not isinstance(error, CancelledError):
+                raise
             raise MinicoreError(
-                f"{option}: the cluster was stopped or restarted; run the command again"
+                f"{option}: the scheduler was stopped or restarted; start it and its workers, and "
+                f"run the command again"
             ) from error
 
 
@@ -75,10 +78,12 @@ def _connected(address: str) -> Iterator[Client]:
     from distributed import Client, TimeoutError
     from distributed.comm.addressing import get_address_host_port
 
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # errors say it in words
+    full = address if "://" in address else f"tcp://{address}"
     try:
-        get_address_host_port(address, strict=True)
-        client = Client(address, timeout=SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:  # ValueError: not an address
+        get_address_host_port(full, strict=True)
+        client = Client(full, timeout=SECONDS, set_as_default=False)
+    except (OSError, ValueError, MemoryError) as error:  # not an address, or another server
         raise MinicoreError(
             f"--cluster {address}: no Dask scheduler answers; start one with `dask scheduler`, and "
             f"give its address, such as tcp://host:8786"

@@ -116,14 +116,14 @@ def _fit_over_cluster(
         model.fit(train, client=client)
     else:
         if resume.exists():
-            print_message(f"{resume}: the picks of an unfinished fit")
+            print_message(f"continuing an unfinished fit from {resume}")
         model.fit(train, client=client, resume=resume)
     for member in model.members_:
         found = member.cluster_coreset_
         megabytes = (found.sent + found.received) / 1e6
         print_message(
-            f"{member.backbone_.name}: {count(found.rounds, 'round')} of Algorithm 1 over the "
-            f"cluster, {megabytes:,.0f} MB sent"
+            f"{member.backbone_.name}: coreset selected in {count(found.rounds, 'round')}, "
+            f"{megabytes:,.0f} MB sent"
         )
 
 

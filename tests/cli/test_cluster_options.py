@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -61,7 +62,8 @@ def test_a_running_cluster_writes_what_one_process_writes(parts, images, run, tm
     with distributed.LocalCluster(processes=True, silence_logs=50, **options) as cluster:
         address = cluster.scheduler_address
         assert run(*arguments, "--cluster", address, "--shards", 2) == alone
-        code, out, error = run("score", parts[0], images, "--cluster", address)
+        short = address.removeprefix("tcp://")
+        code, out, error = run("score", parts[0], images, "--cluster", short)
         assert run("score", parts[0], images) == (code, out, error) and code == 1
         code, out, error = run(*arguments, "--cluster", address, "--shards", 10**6)
         assert code == 1 and "minicore: --shards must be a whole number" in error
@@ -129,11 +131,13 @@ def test_a_missing_extra_is_named(monkeypatch):
     ("error", "words"),
     [
         (distributed.KilledWorker("task", None, 3), "--workers: several workers ended .* --batch"),
-        (distributed.CancelledError(), "--workers: the cluster was stopped or restarted"),
+        (distributed.CancelledError(), "--workers: the scheduler was stopped or restarted"),
+        (AttributeError("scatter"), "--workers: the scheduler was stopped or restarted"),
     ],
 )
 def test_lost_workers_are_one_error(error, words, monkeypatch):
-    monkeypatch.setattr(cluster_options, "_local", contextlib.nullcontext)
+    closed = contextlib.nullcontext(SimpleNamespace(status="closed"))
+    monkeypatch.setattr(cluster_options, "_local", lambda workers: closed)
     with pytest.raises(MinicoreError, match=words), open_cluster(None, 1):
         raise error
 

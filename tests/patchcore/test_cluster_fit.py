@@ -217,6 +217,12 @@ def test_picks_of_other_options_or_images_are_refused(
     assert picks.read_bytes() == before
 
 
+def test_damaged_picks_are_named(tiny, gear, here, tmp_path):
+    (tmp_path / "m.picks").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"m\.picks: damaged; delete it to begin again"):
+        PatchCore(tiny).fit(gear.train, client=here, resume=tmp_path / "m.picks")
+
+
 def test_another_file_is_not_replaced_by_picks(tiny, gear, here, tmp_path):
     model = PatchCore(tiny).fit(gear.train)
     model.save(tmp_path / "model")
@@ -352,6 +358,6 @@ def test_the_command_writes_the_same_file(tiny, folder, run, tmp_path):
     arguments = "fit", folder, "--backbone", tiny, "-o"
     assert run(*arguments, tmp_path / "one")[0] == 0
     code, _, text = run(*arguments, tmp_path / "over", "--workers", 2)
-    assert code == 0 and "of Algorithm 1 over the cluster" in text
+    assert code == 0 and "coreset selected in" in text
     assert (tmp_path / "over").read_bytes() == (tmp_path / "one").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["good", "one", "over"]

@@ -128,9 +128,6 @@ class InProcess:
     def submit(self, function, *arguments, pure):
         return function(*arguments)
 
-    def scatter(self, data, *, hash, broadcast=False):
-        return data
-
 
 @pytest.mark.parametrize("engine", ["fast", "equations"])
 @pytest.mark.parametrize("shards", [1, 2, 3, 7, 60])

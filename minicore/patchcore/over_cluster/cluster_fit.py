@@ -292,7 +292,10 @@ def _begun(path: Path, config: Config) -> dict[str, np.ndarray] | None:
     """Return the arrays of an unfinished fit, or None if there is no file."""
     if not is_file(path):
         return None
-    arrays, header = container.read(path)
+    try:
+        arrays, header = container.read(path)
+    except ModelError as error:
+        raise ModelError(f"{path}: damaged; delete it to begin again") from error
     if PICKS not in header:
         raise ModelError(f"{path}: not the picks of an unfinished fit; give another file")
     if Config.from_json(header["config"]) != config:

@@ -98,17 +98,17 @@ def _hold(client: Client, model: PatchCore, shards: int) -> list[Future[Any]]:
     bank, file, engine = model.memory_bank_, model._file, model.engine
     edges = [len(bank) * i // shards for i in range(shards + 1)]
     ranges = list(pairwise(edges))
-    parts: list[Future[Any]] = []
+    parts: dict[int, Future[Any]] = {}
     if file is not None:
-        parts = [
-            client.submit(_read, file, *rows, _digest(bank[slice(*rows)]), engine, pure=False)
-            for rows in ranges
-        ]
-    for i, (first, end) in enumerate(ranges):
-        if file is None or parts[i].exception():
-            rows = send(client, bank[first:end])
-            parts[i : i + 1] = [client.submit(_make, rows, first, engine, pure=False)]
-    return parts
+        for i, rows in enumerate(ranges):
+            digest = _digest(bank[slice(*rows)])
+            parts[i] = client.submit(_read, file, *rows, digest, engine, pure=False)
+    missing = [i for i in range(shards) if i not in parts or parts[i].exception()]
+    # All rows first: Dask gives tasks that need no data to one idle worker after the other.
+    sent = {i: send(client, bank[slice(*ranges[i])]) for i in missing}
+    for i in missing:
+        parts[i] = client.submit(_make, sent[i], ranges[i][0], engine, pure=False)
+    return [parts[i] for i in range(shards)]
 
 
 @one_thread
