@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from dask.sizeof import sizeof
-from distributed import Client, Future
+from distributed import Client, Future, TimeoutError
 
 from minicore.cluster.dask_stream import ATTEMPTS, LOST, send
 from minicore.cluster.part import Part
@@ -106,22 +106,29 @@ class DaskWorkers:
 
         waiting = {start(i): i for i in arguments}
         results: dict[int, Any] = {}
+        patience = PATIENCE
         while waiting:
+            task = None
             try:
-                task = finished.get(timeout=PATIENCE)
-            except Empty:  # a task for a worker that has died would wait for ever
+                task = finished.get(timeout=patience)
+                if task not in waiting:
+                    continue
+                results[waiting[task]] = task.result(timeout=patience)
+            except (Empty, TimeoutError):
+                # A task for a worker that has died, or its result there, would never come.
                 alive = self._client.nthreads()
-                for task, i in list(waiting.items()):
+                for dead, i in list(waiting.items()):
                     if place[i] is not None and place[i] not in alive:
                         place[i] = None
-                        del waiting[task]
+                        del waiting[dead]
                         waiting[start(i)] = i
+                if task is not None:  # if its worker is alive, only the network is slow
+                    finished.put(task)
+                    patience *= 2
                 continue
-            if task in waiting:
-                i = waiting.pop(task)
-                results[i] = task.result()
-                if done is not None:
-                    done(i)
+            i = waiting.pop(task)
+            if done is not None:
+                done(i)
         return {i: results[i] for i in arguments}
 
 
