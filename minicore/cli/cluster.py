@@ -78,7 +78,8 @@ def _connected(address: str) -> Iterator[Client]:
     from distributed import Client, TimeoutError
     from distributed.comm.addressing import get_address_host_port
 
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # errors say it in words
+    for name in ("distributed.client", "asyncio"):  # the errors below say it in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     full = address if "://" in address else f"tcp://{address}"
     try:
         get_address_host_port(full, strict=True)

@@ -1,8 +1,10 @@
 """Parts on the workers of a Dask cluster: the picks of one process, also if a worker is killed."""
 
 import contextlib
+import functools
 import os
 import signal
+import threading
 import time
 from itertools import pairwise
 
@@ -118,12 +120,15 @@ class Dying(Part):
 
     def farthest(self, known, rows, vectors, n):
         self.die("at the end" if n == 1 else "in a round" if known > 100 else None)
-        return super().farthest(known, rows, vectors, n)
+        reply = super().farthest(known, rows, vectors, n)
+        self.die("just after a reply" if known > 100 else None, after=0.003)
+        return reply
 
-    def die(self, moment):
+    def die(self, moment, after=0.0):
         if moment == self.moment and not self.flag.exists():
             self.flag.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            kill = functools.partial(os.kill, os.getpid(), signal.SIGKILL)
+            threading.Timer(after, kill).start() if after else kill()
 
 
 def check_a_kill(client, moment, flag):
@@ -139,7 +144,9 @@ def check_a_kill(client, moment, flag):
 
 
 @pytest.mark.usefixtures("posix")
-@pytest.mark.parametrize("moment", ["when it is made", "in a round", "at the end"])
+@pytest.mark.parametrize(
+    "moment", ["when it is made", "in a round", "just after a reply", "at the end"]
+)
 def test_a_killed_worker_changes_nothing(moment, tmp_path):
     with started(n_workers=2, threads_per_worker=1) as client:
         check_a_kill(client, moment, tmp_path / "killed")
