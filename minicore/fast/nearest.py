@@ -79,7 +79,10 @@ class Nearest:
         return dict(zip(STATE, (self._mean, self._axes), strict=True))
 
     def query(
-        self, queries: npt.ArrayLike, k: int = 1
+        self,
+        queries: npt.ArrayLike,
+        k: int = 1,
+        within: npt.NDArray[np.float64] | None = None,
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Find the `k` nearest rows of the bank for each query.
 
@@ -89,13 +92,16 @@ class Nearest:
             Patch features; converted to float32.
         k : int, default 1
             Number of neighbours, between 1 and `N`.
+        within : (n,) float64, optional
+            Rows that are farther need not be found. This saves time.
 
         Returns
         -------
         distances : (n, k) float64
             Euclidean, increasing.
         indices : (n, k) int64
-            Rows of the bank; ties go to the lowest.
+            Rows of the bank; ties go to the lowest. `N` if there is no further row `within` the
+            distance; then the distance is infinite.
 
         Raises
         ------
@@ -110,6 +116,8 @@ class Nearest:
             raise ValueError(f"k must be between 1 and the {N} rows of the bank, got {k}")
 
         best = np.full((len(x), k), np.inf)
+        if within is not None:
+            best[:] = (within * within * (1 + 1e-12))[:, None]  # more than the rounding errors
         who = np.full((len(x), k), N, np.int64)
         if len(x):
             norms = squared_norms(x)
@@ -120,7 +128,7 @@ class Nearest:
             with threads.single_threaded_blas():
                 rows = as_queries(bank_rows(x, norms, self._mean, self._axes))
                 search(rows, self._rows, since, best, who, literal)
-        return np.sqrt(best), who
+        return np.where(who < N, np.sqrt(best), np.inf), who
 
 
 def nearest(

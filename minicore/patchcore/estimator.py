@@ -44,7 +44,7 @@ from minicore.patchcore.features import (
 )
 from minicore.patchcore.leave_one_out import leave_one_out
 from minicore.patchcore.search import Detection, Search
-from minicore.patchcore.selection import pick, project
+from minicore.patchcore.selection import covering_radius, pick, project
 from minicore.patchcore.threshold import threshold
 from minicore.patchcore.training import common_size, first_copies, warn_of_copies
 from minicore.patchcore.update import find_growth, grow
@@ -430,8 +430,10 @@ class PatchCore(Detector):
         alpha = self.config_.false_positive_rate
         if alpha is None or len(self._different) < 2:
             return None, None
+        picks = self.coreset_indices_
+        radius = covering_radius(psi_M, picks, self.coreset_radii_, self.config_)
         left_out = leave_one_out(
-            M, psi_M, self.coreset_indices_, first, self._search, self.config_.engine, self.progress
+            M, psi_M, picks, radius, first, self._search, self.config_.engine, self.progress
         )
         self.calibration_scores_ = left_out.scores(self.config_)
         self.calibration_peaks_ = left_out.peaks(self.input_size_, cell, self.config_)

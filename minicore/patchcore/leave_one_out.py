@@ -12,10 +12,10 @@ is within the covering radius again:
             M_x ← M_x ∪ {the patch that is farthest from M_x}
         the score of x is computed with M_x (equations 6 and 7)
 
-Two searches of all patches are enough for all images: one in the projection ψ for the holes, one of
-the patch features for the scores. For each patch they find the nearest row of the coreset, and the
-nearest row of another image than that one. Which of the two counts depends on the image that is
-left out.
+Two searches are enough for all images: one of the patch features for the scores, and one in the
+projection ψ for the holes. Each finds the nearest row of the coreset, and if necessary the nearest
+row of another image. Most patches are not searched in ψ: `minicore.fast.covered` shows that they
+are in no hole, with rows that the first search has found.
 
 Copies of an image are left out together and count as one image: an image whose copy is in the
 memory bank has a score of about 0.
@@ -30,8 +30,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minicore import equations
-from minicore.patchcore.bank import MemoryBank
+from minicore import equations, fast
+from minicore.fast.covered import covered
+from minicore.patchcore.bank import BLOCK, MemoryBank
 from minicore.patchcore.config import Config, Engine
 from minicore.patchcore.features import engine_functions
 from minicore.patchcore.search import Search, mean_of_top
@@ -39,17 +40,16 @@ from minicore.patchcore.selection import continue_coreset
 from minicore.runtime.progress import bar as progress_bar
 
 BATCH = 8  # images that are searched together
-NEIGHBOURS = 2  # rows found at first: mostly they come from different images
 
 
 class _Nearest(NamedTuple):
-    """The nearest row of the coreset, and the nearest row of another image, for each patch.
+    """The nearest row of the coreset, and the nearest row of another image, for each query.
 
     Attributes
     ----------
-    distances : (N, 2) float64
+    distances : (n, 2) float64
         The second is infinite if there is no such row.
-    rows : (N, 2) int64
+    rows : (n, 2) int64
         Numbers in the coreset.
     """
 
@@ -76,6 +76,27 @@ class _LeftOut(NamedTuple):
     m_star: np.ndarray
     kept: np.ndarray
     filled: np.ndarray
+
+    def score(self, around: np.ndarray, near: np.ndarray, b: int) -> float:
+        """Return equation 7.
+
+        Parameters
+        ----------
+        around : (k,) float64
+            Distances of m* to the nearest rows of other images.
+        near : (k, D) float32
+            These rows; at least b, or all.
+        b : int
+        """
+        around = np.concatenate([around, equations.nearest(self.filled, self.m_star)[0][:, 0]])
+        near = np.concatenate([near, self.filled])
+        order = np.argsort(around, kind="stable")[:b]
+        if len(order) < b:
+            raise ValueError(
+                f"b must be at most the {len(order)} rows of the memory bank without one image, "
+                f"got {b}; lower b or raise coreset_ratio"
+            )
+        return float(equations.reweighted_distance(self.m_test_star, near[order]))
 
 
 class Holes(NamedTuple):
@@ -113,6 +134,8 @@ class Others:
         The result of `training.first_copies`, with at least two different images.
     image_of_pick : (l,) int64
         The image of each row of the coreset; of copies the first.
+    radius : float
+        Largest distance of a patch to its nearest row of the coreset, in the projection.
     engine : {"fast", "equations"}
     picks : bytes
         A hash of the rows of the coreset.
@@ -122,6 +145,7 @@ class Others:
     search: Search
     first: np.ndarray
     image_of_pick: np.ndarray
+    radius: float
     engine: Engine
     picks: bytes
 
@@ -130,6 +154,7 @@ class Others:
         cls,
         psi_M_C: np.ndarray,
         picks: np.ndarray,
+        radius: float,
         search: Search,
         first: np.ndarray,
         patches: int,
@@ -143,9 +168,7 @@ class Others:
             The coreset in the projection.
         picks : (l,) int64
             Its rows in the whole memory bank.
-        search : Search
-            In the coreset.
-        first : (n,) int64
+        radius, search, first
             As above.
         patches : int
             Number of rows of each image in the whole memory bank, with its turned copies.
@@ -154,7 +177,7 @@ class Others:
         in_psi = Search(psi_M_C, None)
         in_psi.prepare(engine)
         named = hashlib.blake2b(picks.tobytes()).digest()
-        return cls(in_psi, search, first, first[picks // patches], engine, named)
+        return cls(in_psi, search, first, first[picks // patches], radius, engine, named)
 
     @property
     def nbytes(self) -> int:
@@ -165,8 +188,8 @@ class Others:
 class LeaveOneOut:
     r"""Some training images, each different one searched in the coreset without its own rows.
 
-    The steps are `radius`, `holes` and `fill`; then there are scores and peaks. `leave_one_out`
-    takes all of them on one machine.
+    The steps are `holes` and `fill`; then there are scores and peaks. `leave_one_out` takes all of
+    them on one machine.
 
     Parameters
     ----------
@@ -179,12 +202,10 @@ class LeaveOneOut:
     at : int, default 0
         Number of the first of these images among all training images.
     searched : callable, optional
-        Called with the number of images that have been searched, twice for each image.
+        Called with the number of images that have been searched, once for each different image.
 
     Attributes
     ----------
-    radius : float
-        Largest distance of a patch to its nearest row of the coreset, in the projection.
     distances : (m, P) float32
         For each patch of the m different images, the distance to the nearest row of another image.
         After `fill`.
@@ -199,28 +220,46 @@ class LeaveOneOut:
         searched: Callable[[int], object] | None = None,
     ) -> None:
         self._M, self._psi_M, self._others, self._at = M, psi_M, others, at
-        own = others.first[at : at + M.n]
-        self._images = np.flatnonzero(own == np.arange(at, at + M.n))  # the different ones
-        self._image_of_patch = np.repeat(own, M.rows[0].size)  # with its turned copies
-        self._in_psi = _search(psi_M, others, others.in_psi, M.n, searched)
-        self._nearest = _search(M, others, others.search, M.n, searched)
-        self.radius = float(self._in_psi.distances[:, 0].max())
+        self._own = others.first[at : at + M.n]
+        self._images = np.flatnonzero(self._own == np.arange(at, at + M.n))  # the different ones
+        found = [_Nearest(np.empty((0, 2)), np.empty((0, 2), np.int64))]
+        for first in range(0, len(self._images), BATCH):
+            images = self._images[first : first + BATCH]
+            P = _read(M, M.rows[images, 0].ravel())  # not turned
+            without = np.repeat(self._own[images], len(P) // len(images))
+            found.append(_search(P, 1, others.search, others, without))
+            if searched is not None:
+                searched(len(images))
+        # of the different images, one after the other
+        self._nearest = _Nearest(*map(np.concatenate, zip(*found, strict=True)))
 
-    def holes(self, radius: float) -> Holes:
-        """Find the holes of the coreset among the patches of these images.
-
-        Parameters
-        ----------
-        radius : float
-            The covering radius: the largest `radius` of all images.
-        """
-        found = self._in_psi
-        owner = self._others.image_of_pick[found.rows[:, 0]]
-        alone = (owner != self._image_of_patch) & (found.distances[:, 1] > radius)
-        rows = np.flatnonzero(alone)
+    def holes(self) -> Holes:
+        """Find the holes of the coreset among the patches of these images."""
+        others, psi_M = self._others, self._psi_M
+        image_of_patch = np.repeat(self._own, self._M.rows[0].size)  # with its turned copies
+        rows = np.flatnonzero(~self._covered())
+        owner, distances = np.empty(len(rows), np.int64), np.empty(len(rows))
+        for first in range(0, len(rows), BLOCK):
+            part = slice(first, first + BLOCK)
+            found = _search(psi_M[rows[part]], 2, others.in_psi, others)
+            owner[part] = others.image_of_pick[found.rows[:, 0]]
+            distances[part] = found.distances[:, 1]
+        alone = (owner != image_of_patch[rows]) & (distances > others.radius)
+        rows = rows[alone]
         return Holes(
-            owner[rows], rows + self._at * self._M.rows[0].size, found.distances[rows, 1],
-            self._psi_M[rows],
+            owner[alone], rows + self._at * self._M.rows[0].size, distances[alone], psi_M[rows]
+        )
+
+    def _covered(self) -> np.ndarray:
+        """Return which patches are certainly in no hole, (N,) bool."""
+        M, others = self._M, self._others
+        if others.engine != "fast":
+            return np.zeros(len(M), np.bool_)
+        nearest = np.full((M.n, M.turns, M.rows.shape[2]), -1)
+        nearest[self._images, 0] = self._nearest.rows[:, 0].reshape(-1, M.rows.shape[2])
+        return covered(
+            self._psi_M, np.repeat(self._own, M.turns), nearest.reshape(-1, *M.grid),
+            others.in_psi.bank, others.image_of_pick, others.radius,
         )  # fmt: skip
 
     def fill(
@@ -240,23 +279,30 @@ class LeaveOneOut:
         rows, D = self._M.rows, self._M.shape[1]
         self.distances = np.empty((len(self._images), rows.shape[2]), np.float32)
         self._left_out: list[_LeftOut] = []
+        d, nearest = (each[:, 1].reshape(self.distances.shape) for each in self._nearest)
         for i, image in enumerate(self._images):
-            own = rows[image, 0]  # not turned
-            found = _Nearest(self._nearest.distances[own], self._nearest.rows[own])
             more = filled.get(int(image) + self._at, np.empty((0, D), np.float32))
             kept = self._others.image_of_pick != image + self._at
-            self._leave_out(i, self._M[own], found, kept, more)
+            self._leave_out(i, _read(self._M, rows[image, 0]), d[i], nearest[i], kept, more)
             if done is not None:
                 done(1)
 
     def _leave_out(
-        self, i: int, P: np.ndarray, nearest: _Nearest, kept: np.ndarray, filled: np.ndarray
+        self,
+        i: int,
+        P: np.ndarray,
+        d: np.ndarray,
+        rows: np.ndarray,
+        kept: np.ndarray,
+        filled: np.ndarray,
     ) -> None:
         """Find the distances and the deciding patch of image i, which has the patches P."""
-        column = (~kept[nearest.rows[:, :1]]).astype(np.int64)  # 1 if the nearest row is its own
-        d, rows = (np.take_along_axis(each, column, axis=1)[:, 0] for each in nearest)
+        d, rows = d.copy(), rows.copy()  # they change if a filled row is nearer
         if len(filled):
-            nearer, who = Search(filled, None).nearest(P, 1, self._others.engine)
+            if self._others.engine == "fast":
+                nearer, who = fast.Nearest(filled).query(P, 1, within=d)
+            else:
+                nearer, who = equations.nearest(P, filled)
             closer = nearer[:, 0] < d
             d[closer], rows[closer] = nearer[closer, 0], len(kept) + who[closer, 0]
         self.distances[i] = d
@@ -277,24 +323,25 @@ class LeaveOneOut:
             return mean_of_top(self.distances)
         if config.b is None:
             return self.distances.max(axis=1).astype(float)
-        return np.array([self._reweighted(each, config.b) for each in self._left_out])
+        return self._reweighted(config.b)
 
-    def _reweighted(self, image: _LeftOut, b: int) -> float:
-        """Return equation 7, with N_b(m*) among the rows of the other images."""
-        m_star, kept, filled = image.m_star, image.kept, image.filled
-        k = min(b + int(np.count_nonzero(~kept)), len(kept))
+    def _reweighted(self, b: int) -> np.ndarray:
+        """Return equation 7 of each image, with N_b(m*) among the rows of the other images."""
         search, engine = self._others.search, self._others.engine
-        around, who = (each[0] for each in search.nearest(m_star, k, engine))
-        around, who = around[kept[who]], who[kept[who]]
-        near = np.concatenate([search.bank[who], filled])
-        around = np.concatenate([around, equations.nearest(filled, m_star)[0][:, 0]])
-        order = np.argsort(around, kind="stable")[:b]
-        if len(order) < b:
-            raise ValueError(
-                f"b must be at most the {len(order)} rows of the memory bank without one image, "
-                f"got {b}; lower b or raise coreset_ratio"
-            )
-        return float(equations.reweighted_distance(image.m_test_star, near[order]))
+        s, todo = np.empty(len(self._left_out)), np.arange(len(self._left_out))
+        l = len(search.bank)
+        k = min(2 * b, l)
+        while len(todo):
+            m_star = np.concatenate([self._left_out[i].m_star for i in todo])
+            more = []
+            for i, d, who in zip(todo, *search.nearest(m_star, k, engine), strict=True):
+                kept = self._left_out[i].kept[who]
+                if kept.sum() < b and k < l:
+                    more.append(i)
+                else:
+                    s[i] = self._left_out[i].score(d[kept], search.bank[who[kept]], b)
+            todo, k = np.array(more, np.int64), min(4 * k, l)
+        return s
 
     def peaks(self, size: tuple[int, int], cell: tuple[float, float], config: Config) -> np.ndarray:
         """Return the largest value of the map of each image, (m,) float64.
@@ -345,6 +392,7 @@ def leave_one_out(
     M: MemoryBank,
     psi_M: np.ndarray,
     picks: np.ndarray,
+    radius: float,
     first: np.ndarray,
     search: Search,
     engine: Engine,
@@ -360,6 +408,8 @@ def leave_one_out(
         Their projection (`selection.project`).
     picks : (l,) int64
         The rows of the coreset.
+    radius : float
+        Its covering radius (`selection.covering_radius`).
     first : (n,) int64
         The result of `training.first_copies`, with at least two different images.
     search : Search
@@ -368,40 +418,48 @@ def leave_one_out(
     progress : bool
         Whether to show a progress bar.
     """
-    others = Others.of(psi_M[picks], picks, search, first, M.rows[0].size, engine)
-    total = 2 * M.n + len(np.unique(first))
-    with progress_bar(total, "threshold", "image", show=progress) as bar:
+    others = Others.of(psi_M[picks], picks, radius, search, first, M.rows[0].size, engine)
+    with progress_bar(2 * len(np.unique(first)), "threshold", "image", show=progress) as bar:
         found = LeaveOneOut(M, psi_M, others, searched=bar.update)
-        rows = filling([found.holes(found.radius)], found.radius)
+        rows = filling([found.holes()], radius)
         found.fill({image: M[own] for image, own in rows.items()}, bar.update)
     return found
 
 
 def _search(
-    rows: MemoryBank | np.ndarray,
-    others: Others,
-    search: Search,
-    n: int,
-    searched: Callable[[int], object] | None,
+    X: np.ndarray, k: int, search: Search, others: Others, without: np.ndarray | None = None
 ) -> _Nearest:
-    """Search all patches of n images, some images at a time."""
-    found = _Nearest(np.full((len(rows), 2), np.inf), np.zeros((len(rows), 2), np.int64))
-    image_of_pick = others.image_of_pick
-    P, most = len(rows) // n, len(image_of_pick)
-    for start in range(0, len(rows), BATCH * P):
-        todo = np.arange(start, min(start + BATCH * P, len(rows)))
-        if searched is not None:
-            searched(len(todo) // P)
-        k = min(NEIGHBOURS, most)
-        while len(todo):
-            d, who = search.nearest(rows[todo], k, others.engine)
-            other = image_of_pick[who] != image_of_pick[who[:, :1]]
-            column = np.stack([np.zeros(len(todo), np.int64), other.argmax(axis=1)], axis=1)
-            found.rows[todo] = np.take_along_axis(who, column, axis=1)
-            found.distances[todo] = np.take_along_axis(d, column, axis=1)
-            todo = todo[~other.any(axis=1)]
-            found.distances[todo, 1] = np.inf
-            if k == most:
-                break
-            k = min(4 * k, most)
+    """Find the nearest row, and the nearest row of another image than one.
+
+    Parameters
+    ----------
+    X : (n, D) float32
+    k : int
+        Number of rows that are found at first; more if they are all of one image.
+    search : Search
+    others : Others
+    without : (n,) int64, optional
+        The image of which the second row must not be; by default the image of the nearest row.
+    """
+    most = len(others.image_of_pick)
+    found = _Nearest(np.full((len(X), 2), np.inf), np.zeros((len(X), 2), np.int64))
+    todo, k = np.arange(len(X)), min(k, most)
+    while len(todo):
+        d, who = search.nearest(X if len(todo) == len(X) else X[todo], k, others.engine)
+        image = others.image_of_pick[who]
+        other = image != (image[:, :1] if without is None else without[todo, None])
+        column = np.stack([np.zeros(len(todo), np.int64), other.argmax(axis=1)], axis=1)
+        found.rows[todo] = np.take_along_axis(who, column, axis=1)
+        found.distances[todo] = np.take_along_axis(d, column, axis=1)
+        todo = todo[~other.any(axis=1)]
+        found.distances[todo, 1] = np.inf
+        if k == most:
+            break
+        k = min(4 * k, most)
     return found
+
+
+def _read(M: MemoryBank, rows: np.ndarray) -> np.ndarray:
+    """Read rows of a bank in increasing order. Consecutive rows are not copied."""
+    consecutive = rows[-1] - rows[0] == len(rows) - 1
+    return M[int(rows[0]) : int(rows[-1]) + 1] if consecutive else M[rows]

@@ -99,6 +99,24 @@ def size_and_generator(N: int, config: Config) -> tuple[int, np.random.Generator
     return max(1, round(config.coreset_ratio * N)), np.random.default_rng([config.seed, N])
 
 
+def covering_radius(
+    psi_M: np.ndarray, picks: np.ndarray, radii: np.ndarray, config: Config
+) -> float:
+    """Return the largest distance of any row to its nearest pick.
+
+    Parameters
+    ----------
+    psi_M : (N, d) float32
+    picks, radii
+        From `pick`.
+    config : Config
+    """
+    if len(radii):
+        return float(radii[-1])
+    nearest = engine_functions(config.engine).nearest
+    return float(nearest(psi_M, psi_M[picks])[0].max())
+
+
 def continue_coreset(
     psi_P: np.ndarray, to_nearest: np.ndarray, radius: float
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from minicore.patchcore.config import Config
 from minicore.patchcore.estimator import PatchCore
 from minicore.patchcore.leave_one_out import LeaveOneOut, leave_one_out
 from minicore.patchcore.search import Search
-from minicore.patchcore.selection import project
+from minicore.patchcore.selection import covering_radius, project
 from minicore.patchcore.threshold import p_values, threshold
 from minicore.patchcore.training import first_copies
 
@@ -94,8 +94,10 @@ class Calibration:
                 del self._left_out[next(iter(self._left_out))]
             if self._psi_M is None:
                 self._psi_M = project(self._M, self._model.config_)
-            picks = self._model.coreset_indices_[:rows]
+            model, psi_M = self._model, self._psi_M
+            picks, radii = model.coreset_indices_[:rows], model.coreset_radii_[:rows]
+            radius = covering_radius(psi_M, picks, radii, model.config_)
             self._left_out[rows] = leave_one_out(
-                self._M, self._psi_M, picks, self._first, search, "fast"
+                self._M, psi_M, picks, radius, self._first, search, "fast"
             )
         return self._left_out[rows]

@@ -312,6 +312,21 @@ def test_a_prepared_bank_answers_as_one_search_does():
             np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_search_within_a_distance_finds_all_rows_within_it(kind):
+    rng = np.random.default_rng(4)
+    bank, queries = (KINDS[kind](rng, n, 30).astype(np.float32) for n in (700, 50))
+    queries[:9] = bank[:9]  # at distance 0
+    distances, rows = eq.nearest(queries, bank, 3)
+    within = distances[np.arange(50), np.arange(50) % 3] * np.where(np.arange(50) % 2, 1, 0.9)
+    got, who = fast.Nearest(bank).query(queries, 3, within)
+    inside = distances <= within[:, None]
+    np.testing.assert_array_equal(got[inside], distances[inside])
+    np.testing.assert_array_equal(who[inside], rows[inside])
+    left_out = who == len(bank)
+    assert (got[left_out] == np.inf).all() and not (inside & left_out).any()
+
+
 @pytest.mark.parametrize("N", [1100, 60])
 def test_a_bank_prepared_from_its_state_answers_as_before(N):
     rng = np.random.default_rng(3)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from minicore import PatchCore, equations
+from minicore.fast.covered import covered
 from minicore.patchcore.bank import MemoryBank
 from minicore.patchcore.leave_one_out import leave_one_out
 from minicore.patchcore.search import Search, mean_of_top
-from minicore.patchcore.selection import pick, project
+from minicore.patchcore.selection import covering_radius, pick, project
 
 D, GRID = 6, (3, 4)
 P = GRID[0] * GRID[1]
@@ -31,6 +32,13 @@ def bank(n, seed=0, repeats=()):
     M = MemoryBank(n, "float32")
     M.append(patches)
     return M
+
+
+def left_out(M, config, picks, first, engine="fast"):
+    """Return the result for some picks, not necessarily of Algorithm 1."""
+    psi_M = project(M, config)
+    radius = covering_radius(psi_M, picks, np.empty(0), config)
+    return leave_one_out(M, psi_M, picks, radius, first, Search(M[picks], config.b), engine)
 
 
 def literal(M, psi_M, picks, first, image, config):
@@ -63,8 +71,7 @@ def test_scores_are_those_of_the_literal_procedure(config, seed, engine):
     M, first = bank(7, seed, repeats=[4]), np.array([0, 1, 2, 3, 0, 5, 6])
     psi_M = project(M, config)
     picks, _ = pick(psi_M, config)
-    search = Search(M[picks], config.b)
-    found = leave_one_out(M, psi_M, picks, first, search, engine)
+    found = left_out(M, config, picks, first, engine)
     scores = found.scores(config)
     different = np.unique(first)
     assert len(scores) == len(found.distances) == len(different) == 6
@@ -76,9 +83,8 @@ def test_scores_are_those_of_the_literal_procedure(config, seed, engine):
 
 def test_holes_are_filled(config):
     M, first = bank(8), np.arange(8)
-    psi_M = project(M, config)
-    picks, _ = pick(psi_M, config)
-    found = leave_one_out(M, psi_M, picks, first, Search(M[picks], 3), "fast")
+    picks, _ = pick(project(M, config), config)
+    found = left_out(M, config, picks, first)
     assert sum(len(each.filled) for each in found._left_out) >= 4
     for i, each in enumerate(found._left_out):
         unfilled = equations.nearest(M[i * P : (i + 1) * P], M[picks[picks // P != i]])[0][:, 0]
@@ -88,9 +94,7 @@ def test_holes_are_filled(config):
 
 def test_the_coreset_of_one_image_is_replaced_for_this_image(config):
     M, first = bank(3), np.arange(3)
-    psi_M = project(M, config)
-    picks = np.arange(P)  # all from image 0
-    found = leave_one_out(M, psi_M, picks, first, Search(M[picks], 3), "fast")
+    found = left_out(M, config, np.arange(P), first)  # all picks are from image 0
     assert np.isfinite(found.distances).all() and (found.distances > 0).all()
 
 
@@ -100,9 +104,7 @@ def test_equation_7_needs_enough_rows_of_other_images(config):
     M = MemoryBank(2, "float32")
     M.append(patches)
     picks = np.append(np.arange(P), P)
-    found = leave_one_out(
-        M, project(M, config), picks, np.arange(2), Search(M[picks], config.b), "fast"
-    )
+    found = left_out(M, config, picks, np.arange(2))
     message = "b must be at most the 1 rows of the memory bank without one image, got 3; lower b"
     with pytest.raises(ValueError, match=message):
         found.scores(config)
@@ -110,9 +112,33 @@ def test_equation_7_needs_enough_rows_of_other_images(config):
 
 def test_scores_without_equation_7_and_of_the_top_are_those_of_the_distances(config):
     M = bank(5)
-    psi_M = project(M, config)
-    picks, _ = pick(psi_M, config)
-    found = leave_one_out(M, psi_M, picks, np.arange(5), Search(M[picks], 3), "fast")
+    picks, _ = pick(project(M, config), config)
+    found = left_out(M, config, picks, np.arange(5))
     plain, top = replace(config, b=None), replace(config, b=None, score="top")
     assert np.array_equal(found.scores(plain), found.distances.max(axis=1).astype(float))
     assert np.array_equal(found.scores(top), mean_of_top(found.distances))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_covered_patches_are_in_no_hole(config, seed):
+    M, first = bank(7, seed, repeats=[4]), np.array([0, 1, 2, 3, 0, 5, 6])
+    psi_M = project(M, config)
+    picks, radii = pick(psi_M, config)
+    image_of_pick, of_patch = first[picks // P], np.repeat(first, P)
+    nearest = equations.nearest(psi_M, psi_M[picks])[1].reshape(7, *GRID)
+    nearest[1] = -1  # not known
+    found = covered(psi_M, first, nearest, psi_M[picks], image_of_pick, radii[-1])
+    hole = np.zeros(len(M), bool)
+    for image in range(7):
+        kept = psi_M[picks[image_of_pick != image]]
+        hole |= (of_patch != image) & (equations.nearest(psi_M, kept)[0][:, 0] > radii[-1])
+    assert found.sum() > 0 and hole.any()
+    assert not (found & hole).any()
+
+
+def test_the_covering_radius_is_that_of_algorithm_1(config):
+    M = bank(5)
+    psi_M = project(M, config)
+    picks, radii = pick(psi_M, config)
+    assert covering_radius(psi_M, picks, radii, config) == radii[-1]
+    assert covering_radius(psi_M, picks, np.empty(0), config) == radii[-1]

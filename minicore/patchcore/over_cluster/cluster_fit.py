@@ -147,7 +147,10 @@ def fit_parts(
         alpha = config.false_positive_rate
         if alpha is not None and len(model._different) > 1:
             patches = bank.N // len(images)
-            others = Others.of(vectors, found.rows, model._search, first, patches, config.engine)
+            radius = float(found.radii[-1]) if isinstance(found, Coreset) else found.radius
+            others = Others.of(
+                vectors, found.rows, radius, model._search, first, patches, config.engine
+            )
             scores, peaks = _without_own_rows(bank, others, sizes, show)
             model.calibration_scores_, model.calibration_peaks_ = scores, peaks
             thresholds = threshold(scores, alpha), threshold(peaks, alpha)
@@ -255,9 +258,8 @@ def _without_own_rows(
         def done(part: int) -> None:
             bar.update(sizes[part])
 
-        radius = max(bank.call("radius", bank.each(others), done).values())
-        holes = bank.call("holes", bank.each(others, radius))
-        rows = filling(list(holes.values()), radius)
+        holes = bank.call("holes", bank.each(others), done)
+        rows = filling(list(holes.values()), others.radius)
         every = np.concatenate([*rows.values(), np.empty(0, np.int64)])
         features = bank.take("features", every) if len(every) else every
         ends = np.cumsum([len(own) for own in rows.values()])[:-1]

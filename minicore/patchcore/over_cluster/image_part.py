@@ -120,15 +120,10 @@ class ImagePart(Part):
         with self._lock:  # a bank on disk has one position in its file
             return self._M[self._local(rows)]
 
-    def radius(self, others: Others) -> float:
-        """Search the coreset for all patches; see `LeaveOneOut.radius`."""
-        with self._lock:
-            return self._leave_one_out(others).radius
-
-    def holes(self, others: Others, radius: float) -> Holes:
+    def holes(self, others: Others) -> Holes:
         """Find patches without a near row if an image is left out; see `LeaveOneOut.holes`."""
         with self._lock:
-            return self._leave_one_out(others).holes(radius)
+            return self._leave_one_out(others).holes()
 
     def scores(
         self, others: Others, filled: Mapping[int, np.ndarray]
