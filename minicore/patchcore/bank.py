@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
 from minicore.errors import OutputError
-from minicore.runtime import system
+from minicore.runtime import system, threads
 from minicore.runtime.files import write_all
 
 Storage: TypeAlias = Literal["float32", "float16", "disk"]
@@ -155,10 +156,14 @@ class MemoryBank:
             except OSError as error:
                 raise self._refused(error) from error
             return
-        start = first * rows.shape[1]
+        n, start = threads.count(), first * rows.shape[1]
+        target = self._rows.reshape(-1)[start : start + rows.size]
+        parts = zip(np.array_split(target, n), np.array_split(rows.reshape(-1), n), strict=True)
         try:
-            with np.errstate(over="raise"):
-                self._rows.reshape(-1)[start : start + rows.size] = rows.reshape(-1)
+            # In threads, because the operating system may need longer to provide new memory than a
+            # copy needs.
+            with ThreadPoolExecutor(n) as pool:
+                list(pool.map(_copy, parts))
         except FloatingPointError:
             raise ValueError(
                 f"bank_storage must be 'float32' or 'disk' for this network: its features reach "
@@ -228,6 +233,12 @@ def origins(rows: np.ndarray, grid: tuple[int, int], turns: int = 1) -> np.ndarr
     height, width = grid
     copy, at = np.divmod(rows, height * width)
     return np.stack([*np.divmod(copy, turns), *np.divmod(at, width)], axis=-1)
+
+
+def _copy(part: tuple[np.ndarray, np.ndarray]) -> None:
+    target, source = part
+    with np.errstate(over="raise"):
+        target[:] = source
 
 
 def _folder() -> str:
