@@ -21,10 +21,10 @@ from minicore.fast.arithmetic import HUGE
 from minicore.runtime.kernels import parallel
 
 # More axes rule out more rows, but make the product with the short vectors longer. On coresets of
-# real parts 20 to 32 axes were equally fast for 384 dimensions, and 40 to 64 for 1024.
+# real parts 20 to 32 axes were equally fast for 384 dimensions, and 64 to 96 for 1024.
 AXES = 24
 WIDE = 768  # dimensions from which `AXES_OF_WIDE` axes are used
-AXES_OF_WIDE = 48
+AXES_OF_WIDE = 64
 SAMPLE = 2048  # rows of the bank that the axes are computed from
 WORTH_ROWS = 1024  # smaller banks are searched faster without axes
 WORTH_DIMENSIONS = 4 * AXES  # shorter vectors are searched faster without axes
@@ -39,8 +39,8 @@ TILE = 64
 # The true distance, squared, is at least (d − E)² ≥ (1 − t) d² − E²/t for any t in (0, 1). For
 # t = 1e-6:
 #     t d² ≤ 2e-6 n,    E²/t ≤ 2 · 2.5e-13 n / 1e-6 = 5e-7 n.
-# The product of at most 50 terms and 16 further roundings (see `rounding_errors`) add
-# 66 · 6e-8 n < 4e-6 n. The sum of these three is below 7e-6 n.
+# The product of at most 66 terms and 16 further roundings (see `rounding_errors`) add
+# 82 · 6e-8 n < 5e-6 n. The sum of these three is below 8e-6 n. A distance to a box has fewer terms.
 AXES_BOUND = 2e-5
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from minicore.fast.arithmetic import HUGE, squared_norms
 from minicore.fast.axes import principal_axes
+from minicore.fast.groups import consecutive
 from minicore.fast.rows import Rows, as_queries, bank_rows
 from minicore.fast.sieve import search
 from minicore.runtime import threads
@@ -154,12 +155,13 @@ class Farthest:
     def _catch_up(self, rows: npt.NDArray[np.int64]) -> None:
         """Compare rows with the picks that they have missed."""
         rows = rows[np.argsort(self._seen[rows], kind="stable")]
+        groups = consecutive(self._picked)
         for first in range(0, len(rows), BLOCK):
             block = rows[first : first + BLOCK]
             nearest, who = self.to_nearest[block][:, None], np.zeros((len(block), 1), np.int64)
             queries = as_queries(self.rows.take(block))
             with threads.single_threaded_blas():
-                search(queries, self._picked, self._seen[block], nearest, who, self.literal)
+                search(queries, self._picked, groups, self._seen[block], nearest, who, self.literal)
             self.store(block, nearest[:, 0])
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from minicore.fast.arithmetic import HUGE, squared_norms
 from minicore.fast.axes import STATE, checked_axes, principal_axes
+from minicore.fast.groups import consecutive, near
 from minicore.fast.rows import as_queries, bank_rows
 from minicore.fast.sieve import search
 from minicore.runtime import threads
@@ -59,12 +60,13 @@ class Nearest:
         if not np.isfinite(self._norms).all():
             raise ValueError("bank must be finite: found NaN or infinity")
         with threads.single_threaded_blas():  # eigh is thirty times slower with several threads
+            usable = self._norms.max() < HUGE
             if state is not None:
                 self._mean, self._axes = checked_axes(state, self.bank.shape[1])
             else:
-                usable = self._norms.max() < HUGE
                 self._mean, self._axes = principal_axes(self.bank if usable else self.bank[:1])
             self._rows = bank_rows(self.bank, self._norms, self._mean, self._axes)
+            self._groups = near(self._rows) if usable else consecutive(self._rows)
 
     def state(self) -> dict[str, npt.NDArray[np.float64]]:
         """Return the centre and the axes of the bank, to store them beside the bank.
@@ -127,7 +129,7 @@ class Nearest:
             since = np.zeros(len(x), np.int64)  # search the whole bank
             with threads.single_threaded_blas():
                 rows = as_queries(bank_rows(x, norms, self._mean, self._axes))
-                search(rows, self._rows, since, best, who, literal)
+                search(rows, self._rows, self._groups, since, best, who, literal)
         return np.where(who < N, np.sqrt(best), np.inf), who
 
 

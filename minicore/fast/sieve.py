@@ -3,13 +3,16 @@ r"""Nearest rows by filters: most distances are never computed, and no result ch
 Each filter costs more per row than the filter before it and leaves fewer rows. A filter skips a row
 only if the row is certainly not among the nearest, even with the largest possible rounding error.
 
-1. **A few principal axes** (`minicore.fast.axes`). One small matrix product gives lower bounds of
-   all distances between a tile of queries and a tile of the bank. Features of real parts lie near
-   few axes, so about one row in a hundred is left. If too many are left, as for random vectors,
-   the search uses matrix products of the whole vectors instead.
-2. **float32**, coordinate by coordinate. The row with the smallest bound comes first: its distance
+1. **Boxes** (`minicore.fast.groups`). The bank is in groups of near rows, each in a box. A query
+   searches the group with the nearest box first. Then its distance to most of the other boxes is
+   larger than that to the nearest row so far, and these groups are skipped.
+2. **A few principal axes** (`minicore.fast.axes`). One small matrix product gives lower bounds of
+   all distances between the rows of a group and the queries that need it. Features of real parts
+   lie near few axes, so about one row in a hundred is left. If too many are left for a query, as
+   for random vectors, it is searched by matrix products of the whole vectors instead.
+3. **float32**, coordinate by coordinate. The row with the smallest bound comes first: its distance
    excludes many of the other rows.
-3. **The arithmetic of `equations.nearest`**: float64, in the order of the coordinates. Only one or
+4. **The arithmetic of `equations.nearest`**: float64, in the order of the coordinates. Only one or
    two rows of the whole bank are left. Only these distances are compared with each other and
    returned.
 
@@ -28,40 +31,45 @@ from numba import prange
 
 from minicore.fast.arithmetic import inner, rounding_errors, squared_distance
 from minicore.fast.axes import AXES_BOUND
+from minicore.fast.groups import TILE, Groups, box_bounds
 from minicore.fast.rows import Rows
 from minicore.runtime import threads
 from minicore.runtime.kernels import parallel
 
-QUERIES, ROWS = 196, 512  # tile of a matrix product: 0.4 MB of results, which stay in the cache
+QUERIES = 392  # largest tile of queries
 BLOCK = 16  # products whose maximum is computed together
-CROWD = 1 / 8  # if more pairs of a tile are left, products of whole vectors are faster
-PATIENCE = 16  # largest number of tiles with whole vectors before axes are tried again
+CROWD = 1 / 8  # if a larger share of the rows is left, products of whole vectors are faster
+EARLY = 1 / 4  # share of the bank that is added to the rows searched so far, for this comparison
 WAITING = 64  # rows of a query that can wait to be measured in the literal arithmetic
 
 
 class _Bounds(NamedTuple):
-    """Lower bounds of squared distances between m queries and n rows of the bank.
+    """Lower bounds of squared distances between c of the m queries of a tile and n rows.
 
-    The bound of query q and row r is ``of_query[q] - products[q, r]``.
+    The bound of the query `queries[i]` and row `rows[r]` of the bank is
+    ``of_query[queries[i]] - products[i, r]``.
     """
 
-    first_row: int  # of the bank
+    queries: npt.NDArray[np.int64]  # (c,)
+    rows: npt.NDArray[np.int32]  # (n,)
     of_query: npt.NDArray[np.float64]  # (m,)
-    products: npt.NDArray[np.float32]  # (m, n)
-    peaks: npt.NDArray[np.float32]  # (m, ⌈n / BLOCK⌉) maximum of every `BLOCK` products
+    products: npt.NDArray[np.float32]  # (c, n)
 
 
 class _State(NamedTuple):
     """Intermediate results of the search for the m queries of a tile."""
 
     limits: npt.NDArray[np.float64]  # (m, k) upper bounds of the k smallest squared distances
-    begun: npt.NDArray[np.int64]  # (m,) first row of the tile from which `limits` began, or -1
+    left: npt.NDArray[np.int64]  # (m,) number of rows that the axes did not exclude
+    crowded: npt.NDArray[np.bool_]  # (m,) whether these are too many
     rows: npt.NDArray[np.int32]  # (m, WAITING) rows that may be among the nearest
     rough: npt.NDArray[np.float64]  # (m, WAITING) their squared distances in float32
     waiting: npt.NDArray[np.int64]  # (m,) number of these rows
     best: npt.NDArray[np.float64]  # (m, k) literal squared distances of the nearest, increasing
     who: npt.NDArray[np.int64]  # (m, k) their rows
-    hits: npt.NDArray[np.int32]  # (ROWS,) rows of a tile that the bounds do not exclude
+    hits: npt.NDArray[np.int32]  # (TILE,) rows that the bounds do not exclude
+    products: npt.NDArray[np.float32]  # (m * TILE,) memory for `_Bounds.products`
+    peaks: npt.NDArray[np.float32]  # (m * TILE / BLOCK,) maximum of every `BLOCK` products
 
 
 @inner(cache=True)
@@ -141,43 +149,20 @@ def _limit(q, state, errors):
 
 
 @inner(cache=True)
-def _begin(q, bounds, queries, bank, errors, state):
-    """Fill the limits of query `q` from the row of a tile with the smallest bound; all if k > 1."""
-    limits = state.limits[q]
-    n = bounds.products.shape[1]
-    if limits.shape[0] == 1:
-        likeliest = 0
-        for r in range(1, n):
-            if bounds.products[q, r] > bounds.products[q, likeliest]:
-                likeliest = r
-        row = bounds.first_row + likeliest
-        rough = rough_squared_distance(queries.whole, q, bank.whole, row)
-        limits[0] = rough * errors.margin + errors.floor
-    else:
-        for r in range(n):
-            row = bounds.first_row + r
-            rough = rough_squared_distance(queries.whole, q, bank.whole, row)
-            _insert_limit(rough * errors.margin + errors.floor, limits)
-        state.begun[q] = bounds.first_row
-
-
-@inner(cache=True)
-def _find_hits(q, bounds, limit, hits):
-    """Fill `hits` with the rows whose bound is at most `limit`, the smallest bound first.
+def _find_hits(products, peaks, least, hits):
+    """Fill `hits` with the rows of one query whose product is at least `least`, the largest first.
 
     Return the number of these rows.
     """
-    least = np.float32(bounds.of_query[q] - limit)
-    products, peaks = bounds.products, bounds.peaks
     n = 0
-    for b in range(peaks.shape[1]):
-        if peaks[q, b] >= least:
-            for r in range(b * BLOCK, min((b + 1) * BLOCK, products.shape[1])):
+    for b in range(peaks.shape[0]):
+        if peaks[b] >= least:
+            for r in range(b * BLOCK, min((b + 1) * BLOCK, products.shape[0])):
                 hits[n] = r  # overwritten by the next one if it is not a hit
-                n += products[q, r] >= least
+                n += products[r] >= least
     likeliest = 0
     for i in range(1, n):
-        if products[q, hits[i]] > products[q, hits[likeliest]]:
+        if products[hits[i]] > products[hits[likeliest]]:
             likeliest = i
     if n > 0:
         hits[0], hits[likeliest] = hits[likeliest], hits[0]
@@ -196,28 +181,25 @@ def _measure(q, queries, bank, errors, state):
 
 
 @inner(cache=True)
-def _sift(first, crowd, bounds, queries, bank, errors, state):
-    """Filter one tile of the bank for the queries from `first` on.
-
-    Stop when more than `crowd` rows are left in total. Return the first unfinished query, or the
-    number of queries if all are finished.
-    """
-    m = queries.whole.shape[0]
-    left = 0
-    for q in range(first, m):
-        if left > crowd:
-            return q
+def _sift(crowd, bounds, queries, bank, errors, state):
+    """Filter some rows for some queries. Stop with a query when more than `crowd` rows are left."""
+    products = bounds.products
+    peaks = _part_of(state.peaks, products.shape[0], (products.shape[1] + BLOCK - 1) // BLOCK)
+    _find_peaks(products, peaks)
+    for i in range(products.shape[0]):
+        q = bounds.queries[i]
         limit = _limit(q, state, errors)
-        if limit == np.inf:
-            _begin(q, bounds, queries, bank, errors, state)
-            limit = _limit(q, state, errors)
-        n = _find_hits(q, bounds, limit, state.hits)
-        left += n
-        for i in range(n):
-            r = state.hits[i]
-            if bounds.of_query[q] - bounds.products[q, r] > limit:  # the limit is lower now
+        least = np.float32(bounds.of_query[q] - limit)
+        n = _find_hits(products[i], peaks[i], least, state.hits)
+        for hit in range(n):
+            r = state.hits[hit]
+            if bounds.of_query[q] - products[i, r] > limit:  # the limit is lower now
                 continue
-            row = bounds.first_row + r
+            state.left[q] += 1
+            if state.left[q] > crowd:
+                state.crowded[q] = True
+                break
+            row = bounds.rows[r]
             rough = rough_squared_distance(queries.whole, q, bank.whole, row)
             if rough > limit * errors.margin:
                 continue
@@ -226,67 +208,110 @@ def _sift(first, crowd, bounds, queries, bank, errors, state):
             state.rows[q, state.waiting[q]] = row
             state.rough[q, state.waiting[q]] = rough
             state.waiting[q] += 1
-            if state.begun[q] != bounds.first_row:  # otherwise the limits contain this row
-                _insert_limit(rough * errors.margin + errors.floor, state.limits[q])
+            _insert_limit(rough * errors.margin + errors.floor, state.limits[q])
             limit = _limit(q, state, errors)
-    return m
 
 
 @inner(cache=True)
-def _search_tile(q0, queries, bank, errors, since, best, who):
-    """Search for one tile of queries, from `q0` on."""
-    N = bank.whole.shape[0]
-    n, k = best.shape
-    q1 = min(q0 + QUERIES, n)
-    m = q1 - q0
+def _part_of(space, n, width):
+    return space[: n * width].reshape(n, width)
+
+
+@inner(cache=True)
+def _take(rows, chosen):
+    """Return a copy of the chosen rows."""
+    taken = np.empty((chosen.shape[0], rows.shape[1]), np.float32)
+    for i in range(chosen.shape[0]):
+        for c in range(rows.shape[1]):
+            taken[i, c] = rows[chosen[i], c]
+    return taken
+
+
+@inner(cache=True)
+def _search_by_axes(begin, queries, bank, groups, errors, state):
+    """Search the groups, from row `begin` of their order on. Leave out queries with a crowd."""
+    m, N, G = queries.whole.shape[0], bank.whole.shape[0], groups.norms.shape[0]
+    of_query = (1 - AXES_BOUND) * queries.short_norms.astype(np.float64)
+    boxes = box_bounds(queries, groups)
+    home = np.empty(m, np.int64)  # the group with the nearest box
+    for q in range(m):
+        home[q] = np.argmin(boxes[q])
+    chosen = np.empty(m, np.int64)
+    for at_home in (True, False):  # first, every query searches its home: this lowers its limit
+        for g in range(G):
+            r0, r1 = max(groups.first[g], begin), groups.first[g + 1]
+            n = 0
+            for q in range(m):
+                if (home[q] == g) == at_home and not state.crowded[q]:
+                    chosen[n] = q  # overwritten by the next one if the box is too far
+                    n += boxes[q, g] <= _limit(q, state, errors)
+            if n == 0 or r0 >= r1:
+                continue
+            products = _part_of(state.products, n, r1 - r0)
+            np.dot(_take(queries.short, chosen[:n]), groups.short[r0:r1].T, products)
+            bounds = _Bounds(chosen[:n], groups.order[r0:r1], of_query, products)
+            crowd = CROWD * (EARLY * (N - begin) + r1 - begin)
+            _sift(crowd, bounds, queries, bank, errors, state)
+
+
+@inner(cache=True)
+def _search_whole(chosen, begin, queries, bank, errors, state):
+    """Search the bank from row `begin` on by products of whole vectors."""
+    N, n = bank.whole.shape[0], chosen.shape[0]
+    of_query = (1 - errors.product) * queries.norms.astype(np.float64)
+    vectors = _take(queries.whole, chosen)
+    for r0 in range(begin, N, TILE):
+        r1 = min(r0 + TILE, N)
+        products = _part_of(state.products, n, r1 - r0)
+        np.dot(vectors, bank.whole[r0:r1].T, products)
+        _subtract_norms(products, bank.norms[r0:r1], errors.product)
+        rows = np.arange(r0, r1).astype(np.int32)
+        _sift(np.inf, _Bounds(chosen, rows, of_query, products), queries, bank, errors, state)
+
+
+@inner(cache=True)
+def _search_tile(q0, q1, queries, bank, groups, errors, since, best, who):
+    """Search for one tile of queries, `q0` to `q1`."""
+    m, k = q1 - q0, best.shape[1]
     tile = Rows(
         queries.whole[q0:q1], queries.norms[q0:q1], queries.short[q0:q1], queries.short_norms[q0:q1]
     )
     state = _State(
-        np.full((m, k), np.inf), np.full(m, -1), np.empty((m, WAITING), np.int32),
-        np.empty((m, WAITING)), np.zeros(m, np.int64), best[q0:q1], who[q0:q1],
-        np.empty(ROWS, np.int32),
+        np.full((m, k), np.inf), np.zeros(m, np.int64), np.zeros(m, np.bool_),
+        np.empty((m, WAITING), np.int32), np.empty((m, WAITING)), np.zeros(m, np.int64),
+        best[q0:q1].copy(), who[q0:q1].copy(), np.empty(TILE, np.int32),
+        np.empty(m * TILE, np.float32), np.empty(m * ((TILE + BLOCK - 1) // BLOCK), np.float32),
     )  # fmt: skip
-    of_short = (1 - AXES_BOUND) * tile.short_norms.astype(np.float64)
-    of_whole = (1 - errors.product) * tile.norms.astype(np.float64)
-    product_space = np.empty(m * ROWS, np.float32)
-    peak_space = np.empty(m * ((ROWS + BLOCK - 1) // BLOCK), np.float32)
-    patience, wait = 0, 1
-    for r0 in range(since[q0], N, ROWS):
-        r1 = min(r0 + ROWS, N)
-        blocks = (r1 - r0 + BLOCK - 1) // BLOCK
-        products = product_space[: m * (r1 - r0)].reshape(m, r1 - r0)
-        peaks = peak_space[: m * blocks].reshape(m, blocks)
-        by_axes = bank.short.shape[1] > 0 and patience == 0
-        patience = max(patience - 1, 0)
-        q = np.int64(0)  # with a plain 0, Numba would compile _sift a second time
-        while q < m:
-            if by_axes:
-                of_query, crowd = of_short, CROWD * products.size
-                np.dot(tile.short[q:], bank.short[r0:r1].T, products[q:])
-            else:
-                of_query, crowd = of_whole, np.inf
-                np.dot(tile.whole[q:], bank.whole[r0:r1].T, products[q:])
-                _subtract_norms(products[q:], bank.norms[r0:r1], errors.product)
-            _find_peaks(products[q:], peaks[q:])
-            bounds = _Bounds(r0, of_query, products, peaks)
-            q = _sift(q, crowd, bounds, tile, bank, errors, state)
-            if q < m:  # whole vectors for the other queries, and for the next tiles
-                by_axes, patience, wait = False, wait, min(2 * wait, PATIENCE)
-    for i in range(m):
-        _measure(i, tile, bank, errors, state)
+    if queries.short.shape[1]:
+        _search_by_axes(since[q0], tile, bank, groups, errors, state)
+    else:
+        state.crowded[:] = True
+    crowded = np.flatnonzero(state.crowded)
+    for q in crowded:  # these begin again, but the largest limit stays
+        state.waiting[q] = 0
+        for i in range(k):
+            state.limits[q, i] = state.limits[q, k - 1]
+            state.best[q, i], state.who[q, i] = best[q0 + q, i], who[q0 + q, i]
+    if len(crowded):
+        _search_whole(crowded, since[q0], tile, bank, errors, state)
+    for q in range(m):
+        _measure(q, tile, bank, errors, state)
+        for i in range(k):
+            best[q0 + q, i], who[q0 + q, i] = state.best[q, i], state.who[q, i]
 
 
 @parallel(cache=True)
-def _search(queries, bank, errors, since, best, who, n_threads):
+def _search(queries, bank, groups, errors, since, best, who, n_threads):
     n = best.shape[0]
+    size = min(QUERIES, (n + n_threads - 1) // n_threads)
     # Parts of an image take different times. So each thread takes every n_threads-th tile, not one
     # contiguous share of them.
-    turns = (n + QUERIES * n_threads - 1) // (QUERIES * n_threads)
+    turns = (n + size * n_threads - 1) // (size * n_threads)
     for task in prange(turns * n_threads):
-        q0 = (task % turns * n_threads + task // turns) * QUERIES
+        q0 = (task % turns * n_threads + task // turns) * size
         if q0 < n:
-            _search_tile(q0, queries, bank, errors, since, best, who)
+            q1 = min(q0 + size, n)
+            _search_tile(q0, q1, queries, bank, groups, errors, since, best, who)
 
 
 @parallel(cache=True)
@@ -299,6 +324,7 @@ def _search_literally(queries, bank, since, best, who):
 def search(
     queries: Rows,
     bank: Rows,
+    groups: Groups,
     since: npt.NDArray[np.int64],
     best: npt.NDArray[np.float64],
     who: npt.NDArray[np.int64],
@@ -310,8 +336,11 @@ def search(
     ----------
     queries, bank : Rows
         From `as_queries` and `bank_rows`.
+    groups : Groups
+        The groups of the bank.
     since : (n,) int64, increasing
-        First row of the bank that each query needs; the search may begin at an earlier row.
+        First row of the bank that each query needs; the search may begin at an earlier row. Above 0
+        only if the groups are `consecutive`.
     best : (n, k) float64
         Squared distances, increasing; changed in place.
     who : (n, k) int64
@@ -323,4 +352,4 @@ def search(
         _search_literally(queries.whole, bank.whole, since, best, who)
     else:
         errors = rounding_errors(queries.whole.shape[1])
-        _search(queries, bank, errors, since, best, who, threads.count())
+        _search(queries, bank, groups, errors, since, best, who, threads.count())
