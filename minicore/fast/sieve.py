@@ -31,29 +31,16 @@ from numba import prange
 
 from minicore.fast.arithmetic import inner, rounding_errors, squared_distance
 from minicore.fast.axes import AXES_BOUND
+from minicore.fast.bounds import BLOCK, Bounds, find_hits, find_peaks, subtract_norms
 from minicore.fast.groups import TILE, Groups, box_bounds
 from minicore.fast.rows import Rows
 from minicore.runtime import threads
 from minicore.runtime.kernels import parallel
 
 QUERIES = 392  # largest tile of queries
-BLOCK = 16  # products whose maximum is computed together
 CROWD = 1 / 8  # if a larger share of the rows is left, products of whole vectors are faster
 EARLY = 1 / 4  # share of the bank that is added to the rows searched so far, for this comparison
 WAITING = 64  # rows of a query that can wait to be measured in the literal arithmetic
-
-
-class _Bounds(NamedTuple):
-    """Lower bounds of squared distances between c of the m queries of a tile and n rows.
-
-    The bound of the query `queries[i]` and row `rows[r]` of the bank is
-    ``of_query[queries[i]] - products[i, r]``.
-    """
-
-    queries: npt.NDArray[np.int64]  # (c,)
-    rows: npt.NDArray[np.int32]  # (n,)
-    of_query: npt.NDArray[np.float64]  # (m,)
-    products: npt.NDArray[np.float32]  # (c, n)
 
 
 class _State(NamedTuple):
@@ -68,7 +55,7 @@ class _State(NamedTuple):
     best: npt.NDArray[np.float64]  # (m, k) literal squared distances of the nearest, increasing
     who: npt.NDArray[np.int64]  # (m, k) their rows
     hits: npt.NDArray[np.int32]  # (TILE,) rows that the bounds do not exclude
-    products: npt.NDArray[np.float32]  # (m * TILE,) memory for `_Bounds.products`
+    products: npt.NDArray[np.float32]  # (m * TILE,) memory for `Bounds.products`
     peaks: npt.NDArray[np.float32]  # (m * TILE / BLOCK,) maximum of every `BLOCK` products
 
 
@@ -112,61 +99,11 @@ def rough_squared_distance(x, i, y, j):
     return squared
 
 
-# The products are finite, and the sign of a zero does not matter: with these two promises the
-# compiler uses vector instructions.
-@inner(cache=True, fastmath={"nnan", "nsz"})
-def _find_peaks(products, peaks):
-    """Fill `peaks` with the maximum of every `BLOCK` products."""
-    m, n = products.shape
-    whole = n // BLOCK
-    for q in range(m):
-        for b in range(whole):
-            peak = np.float32(-np.inf)
-            for i in range(BLOCK):
-                peak = max(peak, products[q, np.uint64(b * BLOCK) + np.uint64(i)])
-            peaks[q, b] = peak
-        if n % BLOCK:
-            peak = np.float32(-np.inf)
-            for i in range(whole * BLOCK, n):
-                peak = max(peak, products[q, i])
-            peaks[q, whole] = peak
-
-
-@inner(cache=True)
-def _subtract_norms(products, bank_norms, error):
-    """Convert inner products of whole vectors to bounds, without the part `of_query`."""
-    error = np.float32(error)
-    for q in range(products.shape[0]):
-        for r in range(products.shape[1]):
-            products[q, r] = 2 * products[q, r] - (bank_norms[r] - error * bank_norms[r])
-
-
 @inner(cache=True)
 def _limit(q, state, errors):
     """Return the squared distance above which a bound excludes a row for query `q`."""
     k = state.best.shape[1]
     return min(state.limits[q, k - 1], state.best[q, k - 1]) + errors.floor
-
-
-@inner(cache=True)
-def _find_hits(products, peaks, least, hits):
-    """Fill `hits` with the rows of one query whose product is at least `least`, the largest first.
-
-    Return the number of these rows.
-    """
-    n = 0
-    for b in range(peaks.shape[0]):
-        if peaks[b] >= least:
-            for r in range(b * BLOCK, min((b + 1) * BLOCK, products.shape[0])):
-                hits[n] = r  # overwritten by the next one if it is not a hit
-                n += products[r] >= least
-    likeliest = 0
-    for i in range(1, n):
-        if products[hits[i]] > products[hits[likeliest]]:
-            likeliest = i
-    if n > 0:
-        hits[0], hits[likeliest] = hits[likeliest], hits[0]
-    return n
 
 
 @inner(cache=True)
@@ -185,12 +122,12 @@ def _sift(crowd, bounds, queries, bank, errors, state):
     """Filter some rows for some queries. Stop with a query when more than `crowd` rows are left."""
     products = bounds.products
     peaks = _part_of(state.peaks, products.shape[0], (products.shape[1] + BLOCK - 1) // BLOCK)
-    _find_peaks(products, peaks)
+    find_peaks(products, peaks)
     for i in range(products.shape[0]):
         q = bounds.queries[i]
         limit = _limit(q, state, errors)
         least = np.float32(bounds.of_query[q] - limit)
-        n = _find_hits(products[i], peaks[i], least, state.hits)
+        n = find_hits(products[i], peaks[i], least, state.hits)
         for hit in range(n):
             r = state.hits[hit]
             if bounds.of_query[q] - products[i, r] > limit:  # the limit is lower now
@@ -249,7 +186,7 @@ def _search_by_axes(begin, queries, bank, groups, errors, state):
                 continue
             products = _part_of(state.products, n, r1 - r0)
             np.dot(_take(queries.short, chosen[:n]), groups.short[r0:r1].T, products)
-            bounds = _Bounds(chosen[:n], groups.order[r0:r1], of_query, products)
+            bounds = Bounds(chosen[:n], groups.order[r0:r1], of_query, products)
             crowd = CROWD * (EARLY * (N - begin) + r1 - begin)
             _sift(crowd, bounds, queries, bank, errors, state)
 
@@ -264,9 +201,9 @@ def _search_whole(chosen, begin, queries, bank, errors, state):
         r1 = min(r0 + TILE, N)
         products = _part_of(state.products, n, r1 - r0)
         np.dot(vectors, bank.whole[r0:r1].T, products)
-        _subtract_norms(products, bank.norms[r0:r1], errors.product)
+        subtract_norms(products, bank.norms[r0:r1], errors.product)
         rows = np.arange(r0, r1).astype(np.int32)
-        _sift(np.inf, _Bounds(chosen, rows, of_query, products), queries, bank, errors, state)
+        _sift(np.inf, Bounds(chosen, rows, of_query, products), queries, bank, errors, state)
 
 
 @inner(cache=True)
@@ -287,11 +224,11 @@ def _search_tile(q0, q1, queries, bank, groups, errors, since, best, who):
     else:
         state.crowded[:] = True
     crowded = np.flatnonzero(state.crowded)
-    for q in crowded:  # these begin again, but the largest limit stays
-        state.waiting[q] = 0
+    for again in crowded:  # these begin again, but the largest limit stays
+        state.waiting[again] = 0
         for i in range(k):
-            state.limits[q, i] = state.limits[q, k - 1]
-            state.best[q, i], state.who[q, i] = best[q0 + q, i], who[q0 + q, i]
+            state.limits[again, i] = state.limits[again, k - 1]
+            state.best[again, i], state.who[again, i] = best[q0 + again, i], who[q0 + again, i]
     if len(crowded):
         _search_whole(crowded, since[q0], tile, bank, errors, state)
     for q in range(m):

@@ -283,6 +283,14 @@ def test_nearest_equals_the_literal_search_in_banks_worth_rotating(make, d):
     assert_same_search(queries[::2] * np.float32(50), bank, 1)  # far outside
 
 
+@pytest.mark.parametrize("make", [lattice, duplicates, equal])
+def test_nearest_finds_the_lowest_rows_among_many_equally_near_ones(make):
+    """More rows are left than can wait, and then so many that the search begins again."""
+    bank = make(np.random.default_rng(6), 4000, 130)
+    assert axes_of(bank) == AXES
+    assert_same_search(bank[::800], bank, 200)
+
+
 def test_preparing_a_small_bank_computes_with_no_uninitialised_memory(monkeypatch):
     bank = normal(np.random.default_rng(0), 20, 4)
     fast.Nearest(bank)  # compiled before NumPy is exchanged
@@ -344,8 +352,10 @@ def test_the_state_of_another_bank_changes_no_answer():
     bank, queries = along_few_axes(rng, 1100, 260), along_few_axes(rng, 40, 260)
     state = fast.Nearest(normal(rng, 1100, 260)).state()
     other = {"mean": 3 + state["mean"], "axes": state["axes"][::-1, 5:]}
-    got, expected = fast.Nearest(bank, state=other).query(queries, 3), eq.nearest(queries, bank, 3)
-    np.testing.assert_array_equal(got[1], expected[1])
+    for scale in (1, np.float32(1e25)):  # with the second, squares overflow in float32
+        rows, near = bank * scale, queries * scale
+        found = fast.Nearest(rows, state=other).query(near, 3)
+        np.testing.assert_array_equal(found, eq.nearest(near, rows, 3))
 
 
 @pytest.mark.slow
