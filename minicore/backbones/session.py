@@ -223,7 +223,7 @@ class Backbone(FeatureSource):
         BackboneError
             If the network fails, or an output is not a feature map, or is finer than the image.
         RuntimeError
-            In a process that was forked after a network or a kernel of minicore had run.
+            In a process that was forked after a network had run.
         """
         from minicore.runtime.threads import (
             mark_network_started,  # imports Numba, which `backbone list` does not need

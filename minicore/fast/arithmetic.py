@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import njit
 
 from minicore.equations.distance import squared_distance
 from minicore.runtime.kernels import parallel
@@ -87,14 +87,18 @@ def inner(**options):
     return njit(**options)
 
 
-# Sums may be reordered for vector instructions. NaN and infinity must keep their meaning.
-@parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
 def squared_norms(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Compute the squared norm of each row, (n,) float64, to 1e-12: for bounds, and to find NaN."""
-    norms = np.empty(rows.shape[0], np.float64)
-    for r in prange(rows.shape[0]):
+    norms = np.empty(len(rows), np.float64)
+    _squared_norms(len(rows), rows, norms)
+    return norms
+
+
+# Sums may be reordered for vector instructions. NaN and infinity must keep their meaning.
+@parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _squared_norms(first, end, rows, norms):
+    for r in range(first, end):
         total = 0.0
         for c in range(rows.shape[1]):
             total += np.float64(rows[r, c]) * np.float64(rows[r, c])
         norms[r] = total
-    return norms

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
 from minicore.fast.arithmetic import HUGE
 from minicore.runtime.kernels import parallel
@@ -116,7 +115,6 @@ def checked_axes(
     return mean, axes
 
 
-@parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
 def short_vectors(
     rows: npt.NDArray[np.float32], mean: npt.NDArray[np.float64], axes: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -135,28 +133,34 @@ def short_vectors(
     norms : (n,) float32
         $\lVert x - \mu \rVert^2$, which is the squared norm of the first k + 1 columns.
     """
+    n = len(rows)
+    short = np.empty((n, axes.shape[1] + 2), np.float32)
+    norms = np.empty(n, np.float32)
+    _short_vectors(-(-n // TILE), rows, mean, axes, short, norms)
+    return short, norms
+
+
+@parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
+def _short_vectors(first, end, rows, mean, axes, short, norms):
     n, d = rows.shape
     k = axes.shape[1]
-    short = np.empty((n, k + 2), np.float32)
-    norms = np.empty(n, np.float32)
-    for tile in prange((n + TILE - 1) // TILE):
-        first, end = tile * TILE, min((tile + 1) * TILE, n)
-        centred = np.empty((end - first, d))
-        squares = np.empty(end - first)
-        for i in range(end - first):
+    for tile in range(first, end):
+        r0, r1 = tile * TILE, min((tile + 1) * TILE, n)
+        centred = np.empty((r1 - r0, d))
+        squares = np.empty(r1 - r0)
+        for i in range(r1 - r0):
             square = 0.0
             for j in range(d):
-                x = np.float64(rows[first + i, j]) - mean[j]
+                x = np.float64(rows[r0 + i, j]) - mean[j]
                 centred[i, j] = x
                 square += x * x
             squares[i] = square
-        along = np.empty((end - first, k))
+        along = np.empty((r1 - r0, k))
         np.dot(centred, axes, along)
-        for i in range(end - first):
+        for i in range(r1 - r0):
             rest = squares[i]
             for j in range(k):
-                short[first + i, j] = along[i, j]
+                short[r0 + i, j] = along[i, j]
                 rest -= along[i, j] * along[i, j]
-            short[first + i, k] = np.sqrt(max(rest, 0.0))
-            norms[first + i] = squares[i]
-    return short, norms
+            short[r0 + i, k] = np.sqrt(max(rest, 0.0))
+            norms[r0 + i] = squares[i]

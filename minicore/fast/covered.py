@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
 from minicore.fast.arithmetic import squared_distance
 from minicore.runtime.kernels import parallel
@@ -22,7 +21,6 @@ BESIDE = 9  # patches: the patch itself and those around it
 IMAGES = 32  # images before and after. More find little more, and a search costs 300 distances
 
 
-@parallel(cache=True)
 def covered(
     psi_M: npt.NDArray[np.float32],
     images: npt.NDArray[np.int64],
@@ -54,10 +52,15 @@ def covered(
         True if a row of the patch's own image is within the radius, or two rows of different images
         are. False if the nearest rows of other patches do not show this.
     """
+    found = np.zeros(nearest.size, np.bool_)
+    _cover(len(nearest), psi_M, images, nearest, psi_M_C, image_of_row, radius, found)
+    return found
+
+
+@parallel(cache=True)
+def _cover(first_grid, end, psi_M, images, nearest, psi_M_C, image_of_row, radius, found):
     n, height, width = nearest.shape
-    found = np.zeros(n * height * width, np.bool_)
-    for task in prange(n):
-        g = np.int64(task)  # signed
+    for g in range(first_grid, end):
         for h in range(height):
             for w in range(width):
                 patch = (g * height + h) * width + w
@@ -79,4 +82,3 @@ def covered(
                             found[patch] = True
                             break
                         first = image_of_row[row]
-    return found

@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
 from minicore.fast.arithmetic import inner
 from minicore.runtime.kernels import parallel
@@ -228,12 +227,13 @@ def _add_block(phi, s, level, o_first, new, out):
 
 
 @parallel(cache=True)
-def _add_level(phi, s, level, blocks, started, out):
+def _add_level(first, end, phi, s, level, blocks, started, out):
     """Add one level's share to the `blocks` that contain its features; `phi` (n, c, h, w).
 
-    `started` is true for each block to which an earlier level has written.
+    A task is one block of one image. `started` is true for each block to which an earlier level has
+    written.
     """
-    for task in prange(len(phi) * len(blocks)):
+    for task in range(first, end):
         i, block = task // len(blocks), blocks[task % len(blocks)]
         new = not started[block]
         _add_block(phi[i], s, level, block * BLOCK, new, out[i])
@@ -308,6 +308,6 @@ def patch_features(
         reached = level.first[np.minimum(starts + BLOCK, D)] > level.first[starts]
         blocks = np.flatnonzero(reached)
         phi = np.ascontiguousarray(phi, np.float32)
-        _add_level(phi, s, level, blocks, started, patches)
+        _add_level(n * len(blocks), phi, s, level, blocks, started, patches)
         started |= reached
     return patches

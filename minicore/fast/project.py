@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
 from minicore.fast.arithmetic import inner
 from minicore.runtime import threads
@@ -35,9 +34,11 @@ def project(M: npt.NDArray[np.float32], psi: npt.NDArray[np.float32]) -> npt.NDA
     projected : (N, d*) float32
         Identical to that of `equations.project`, on any number of threads.
     """
-    projected = np.empty((len(M), psi.shape[1]), np.float32)
+    rows, columns = np.ascontiguousarray(M, np.float32), psi.astype(np.float64)
+    projected = np.empty((len(rows), columns.shape[1]), np.float32)
+    norms = np.sqrt((columns * columns).sum(axis=0))
     with threads.single_threaded_blas():
-        _project(np.ascontiguousarray(M, np.float32), psi.astype(np.float64), projected)
+        _project(-(-len(rows) // ROWS), rows, columns, norms, projected)
     return projected
 
 
@@ -51,21 +52,23 @@ def _literal(x, psi, j):
 
 
 @parallel(cache=True)
-def _project(M, psi, projected):
+def _project(first, end, M, psi, norms, projected):
     N, D = M.shape
-    norms = np.sqrt((psi * psi).sum(axis=0))
-    for task in prange((N + ROWS - 1) // ROWS):
-        first, end = task * ROWS, min((task + 1) * ROWS, N)
-        rows = M[first:end].astype(np.float64)
+    for tile in range(first, end):
+        m0, m1 = tile * ROWS, min((tile + 1) * ROWS, N)
+        rows = M[m0:m1].astype(np.float64)
         sums = np.dot(rows, psi)
-        for m in range(end - first):
+        for m in range(m1 - m0):
             # The product of two float32 numbers is exact in float64. In any order of the terms, the
             # computed sum differs from Σ_k m_k ψ_kj by at most D · EPS/2 · Σ_k |m_k ψ_kj|, which is
             # at most D · EPS/2 · ‖m‖ ‖ψ_j‖. Two computed sums differ by at most twice as much; the
             # 8 is more than the rounding of the norms and of both ends of the interval.
-            norm = np.sqrt((rows[m] * rows[m]).sum())
+            squared = 0.0
+            for k in range(D):
+                squared += rows[m, k] * rows[m, k]
+            norm = np.sqrt(squared)
             for j in range(psi.shape[1]):
                 error = (D + 8) * EPS * norm * norms[j]
                 low, high = np.float32(sums[m, j] - error), np.float32(sums[m, j] + error)
                 same = low == high
-                projected[first + m, j] = low if same else _literal(rows[m], psi, j)
+                projected[m0 + m, j] = low if same else _literal(rows[m], psi, j)

@@ -27,7 +27,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import prange
 
 from minicore.fast.arithmetic import inner, rounding_errors, squared_distance
 from minicore.fast.axes import AXES_BOUND
@@ -165,14 +164,17 @@ def _take(rows, chosen):
 
 
 @inner(cache=True)
-def _search_by_axes(begin, queries, bank, groups, errors, state):
+def _search_by_axes(begin, of_query, queries, bank, groups, errors, state):
     """Search the groups, from row `begin` of their order on. Leave out queries with a crowd."""
     m, N, G = queries.whole.shape[0], bank.whole.shape[0], groups.norms.shape[0]
-    of_query = (1 - AXES_BOUND) * queries.short_norms.astype(np.float64)
-    boxes = box_bounds(queries, groups)
-    home = np.empty(m, np.int64)  # the group with the nearest box
     for q in range(m):
-        home[q] = np.argmin(boxes[q])
+        of_query[q] = (1 - AXES_BOUND) * np.float64(queries.short_norms[q])
+    boxes = box_bounds(queries, groups)
+    home = np.zeros(m, np.int64)  # the group with the nearest box
+    for q in range(m):
+        for g in range(G):
+            if boxes[q, g] < boxes[q, home[q]]:
+                home[q] = g
     chosen = np.empty(m, np.int64)
     for at_home in (True, False):  # first, every query searches its home: this lowers its limit
         for g in range(G):
@@ -192,68 +194,71 @@ def _search_by_axes(begin, queries, bank, groups, errors, state):
 
 
 @inner(cache=True)
-def _search_whole(chosen, begin, queries, bank, errors, state):
+def _search_whole(chosen, begin, of_query, queries, bank, errors, state):
     """Search the bank from row `begin` on by products of whole vectors."""
     N, n = bank.whole.shape[0], chosen.shape[0]
-    of_query = (1 - errors.product) * queries.norms.astype(np.float64)
+    for q in chosen:
+        of_query[q] = (1 - errors.product) * np.float64(queries.norms[q])
     vectors = _take(queries.whole, chosen)
+    rows = np.empty(TILE, np.int32)
     for r0 in range(begin, N, TILE):
         r1 = min(r0 + TILE, N)
         products = _part_of(state.products, n, r1 - r0)
         np.dot(vectors, bank.whole[r0:r1].T, products)
         subtract_norms(products, bank.norms[r0:r1], errors.product)
-        rows = np.arange(r0, r1).astype(np.int32)
-        _sift(np.inf, Bounds(chosen, rows, of_query, products), queries, bank, errors, state)
-
-
-@inner(cache=True)
-def _search_tile(q0, q1, queries, bank, groups, errors, since, best, who):
-    """Search for one tile of queries, `q0` to `q1`."""
-    m, k = q1 - q0, best.shape[1]
-    tile = Rows(
-        queries.whole[q0:q1], queries.norms[q0:q1], queries.short[q0:q1], queries.short_norms[q0:q1]
-    )
-    state = _State(
-        np.full((m, k), np.inf), np.zeros(m, np.int64), np.zeros(m, np.bool_),
-        np.empty((m, WAITING), np.int32), np.empty((m, WAITING)), np.zeros(m, np.int64),
-        best[q0:q1].copy(), who[q0:q1].copy(), np.empty(TILE, np.int32),
-        np.empty(m * TILE, np.float32), np.empty(m * ((TILE + BLOCK - 1) // BLOCK), np.float32),
-    )  # fmt: skip
-    if queries.short.shape[1]:
-        _search_by_axes(since[q0], tile, bank, groups, errors, state)
-    else:
-        state.crowded[:] = True
-    crowded = np.flatnonzero(state.crowded)
-    for again in crowded:  # these begin again, but the largest limit stays
-        state.waiting[again] = 0
-        for i in range(k):
-            state.limits[again, i] = state.limits[again, k - 1]
-            state.best[again, i], state.who[again, i] = best[q0 + again, i], who[q0 + again, i]
-    if len(crowded):
-        _search_whole(crowded, since[q0], tile, bank, errors, state)
-    for q in range(m):
-        _measure(q, tile, bank, errors, state)
-        for i in range(k):
-            best[q0 + q, i], who[q0 + q, i] = state.best[q, i], state.who[q, i]
+        for r in range(r0, r1):
+            rows[r - r0] = r
+        _sift(
+            np.inf,
+            Bounds(chosen, rows[: r1 - r0], of_query, products),
+            queries,
+            bank,
+            errors,
+            state,
+        )
 
 
 @parallel(cache=True)
-def _search(queries, bank, groups, errors, since, best, who, n_threads):
-    n = best.shape[0]
-    size = min(QUERIES, (n + n_threads - 1) // n_threads)
-    # Parts of an image take different times. So each thread takes every n_threads-th tile, not one
-    # contiguous share of them.
-    turns = (n + size * n_threads - 1) // (size * n_threads)
-    for task in prange(turns * n_threads):
-        q0 = (task % turns * n_threads + task // turns) * size
-        if q0 < n:
-            q1 = min(q0 + size, n)
-            _search_tile(q0, q1, queries, bank, groups, errors, since, best, who)
+def _search(first, end, size, queries, bank, groups, errors, since, best, who):
+    """Search for tiles of `size` queries."""
+    k = best.shape[1]
+    for q0 in range(first * size, min(end * size, best.shape[0]), size):
+        q1 = min(q0 + size, best.shape[0])
+        m, begin = q1 - q0, since[q0]
+        tile = Rows(
+            queries.whole[q0:q1], queries.norms[q0:q1],
+            queries.short[q0:q1], queries.short_norms[q0:q1],
+        )  # fmt: skip
+        state = _State(
+            np.full((m, k), np.inf), np.zeros(m, np.int64), np.zeros(m, np.bool_),
+            np.empty((m, WAITING), np.int32), np.empty((m, WAITING)), np.zeros(m, np.int64),
+            best[q0:q1].copy(), who[q0:q1].copy(), np.empty(TILE, np.int32),
+            np.empty(m * TILE, np.float32), np.empty(m * -(-TILE // BLOCK), np.float32),
+        )  # fmt: skip
+        of_query = np.empty(m, np.float64)
+        by_axes = queries.short.shape[1] > 0
+        if by_axes:
+            _search_by_axes(begin, of_query, tile, bank, groups, errors, state)
+        again, n = np.empty(m, np.int64), 0
+        for q in range(m):
+            if state.crowded[q] or not by_axes:  # begins again, but the largest limit stays
+                again[n] = q
+                n += 1
+                state.waiting[q] = 0
+                for i in range(k):
+                    state.limits[q, i] = state.limits[q, k - 1]
+                    state.best[q, i], state.who[q, i] = best[q0 + q, i], who[q0 + q, i]
+        if n:
+            _search_whole(again[:n], begin, of_query, tile, bank, errors, state)
+        for q in range(m):
+            _measure(q, tile, bank, errors, state)
+            for i in range(k):
+                best[q0 + q, i], who[q0 + q, i] = state.best[q, i], state.who[q, i]
 
 
 @parallel(cache=True)
-def _search_literally(queries, bank, since, best, who):
-    for q in prange(queries.shape[0]):
+def _search_literally(first, end, queries, bank, since, best, who):
+    for q in range(first, end):
         for row in range(since[q], bank.shape[0]):
             insert(squared_distance(queries[q], bank[row]), row, best[q], who[q])
 
@@ -286,7 +291,10 @@ def search(
         Compute all distances in the literal arithmetic. Necessary for norms above `HUGE`.
     """
     if literal:
-        _search_literally(queries.whole, bank.whole, since, best, who)
-    else:
-        errors = rounding_errors(queries.whole.shape[1])
-        _search(queries, bank, groups, errors, since, best, who, threads.count())
+        _search_literally(len(best), queries.whole, bank.whole, since, best, who)
+        return
+    errors = rounding_errors(queries.whole.shape[1])
+    size = max(1, min(QUERIES, -(-len(best) // threads.count())))
+
+    tiles = -(-len(best) // size)
+    _search(tiles, size, queries, bank, groups, errors, since, best, who)

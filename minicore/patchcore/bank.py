@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
@@ -25,6 +24,7 @@ from minicore.runtime.files import write_all
 Storage: TypeAlias = Literal["float32", "float16", "disk"]
 
 BLOCK = 8192  # rows that are read at a time: 32 MB of 1,024 float32
+TILE = 1 << 18  # numbers that one thread copies at a time: 1 MB
 
 
 class MemoryBank:
@@ -156,14 +156,18 @@ class MemoryBank:
             except OSError as error:
                 raise self._refused(error) from error
             return
-        n, start = threads.count(), first * rows.shape[1]
+        start, source = first * rows.shape[1], rows.reshape(-1)
         target = self._rows.reshape(-1)[start : start + rows.size]
-        parts = zip(np.array_split(target, n), np.array_split(rows.reshape(-1), n), strict=True)
+
+        def copy(first: int, end: int) -> None:
+            part = slice(first * TILE, end * TILE)
+            with np.errstate(over="raise"):
+                target[part] = source[part]
+
         try:
             # In threads, because the operating system may need longer to provide new memory than a
             # copy needs.
-            with ThreadPoolExecutor(n) as pool:
-                list(pool.map(_copy, parts))
+            threads.share(copy, -(-len(source) // TILE))
         except FloatingPointError:
             raise ValueError(
                 f"bank_storage must be 'float32' or 'disk' for this network: its features reach "
@@ -233,12 +237,6 @@ def origins(rows: np.ndarray, grid: tuple[int, int], turns: int = 1) -> np.ndarr
     height, width = grid
     copy, at = np.divmod(rows, height * width)
     return np.stack([*np.divmod(copy, turns), *np.divmod(at, width)], axis=-1)
-
-
-def _copy(part: tuple[np.ndarray, np.ndarray]) -> None:
-    target, source = part
-    with np.errstate(over="raise"):
-        target[:] = source
 
 
 def _folder() -> str:

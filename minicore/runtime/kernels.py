@@ -54,20 +54,28 @@ class KernelFolder(caching._SourceFileBackedLocatorMixin, caching._CacheLocator)
 caching.CacheImpl._locator_classes.insert(0, KernelFolder)
 
 
-def parallel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function as `numba.njit` does with ``parallel=True`` and these options.
+def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function that several Python threads can run at the same time.
 
-    The result is a Python function. It runs the kernel from several Python threads at the same time
-    only if Numba can do this, and it raises an error after a fork; see `threads.one_at_a_time`.
+    The options are those of `numba.njit`.
+    """
+    return numba.njit(nogil=True, **options)
+
+
+def parallel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function that works on the tasks from `first` to `end`, its first two arguments.
+
+    The result is a function that has the number of tasks as its first argument instead. It divides
+    them between threads, see `threads.share`. Numba's own threads (``parallel=True``) are not used:
+    it would compile such a function several times, and they are missing in a forked process.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
-        kernel = numba.njit(parallel=True, **options)(function)
+        work = kernel(**options)(function)
 
         @functools.wraps(function)
-        def launch(*arguments: Any) -> Any:
-            with threads.one_at_a_time():
-                return kernel(*arguments)
+        def launch(tasks: int, *arguments: Any) -> None:
+            threads.share(lambda first, end: work(first, end, *arguments), tasks)
 
         return launch
 

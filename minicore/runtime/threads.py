@@ -1,27 +1,32 @@
-"""Threads and processes: how many threads Numba and BLAS use, and what may run at the same time.
+"""Threads and processes: how many threads kernels and BLAS use, and what a fork allows.
 
-Several Python threads may use minicore at the same time. A process that was forked after minicore
-had started threads may not use it, see `check_fork`.
+Several Python threads may use minicore at the same time. A process that was forked after a network
+ran may not run a network, see `mark_network_started`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numba
 
 from minicore.runtime import system
 
-NUMBA: Any = numba  # the types of numba lack `threading_layer` and its settings
+NUMBA: Any = numba  # the types of numba lack its settings
+PARTS = 4  # of the tasks, for each thread: a slow thread takes fewer of them
+
+_own = threading.local()  # `count` is the limit of this Python thread, if it has one
 
 _network_started = False  # a network has run in this process
-_forked = False  # this process was forked after threads had started; a fork copies no threads
+_forked = False  # this process was forked after a network had run; a fork copies no threads
 
-_kernel_lock = threading.RLock()  # held where two kernels may not run at the same time
 _blas_lock = threading.Lock()
 _blas_users = 0
 _blas_limit: Any = None  # set by the first user, restored by the last one
@@ -29,7 +34,7 @@ _blas_limit: Any = None  # set by the first user, restored by the last one
 
 def count() -> int:
     """Return the number of threads in use."""
-    return numba.get_num_threads()
+    return int(getattr(_own, "count", NUMBA.config.NUMBA_NUM_THREADS))
 
 
 def available() -> int:
@@ -51,41 +56,61 @@ def limit(threads: int | None) -> Iterator[int]:
     ------
     ValueError
         If `threads` is less than 1.
-    RuntimeError
-        In a forked process, see `check_fork`.
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
-    check_fork()
-    before = numba.get_num_threads()
-    most = NUMBA.config.NUMBA_NUM_THREADS
-    numba.set_num_threads(before if threads is None else min(threads, most))
+    before = count()
+    _own.count = before if threads is None else min(threads, NUMBA.config.NUMBA_NUM_THREADS)
     try:
-        yield numba.get_num_threads()
+        yield _own.count
     finally:
-        numba.set_num_threads(before)
+        _own.count = before
+
+
+def share(run: Callable[[int, int], object], tasks: int) -> None:
+    """Divide tasks between threads: call `run(first, end)` for parts of them.
+
+    An error in one part ends the call after the parts that have begun.
+    """
+    n = min(count(), tasks)
+    if n <= 1:
+        run(0, tasks)
+        return
+    parts = min(tasks, PARTS * n)
+    ends = [tasks * part // parts for part in range(parts + 1)]
+    todo = deque(itertools.pairwise(ends))
+
+    def work() -> None:
+        while True:
+            try:
+                first, end = todo.popleft()
+            except IndexError:  # nothing is left
+                return
+            run(first, end)
+
+    others = [_pool().submit(work) for _ in range(n - 1)]
+    try:
+        work()
+    finally:
+        todo.clear()
+        begun = [other for other in others if not other.cancel()]
+        wait(begun)
+    for other in begun:
+        other.result()  # raises its error
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    """Return the threads that help. Their work never waits for other work, so it always ends."""
+    most = max(1, NUMBA.config.NUMBA_NUM_THREADS - 1)
+    return ThreadPoolExecutor(most, "minicore", initializer=_limit_blas_of_thread)
+
+
+def _limit_blas_of_thread() -> None:
+    _blas_libraries()[1].limit(limits=1)
 
 
 # ------------------------------------------------------------------ processes
-
-
-def check_fork() -> None:
-    """Raise an error in a process that was forked after threads had started.
-
-    A fork copies the memory of its parent but not the threads. GNU OpenMP then ends the process,
-    and onnxruntime waits for ever, so that `multiprocessing.Pool` never returns.
-
-    Raises
-    ------
-    RuntimeError
-        In such a process.
-    """
-    if _forked:
-        raise RuntimeError(
-            "minicore cannot run in a process forked from one in which its kernels or a network "
-            "have run; start processes with multiprocessing.get_context('spawn') or "
-            "'forkserver', or with joblib (loky)"
-        )
 
 
 def mark_network_started() -> None:
@@ -94,53 +119,31 @@ def mark_network_started() -> None:
     Raises
     ------
     RuntimeError
-        In a forked process, see `check_fork`.
+        In a process that was forked after a network had run. A fork copies the memory of its parent
+        but not the threads. onnxruntime would wait for them for ever, so that
+        `multiprocessing.Pool` would never return.
     """
     global _network_started
-    check_fork()
+    if _forked:
+        raise RuntimeError(
+            "minicore cannot run a network in a process forked from one in which a network has "
+            "run; start processes with multiprocessing.get_context('spawn') or 'forkserver', or "
+            "with joblib (loky)"
+        )
     _network_started = True
 
 
 def _after_fork() -> None:
-    global _forked
-    _forked = _forked or _network_started or _layer() is not None
+    global _forked, _blas_lock
+    _forked = _forked or _network_started
+    _blas_lock = threading.Lock()  # a thread of the parent may have held it
+    _pool.cache_clear()
 
 
 system.call_after_fork(_after_fork)
 
 
-# -------------------------------------------------------------------- threads
-
-
-def _layer() -> str | None:
-    """Return the library that runs Numba's threads, or None before the first thread starts."""
-    try:
-        return str(NUMBA.threading_layer())
-    except ValueError:
-        return None
-
-
-@functools.cache
-def _can_share() -> bool:
-    """Return whether several Python threads may run kernels at the same time.
-
-    Numba's own layer, "workqueue", ends the process if they do. Numba uses it where neither OpenMP
-    nor TBB is installed.
-    """
-    numba.get_num_threads()  # starts the threads; the layer is known only after that
-    return _layer() != "workqueue"
-
-
-def one_at_a_time() -> contextlib.AbstractContextManager[Any]:
-    """Return the lock to hold while a parallel kernel runs, or an empty context if none is needed.
-
-    Raises
-    ------
-    RuntimeError
-        In a forked process, see `check_fork`.
-    """
-    check_fork()
-    return contextlib.nullcontext() if _can_share() else _kernel_lock
+# ----------------------------------------------------------------------- BLAS
 
 
 @functools.cache
@@ -160,9 +163,8 @@ def _blas_libraries() -> tuple[Any, Any]:
 def single_threaded_blas() -> Iterator[None]:
     """Limit BLAS to one thread inside a block.
 
-    The kernels in `minicore.fast` divide their work between Numba's threads and call BLAS on tiles
-    of a fixed shape. With one thread, BLAS does not compete with Numba for the cores, and the
-    rounding of a tile does not depend on the number of threads.
+    The kernels in `minicore.fast` run in several threads, and each of these calls BLAS for its own
+    small products. With one thread, BLAS does not compete with them for the cores.
 
     Most libraries have one limit for the whole process. Blocks that overlap in several Python
     threads share it: the first block sets the limit, and the last one restores the old value.

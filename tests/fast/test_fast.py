@@ -465,29 +465,30 @@ def test_means_over_neighbourhoods_are_equal_to_the_last_bit(s):
 # Threads
 
 ON_THREADS = """
-import numpy as np, numba
+import numpy as np
 from minicore import fast
+from minicore.runtime import threads
 rng = np.random.default_rng(0)
 M = np.concatenate([rng.standard_normal((9500, 24)), rng.integers(0, 2, (500, 24))])
 M = M.astype(np.float32)
 levels = [rng.random(s).astype(np.float32) for s in ((3, 40, 9, 9), (3, 70, 5, 5))]
 psi = fast.projection(24, 16)
-for threads in (1, 2, 4):
-    numba.set_num_threads(threads)
-    results = {
-        "coreset": fast.greedy_coreset(M, 600),
-        "projected": fast.project(M, psi),
-        "nearest": np.stack(fast.nearest(M[::40], M[1::3], 5)),
-        "score": np.array(fast.anomaly_score(M[:100], M[100:900])),
-        "concat": fast.patch_features(levels),
-        "paper": fast.patch_features(levels, 3, 1, 64, 64),
-        "map": fast.anomaly_map(M[:100].reshape(100, 4, 6), 32, 32),
-    }
-    assert numba.get_num_threads() == threads
-    if threads == 1:
+for count in (1, 2, 4):
+    with threads.limit(count) as n:
+        assert n == count
+        results = {
+            "coreset": fast.greedy_coreset(M, 600),
+            "projected": fast.project(M, psi),
+            "nearest": np.stack(fast.nearest(M[::40], M[1::3], 5)),
+            "score": np.array(fast.anomaly_score(M[:100], M[100:900])),
+            "concat": fast.patch_features(levels),
+            "paper": fast.patch_features(levels, 3, 1, 64, 64),
+            "map": fast.anomaly_map(M[:100].reshape(100, 4, 6), 32, 32),
+        }
+    if count == 1:
         first = {name: array.tobytes() for name, array in results.items()}
     for name, array in results.items():
-        assert array.tobytes() == first[name], f"{name} differs on {threads} threads"
+        assert array.tobytes() == first[name], f"{name} differs on {count} threads"
 print("the same", end="")
 """
 

@@ -11,9 +11,9 @@ pytestmark = pytest.mark.slow
 
 CODE = """
 import sys
-import numba
 import numpy as np
 from minicore import fast
+from minicore.runtime import threads
 
 out, *counts = sys.argv[1:]
 rng = np.random.default_rng(0)
@@ -24,12 +24,12 @@ rows[-600:] = rows[:600]
 levels = [rng.random(s, dtype=np.float32) for s in ((2, 6, 9, 8), (2, 10, 5, 4))]
 found = {}
 for count in map(int, counts):
-    numba.set_num_threads(count)
-    picks, radii = fast.greedy_coreset(rows[:, :40], 700, 5, return_radii=True)
-    distances, indices = fast.nearest(rows[::7] + 0.01, rows[:1500], 3)
-    found |= {f"picks{count}": picks, f"radii{count}": radii, f"indices{count}": indices}
-    found |= {f"distances{count}": distances}
-    found[f"patches{count}"] = fast.patch_features(levels, 3, 1, 12, 9)
+    with threads.limit(count):
+        picks, radii = fast.greedy_coreset(rows[:, :40], 700, 5, return_radii=True)
+        distances, indices = fast.nearest(rows[::7] + 0.01, rows[:1500], 3)
+        found |= {f"picks{count}": picks, f"radii{count}": radii, f"indices{count}": indices}
+        found |= {f"distances{count}": distances}
+        found[f"patches{count}"] = fast.patch_features(levels, 3, 1, 12, 9)
 np.savez(out, **found)
 """
 

@@ -1,9 +1,10 @@
-"""The number of threads, its restoration after a block, and what may run at the same time."""
+"""The number of threads, how they share tasks, and what may run at the same time."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 
 import numba
 import pytest
@@ -40,6 +41,51 @@ def test_an_error_in_the_block_leaves_the_number_as_it_was():
 def test_less_than_one_thread_is_refused(n):
     with pytest.raises(ValueError, match=f"threads must be at least 1, got {n}"), threads.limit(n):
         pass
+
+
+def test_a_new_python_thread_has_all_threads_again():
+    found = []
+    with threads.limit(1):
+        thread = threading.Thread(target=lambda: found.append(threads.count()))
+        thread.start()
+        thread.join()
+    assert found == [numba.config.NUMBA_NUM_THREADS]
+
+
+# --------------------------------------------------------------------------- tasks
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 2, 7, 8, 1000])
+@pytest.mark.parametrize("n", [1, 2, None])
+def test_each_task_is_done_once(tasks, n):
+    done = []
+    with threads.limit(n):
+        threads.share(lambda first, end: done.extend(range(first, end)), tasks)
+    assert sorted(done) == list(range(tasks))
+
+
+@pytest.mark.parametrize("failing", [0, 5, 7])
+def test_an_error_of_any_thread_is_raised_after_the_others_have_ended(failing):
+    at_work = []
+
+    def work(first, end):
+        at_work.append(first)
+        try:
+            if failing in range(first, end):
+                raise ValueError(f"task {failing}")
+        finally:
+            at_work.remove(first)
+
+    with pytest.raises(ValueError, match=f"task {failing}"):
+        threads.share(work, 8)
+    assert not at_work
+    test_each_task_is_done_once(100, None)
+
+
+def test_tasks_that_share_out_tasks_end():
+    done = []
+    threads.share(lambda *_: threads.share(lambda first, end: done.append(end - first), 5), 20)
+    assert sum(done) % 5 == 0 and sum(done) > 0
 
 
 @pytest.mark.slow
@@ -94,12 +140,10 @@ def in_a_process_of_its_own(*arguments, **settings):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layer", ["workqueue", "omp"])
-def test_four_python_threads_fit_and_score_as_one_does(tiny, layer):
+def test_four_python_threads_fit_and_score_as_one_does(tiny):
     code = (
         ALONE
         + """
-import numba
 from threadpoolctl import threadpool_info
 
 def blas():
@@ -119,16 +163,9 @@ for _ in range(3):
 for k in range(4):
     for a, b in zip(alone[k], together[k], strict=True):
         assert np.array_equal(a, b)
-print(numba.threading_layer())
 """
     )
-    try:
-        settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": "4"}
-        assert in_a_process_of_its_own("-c", code, tiny, **settings).split() == [layer]
-    except AssertionError as error:
-        if layer == "omp" and "No threading layer could be loaded" in str(error):
-            pytest.skip("Numba has no OpenMP here")
-        raise
+    in_a_process_of_its_own("-c", code, tiny, NUMBA_NUM_THREADS="4")
 
 
 @pytest.mark.slow
@@ -206,6 +243,27 @@ def saved(tiny, tmp_path_factory):
     gear = datasets.synthetic("gear", n_train=6, size=128)
     path = tmp_path_factory.mktemp("saved") / "gear.minicore"
     return PatchCore(tiny, projection_dim=8, progress=False).fit(gear.train).save(path)
+
+
+@pytest.mark.slow
+@needs_fork
+def test_a_fork_after_kernels_ran_works():
+    code = """
+import multiprocessing
+import numpy as np
+from minicore import fast
+
+bank = np.random.default_rng(0).standard_normal((3000, 130)).astype(np.float32)
+search = fast.Nearest(bank)
+
+def nearest(shift):
+    return search.query(bank + np.float32(shift))[0].tobytes(), fast.greedy_coreset(bank, 50)[-1]
+
+expected = [nearest(shift) for shift in range(4)]
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert pool.map(nearest, range(4)) == expected
+"""
+    in_a_process_of_its_own("-c", code, NUMBA_NUM_THREADS="4")
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numba import prange
 
 from minicore import fast
 from minicore.backbones.joint import Source
@@ -110,14 +109,16 @@ class PaDiM(Baseline):
                 self.reduction_ = choose(D, self.d, self.seed)
                 self.means_, scatter = np.zeros((P, self.d)), np.zeros((P, self.d, self.d))
             with self.seconds_.of("Gaussians"):
-                _learn_more(self._reduced(patches), n, self.means_, scatter)
+                _learn_more(P, self._reduced(patches), n, self.means_, scatter)
             n += len(patches)
         with self.seconds_.of("inverses"):
             self.whitenings_ = whitening(scatter, n, self.epsilon)
 
     def _judge(self, patches: np.ndarray) -> Detection:
         grid = patches.shape[1:3]
-        M = _mahalanobis(self._reduced(patches), self.means_, self.whitenings_)
+        x = self._reduced(patches)
+        M = np.empty(x.shape[:2], np.float32)
+        _mahalanobis(x.shape[1], x, self.means_, self.whitenings_, M)
         patch_scores = M.reshape(-1, *grid)
         maps = self._map(patch_scores)
         scores = maps.max(axis=(1, 2)).astype(float)
@@ -150,14 +151,16 @@ def semi_orthogonal(D: int, d: int, seed: int) -> np.ndarray:
 
 
 @parallel(cache=True)
-def _learn_more(x: np.ndarray, seen: int, mu: np.ndarray, scatter: np.ndarray) -> None:
+def _learn_more(
+    first: int, end: int, x: np.ndarray, seen: int, mu: np.ndarray, scatter: np.ndarray
+) -> None:
     """Update mean (P, d) and scatter (P, d, d) with images `x` (n, P, d), in their order.
 
     Welford's update, Technometrics 4, 1962: no image is stored, and rounding errors are relative to
     the spread of the features, not to their size. Only the lower triangle of the scatter is filled.
     """
-    n, P, d = x.shape
-    for p in prange(P):
+    n, _, d = x.shape
+    for p in range(first, end):
         delta = np.empty(d)
         for i in range(n):
             N = seen + i + 1
@@ -203,11 +206,12 @@ def whitening(scatter: np.ndarray, N: int, epsilon: float) -> np.ndarray:
 
 # Sums may be reordered, so that the processor can use vector instructions.
 @parallel(cache=True, fastmath={"reassoc", "contract", "nsz"})
-def _mahalanobis(x: np.ndarray, mu: np.ndarray, inverses: np.ndarray) -> np.ndarray:
-    """Return the distances of `x` (n, P, d) to the Gaussians of their positions, (n, P) float32."""
-    n, P, d = x.shape
-    M = np.empty((n, P), np.float32)
-    for p in prange(P):
+def _mahalanobis(
+    first: int, end: int, x: np.ndarray, mu: np.ndarray, inverses: np.ndarray, M: np.ndarray
+) -> None:
+    """Fill `M` (n, P) with the distances of `x` (n, P, d) to the Gaussians of their positions."""
+    n, _, d = x.shape
+    for p in range(first, end):
         centred = np.empty((n, d), np.float32)
         squared = np.zeros(n)
         for i in range(n):
@@ -222,4 +226,3 @@ def _mahalanobis(x: np.ndarray, mu: np.ndarray, inverses: np.ndarray) -> np.ndar
                 squared[i] += np.float64(white) * np.float64(white)
         for i in range(n):
             M[i, p] = np.sqrt(squared[i])
-    return M

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numba
 import numpy as np
 from numba import prange
 
 from minicore.backbones import Backbone
+from minicore.runtime import threads
 from minicore.runtime.kernels import parallel
 
 CHUNK = 512  # rows that one thread takes at a time
+COPIED = 1 << 16  # numbers that are copied together
 
 
-@parallel(cache=True)
+def loop(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a loop with Numba's own threads, as many as minicore uses."""
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        work = numba.njit(parallel=True, cache=True, **options)(function)
+
+        @functools.wraps(function)
+        def launch(*arguments: Any) -> Any:
+            numba.set_num_threads(threads.count())
+            return work(*arguments)
+
+        return launch
+
+    return compiled
+
+
+@loop()
 def plain_coreset(M: np.ndarray, l: int, start: int) -> np.ndarray:
     """Pick `l` rows by Algorithm 1 in a simple parallel loop with the literal arithmetic.
 
@@ -48,7 +68,7 @@ def plain_coreset(M: np.ndarray, l: int, start: int) -> np.ndarray:
     return picks
 
 
-@parallel(fastmath=True, cache=True)
+@loop(fastmath=True)
 def plain_coreset_float32(M: np.ndarray, l: int, start: int) -> np.ndarray:
     """Pick `l` rows like `plain_coreset`, but in float32 and in any order of summation.
 
@@ -117,18 +137,16 @@ def matrix_product(x: np.ndarray, y: np.ndarray) -> Callable[[], None]:
 
 
 @parallel(cache=True)
-def _copy(source: np.ndarray, target: np.ndarray) -> None:
-    tile = 1 << 16
-    for t in prange((source.shape[0] + tile - 1) // tile):
-        part = slice(t * tile, min((t + 1) * tile, source.shape[0]))
-        target[part] = source[part]
+def _copy(first: int, end: int, source: np.ndarray, target: np.ndarray) -> None:
+    for i in range(first * COPIED, min(end * COPIED, source.shape[0])):
+        target[i] = source[i]
 
 
 def memory_copy(read: int, written: int) -> Callable[[], None]:
     """Return a function that copies memory on all threads: it moves `read + written` bytes."""
     source = np.ones((read + written) // 8, np.float32)  # float32, read once and written once
     target = np.zeros_like(source)
-    return lambda: _copy(source, target)
+    return lambda: _copy(-(-len(source) // COPIED), source, target)
 
 
 def onnxruntime_alone(network: Backbone, prepared: list[np.ndarray]) -> Callable[[], None]:
