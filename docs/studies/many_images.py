@@ -6,7 +6,8 @@ quarter of the images of hazelnut, the largest category of MVTec AD; the largest
 as many.
 
 Each fit is a process of its own that reads image files. Measured are the seconds of each stage, and
-the largest memory of the process during each stage (Linux only: every 20 ms). Each fit is a line of
+the largest memory of the process until the projection ends, and in each later stage (Linux only:
+every 20 ms). Each fit is a line of
 ``many_images.jsonl`` beside this file. Finished fits are not repeated, so an interrupted study
 continues. At the end the table is printed; ``--table`` only prints it. The memory bank of the
 largest fit takes 12.6 GB on the disk, or in memory.
@@ -29,15 +30,14 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from minicore import PatchCore, datasets
-from minicore.runtime import machine
+from minicore.runtime import machine, threads
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 HAZELNUT = 391  # good images
 SIZES = HAZELNUT // 4, HAZELNUT, 5 * HAZELNUT // 2, 5 * HAZELNUT, 10 * HAZELNUT
 STORAGES = "disk", "float32"
 SHARE = 0.01
-READING = 4  # stages that alternate: images, network, patches, memory bank
-PAGE = os.sysconf("SC_PAGE_SIZE")
+READING = 4  # stages of each batch of images: images, network, patches, memory bank
 Record = dict[str, Any]
 
 
@@ -56,7 +56,8 @@ def fit(folder: Path, n: int, storage: str, network: str) -> Record:
     model = PatchCore(
         network, "paper", SHARE, bank_storage=storage, false_positive_rate=0.05, progress=False
     )
-    memory = [0]  # of the reading, then of each later stage
+    page = os.sysconf("SC_PAGE_SIZE")
+    memory = [0]  # until the end of the projection, then in each later stage
     ended = threading.Event()
 
     def watch() -> None:
@@ -64,7 +65,7 @@ def fit(folder: Path, n: int, storage: str, network: str) -> Record:
             stage = max(0, len(getattr(model, "seconds_", ())) - READING)
             memory.extend([0] * (stage + 1 - len(memory)))
             pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-            memory[stage] = max(memory[stage], pages * PAGE)
+            memory[stage] = max(memory[stage], pages * page)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -82,28 +83,27 @@ def fit(folder: Path, n: int, storage: str, network: str) -> Record:
         "picks": model.bank_rows_,
         "all": time.perf_counter() - before,
         "seconds": model.seconds_,
-        "memory": dict(zip(["reading", *list(model.seconds_)[READING:]], memory, strict=False)),
+        "memory": dict(
+            zip(["projection", *list(model.seconds_)[READING + 1 :]], memory, strict=False)
+        ),
     }
 
 
 def table(records: list[Record]) -> str:
     """Return the seconds and the memory of each fit."""
-    heads = ("images", "patches", "bank", "network", "patches, bank", "projection", "coreset",
-             "threshold", "all, s", "peak memory")  # fmt: skip
+    heads = ("images", "patches", "bank in", "network", "patches, bank", "projection", "coreset",
+             "threshold", "all, s", "largest memory")  # fmt: skip
     lines = [f"| {' | '.join(heads)} |", f"|--:|--:|:--|{'--:|' * (len(heads) - 3)}"]
     for r in sorted(records, key=lambda r: (r["images"], r["storage"])):
-        names = list(r["seconds"])
         of = {name.split(" (")[0]: seconds for name, seconds in r["seconds"].items()}
         shown = (
             of["images"] + of["network"], of["patches"] + of["memory bank"], of["projection"],
             of["coreset"], of["threshold"], r["all"],
         )  # fmt: skip
-        peak = max(r["memory"].values())
         stage = max(r["memory"], key=r["memory"].get)
-        assert names[READING - 1].startswith("memory bank"), names
         cells = [f"{r['images']:,}", f"{r['rows']:,}", r["storage"]]
         cells += [f"{s:.0f}" if s >= 9.95 else f"{s:.1f}" for s in shown]
-        cells.append(f"{peak / 1e9:.1f} GB ({stage.split(' (')[0]})")
+        cells.append(f"{r['memory'][stage] / 1e9:.1f} GB, {stage.split(' (')[0]}")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -130,7 +130,7 @@ def main() -> None:
         if options.network is None:
             parser.error("expected NETWORK")
         if not RESULTS.exists():
-            described = {**machine.describe(), "network": options.network.name}
+            described = {**machine.describe(threads.count()), "network": options.network.name}
             RESULTS.write_text(json.dumps(described) + "\n", "utf-8")
         run(options.network.resolve(), options.images, options.storage)
     print(table(read()[1:]))

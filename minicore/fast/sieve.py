@@ -208,14 +208,8 @@ def _search_whole(chosen, begin, of_query, queries, bank, errors, state):
         subtract_norms(products, bank.norms[r0:r1], errors.product)
         for r in range(r0, r1):
             rows[r - r0] = r
-        _sift(
-            np.inf,
-            Bounds(chosen, rows[: r1 - r0], of_query, products),
-            queries,
-            bank,
-            errors,
-            state,
-        )
+        bounds = Bounds(chosen, rows[: r1 - r0], of_query, products)
+        _sift(np.inf, bounds, queries, bank, errors, state)
 
 
 @parallel(cache=True)
@@ -295,6 +289,5 @@ def search(
         return
     errors = rounding_errors(queries.whole.shape[1])
     size = max(1, min(QUERIES, -(-len(best) // threads.count())))
-
     tiles = -(-len(best) // size)
     _search(tiles, size, queries, bank, groups, errors, since, best, who)

@@ -54,28 +54,21 @@ class KernelFolder(caching._SourceFileBackedLocatorMixin, caching._CacheLocator)
 caching.CacheImpl._locator_classes.insert(0, KernelFolder)
 
 
-def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function that several Python threads can run at the same time.
-
-    The options are those of `numba.njit`.
-    """
-    return numba.njit(nogil=True, **options)
-
-
 def parallel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function that works on the tasks from `first` to `end`, its first two arguments.
 
     The result is a function that has the number of tasks as its first argument instead. It divides
-    them between threads, see `threads.share`. Numba's own threads (``parallel=True``) are not used:
-    it would compile such a function several times, and they are missing in a forked process.
+    them between threads, see `threads.share`. The options are those of `numba.njit`. Numba's own
+    threads (``parallel=True``) are not used: it would compile such a function several times, and
+    they are missing in a forked process.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
-        work = kernel(**options)(function)
+        kernel = numba.njit(nogil=True, **options)(function)
 
         @functools.wraps(function)
         def launch(tasks: int, *arguments: Any) -> None:
-            threads.share(lambda first, end: work(first, end, *arguments), tasks)
+            threads.share(lambda first, end: kernel(first, end, *arguments), tasks)
 
         return launch
 
