@@ -188,44 +188,6 @@ def _correlate(channel, weights, s, framed, grid):
                         grid[h, w] += weights[a, b] * framed[h * s + a, w * s + b]
 
 
-@inner(cache=True)
-def _add_block(phi, s, level, o_first, new, out):
-    """Add one level's share to a block of features of one image; `phi` (c, h, w)."""
-    height, width, D = out.shape
-    k = level.weights.shape[1]
-    h_j = (phi.shape[1] + s - 1) // s
-    w_j = (phi.shape[2] + s - 1) // s
-
-    o_end = min(o_first + BLOCK, D)
-    framed = np.zeros((phi.shape[1] + k - 1, phi.shape[2] + k - 1))
-    grid = np.empty((h_j, framed.shape[1]))
-    vectors = np.empty((h_j, w_j, o_end - o_first))
-    for o in range(o_first, o_end):
-        grid[:] = 0
-        for item in range(level.first[o], level.first[o + 1]):
-            _correlate(phi[level.channels[item]], level.weights[item], s, framed, grid)
-        for h in range(h_j):
-            for w in range(w_j):
-                vectors[h, w, o - o_first] = grid[h, w] / level.divisors[o]
-
-    for h in range(height):
-        above, below = vectors[level.row_low[h]], vectors[level.row_high[h]]
-        y = level.row_share[h]
-        for w in range(width):
-            left, right, x = level.column_low[w], level.column_high[w], level.column_share[w]
-            there = y == 0 and x == 0
-            for o in range(o_end - o_first):
-                value = above[left, o]
-                if not there:
-                    upper = (1 - x) * value + x * above[right, o]
-                    lower = (1 - x) * below[left, o] + x * below[right, o]
-                    value = (1 - y) * upper + y * lower
-                if new:
-                    out[h, w, o_first + o] = value
-                else:
-                    out[h, w, o_first + o] += value
-
-
 @parallel(cache=True)
 def _add_level(first, end, phi, s, level, blocks, started, out):
     """Add one level's share to the `blocks` that contain its features; `phi` (n, c, h, w).
@@ -233,10 +195,42 @@ def _add_level(first, end, phi, s, level, blocks, started, out):
     A task is one block of one image. `started` is true for each block to which an earlier level has
     written.
     """
+    _, height, width, D = out.shape
+    k = level.weights.shape[1]
+    h_j = (phi.shape[2] + s - 1) // s
+    w_j = (phi.shape[3] + s - 1) // s
+    framed = np.zeros((phi.shape[2] + k - 1, phi.shape[3] + k - 1))
+    grid = np.empty((h_j, framed.shape[1]))
+    vectors = np.empty((h_j, w_j, BLOCK))
     for task in range(first, end):
         i, block = task // len(blocks), blocks[task % len(blocks)]
         new = not started[block]
-        _add_block(phi[i], s, level, block * BLOCK, new, out[i])
+        o_first = block * BLOCK
+        o_end = min(o_first + BLOCK, D)
+        for o in range(o_first, o_end):
+            grid[:] = 0
+            for item in range(level.first[o], level.first[o + 1]):
+                _correlate(phi[i, level.channels[item]], level.weights[item], s, framed, grid)
+            for h in range(h_j):
+                for w in range(w_j):
+                    vectors[h, w, o - o_first] = grid[h, w] / level.divisors[o]
+
+        for h in range(height):
+            above, below = vectors[level.row_low[h]], vectors[level.row_high[h]]
+            y = level.row_share[h]
+            for w in range(width):
+                left, right, x = level.column_low[w], level.column_high[w], level.column_share[w]
+                there = y == 0 and x == 0
+                for o in range(o_end - o_first):
+                    value = above[left, o]
+                    if not there:
+                        upper = (1 - x) * value + x * above[right, o]
+                        lower = (1 - x) * below[left, o] + x * below[right, o]
+                        value = (1 - y) * upper + y * lower
+                    if new:
+                        out[i, h, w, o_first + o] = value
+                    else:
+                        out[i, h, w, o_first + o] += value
 
 
 def patch_features(

@@ -57,7 +57,8 @@ def _project(first, end, M, psi, norms, projected):
     for tile in range(first, end):
         m0, m1 = tile * ROWS, min((tile + 1) * ROWS, N)
         rows = M[m0:m1].astype(np.float64)
-        sums = np.dot(rows, psi)
+        sums = np.empty((m1 - m0, psi.shape[1]))
+        np.dot(rows, psi, sums)
         for m in range(m1 - m0):
             # The product of two float32 numbers is exact in float64. In any order of the terms, the
             # computed sum differs from Σ_k m_k ψ_kj by at most D · EPS/2 · Σ_k |m_k ψ_kj|, which is
