@@ -7,10 +7,10 @@ as many.
 
 Each fit is a process of its own that reads image files. Measured are the seconds of each stage, and
 the largest memory of the process until the projection ends, and in each later stage (Linux only:
-every 20 ms). Each fit is a line of
-``many_images.jsonl`` beside this file. Finished fits are not repeated, so an interrupted study
-continues. At the end the table is printed; ``--table`` only prints it. The memory bank of the
-largest fit takes 12.6 GB on the disk, or in memory.
+every 20 ms). The memory bank of the largest fit takes 12.6 GB on the disk, or in memory.
+
+Each fit is a line of ``many_images.jsonl`` beside this file. Finished fits are not repeated, so an
+interrupted study continues. At the end the table is printed; ``--table`` only prints it.
 """
 
 from __future__ import annotations
@@ -129,9 +129,12 @@ def main() -> None:
     if not options.table:
         if options.network is None:
             parser.error("expected NETWORK")
+        described = {**machine.describe(threads.count()), "network": options.network.name}
         if not RESULTS.exists():
-            described = {**machine.describe(threads.count()), "network": options.network.name}
             RESULTS.write_text(json.dumps(described) + "\n", "utf-8")
+        for name in ("network", "cpu", "threads", "versions"):
+            if (there := read()[0][name]) != described[name]:
+                parser.error(f"{RESULTS} has {name} {there}, not {described[name]}: move the file")
         run(options.network.resolve(), options.images, options.storage)
     print(table(read()[1:]))
 
@@ -147,11 +150,11 @@ def run(network: Path, sizes: list[int], storages: list[str]) -> None:
                 sys.executable, __file__, str(network), "--images", str(n), "--storage", storage,
                 "--only", folder,
             ]  # fmt: skip
-            done_now = subprocess.run(command, capture_output=True, text=True)
-            if done_now.returncode:
-                sys.exit(done_now.stderr[-2000:])
+            fitted = subprocess.run(command, capture_output=True, text=True)
+            if fitted.returncode:
+                sys.exit(fitted.stderr[-2000:])
             with RESULTS.open("a", encoding="utf-8") as stream:
-                stream.write(done_now.stdout.splitlines()[-1] + "\n")
+                stream.write(fitted.stdout.splitlines()[-1] + "\n")
 
 
 if __name__ == "__main__":
