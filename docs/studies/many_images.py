@@ -91,7 +91,7 @@ def fit(folder: Path, n: int, storage: str, network: str) -> Record:
 
 def table(records: list[Record]) -> str:
     """Return the seconds and the memory of each fit."""
-    heads = ("images", "patches", "bank in", "network", "patches, bank", "projection", "coreset",
+    heads = ("images", "patches", "bank_storage", "network", "patches, bank", "projection", "coreset",
              "threshold", "all, s", "largest memory")  # fmt: skip
     lines = [f"| {' | '.join(heads)} |", f"|--:|--:|:--|{'--:|' * (len(heads) - 3)}"]
     for r in sorted(records, key=lambda r: (r["images"], r["storage"])):
@@ -103,7 +103,7 @@ def table(records: list[Record]) -> str:
         stage = max(r["memory"], key=r["memory"].get)
         cells = [f"{r['images']:,}", f"{r['rows']:,}", r["storage"]]
         cells += [f"{s:.0f}" if s >= 9.95 else f"{s:.1f}" for s in shown]
-        cells.append(f"{r['memory'][stage] / 1e9:.1f} GB, {stage.split(' (')[0]}")
+        cells.append(f"{r['memory'][stage] / 1e9:.1f} GB ({stage.split(' (')[0]})")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

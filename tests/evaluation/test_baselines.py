@@ -108,7 +108,7 @@ def test_padim_keeps_the_spread_of_features_far_from_zero():
     x = np.random.default_rng(0).normal(1e6, 3, (40, 2, 5)).astype(np.float32)
     means, scatter = np.zeros((2, 5)), np.zeros((2, 5, 5))
     for first in (0, 1, 17):  # in batches of 1, 16 and 23
-        _learn_more(x[first : {0: 1, 1: 17, 17: 40}[first]], first, means, scatter)
+        _learn_more(2, x[first : {0: 1, 1: 17, 17: 40}[first]], first, means, scatter)
     inverses = whitening(scatter, 40, 0.01)
     for p in range(2):
         sample = x[:, p].astype(float)
