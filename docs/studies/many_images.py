@@ -91,8 +91,8 @@ def fit(folder: Path, n: int, storage: str, network: str) -> Record:
 
 def table(records: list[Record]) -> str:
     """Return the seconds and the memory of each fit."""
-    heads = ("images", "patches", "bank_storage", "network", "patches, bank", "projection", "coreset",
-             "threshold", "all, s", "largest memory")  # fmt: skip
+    heads = ("images", "patches", "bank_storage", "network", "patches, bank", "projection",
+             "coreset", "threshold", "all, s", "largest memory")  # fmt: skip
     lines = [f"| {' | '.join(heads)} |", f"|--:|--:|:--|{'--:|' * (len(heads) - 3)}"]
     for r in sorted(records, key=lambda r: (r["images"], r["storage"])):
         of = {name.split(" (")[0]: seconds for name, seconds in r["seconds"].items()}
