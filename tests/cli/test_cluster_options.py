@@ -146,9 +146,11 @@ def test_lost_workers_are_one_error(error, words, monkeypatch):
 def test_ctrl_c_ends_the_command_and_its_workers_without_a_word(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys, time\n"
+        "import signal, time\n"
         "from minicore.cli.cluster import open_cluster\n"
         "if __name__ == '__main__':\n"
+        "    # A shell's job in the background, such as a run of all tests, ignores Ctrl-C.\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    with open_cluster(None, 1) as client:\n"
         "        tasks = client.submit(time.sleep, 600)\n"
         "        print('ready', flush=True)\n"
