@@ -24,7 +24,6 @@ from minicore.runtime.files import write_all
 Storage: TypeAlias = Literal["float32", "float16", "disk"]
 
 BLOCK = 8192  # rows that are read at a time: 32 MB of 1,024 float32
-TILE = 1 << 18  # numbers that one thread copies at a time: 1 MB
 
 
 class MemoryBank:
@@ -160,14 +159,13 @@ class MemoryBank:
         target = self._rows.reshape(-1)[start : start + rows.size]
 
         def copy(first: int, end: int) -> None:
-            part = slice(first * TILE, end * TILE)
             with np.errstate(over="raise"):
-                target[part] = source[part]
+                target[first:end] = source[first:end]
 
         try:
             # In threads, because the operating system may need longer to provide new memory than a
             # copy needs.
-            threads.share(copy, -(-len(source) // TILE))
+            threads.share(copy, len(source))
         except FloatingPointError:
             raise ValueError(
                 f"bank_storage must be 'float32' or 'disk' for this network: its features reach "

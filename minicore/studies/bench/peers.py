@@ -17,7 +17,6 @@ from minicore.runtime import threads
 from minicore.runtime.kernels import parallel
 
 CHUNK = 512  # rows that one thread takes at a time
-COPIED = 1 << 16  # numbers that are copied together
 
 
 def loop(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -138,7 +137,7 @@ def matrix_product(x: np.ndarray, y: np.ndarray) -> Callable[[], None]:
 
 @parallel(cache=True)
 def _copy(first: int, end: int, source: np.ndarray, target: np.ndarray) -> None:
-    for i in range(first * COPIED, min(end * COPIED, source.shape[0])):
+    for i in range(first, end):
         target[i] = source[i]
 
 
@@ -146,7 +145,7 @@ def memory_copy(read: int, written: int) -> Callable[[], None]:
     """Return a function that copies memory on all threads: it moves `read + written` bytes."""
     source = np.ones((read + written) // 8, np.float32)  # float32, read once and written once
     target = np.zeros_like(source)
-    return lambda: _copy(-(-len(source) // COPIED), source, target)
+    return lambda: _copy(len(source), source, target)
 
 
 def onnxruntime_alone(network: Backbone, prepared: list[np.ndarray]) -> Callable[[], None]:
